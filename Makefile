@@ -5,7 +5,7 @@ PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 # The longest first; each says what is wrong by itself, also where another failed
 CHECKS := check-types check-code check-pages check-names
-.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model clean
+.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch clean
 TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
 SOURCE ?=
 STORE ?=
@@ -44,6 +44,9 @@ demo-assess: setup ## Where a plant stands: a goal missed, a control broken, evi
 
 demo-segment: setup ## Segments in network namespaces: prove, stream, be cut, clone, stage, map (needs root)
 	@$(PY) -m framegate_simulators.demo.segment
+
+bench-watch: setup ## What watching costs and how soon it acts; build/bench-watch.json and .md; QUICK=1: a tenth
+	@$(PY) -m framegate_simulators.bench.watch $(if $(QUICK),--quick)
 
 bench-segment: setup ## How soon a segment cuts, and what it costs; build/bench-segment.json (needs root)
 	@$(PY) -m framegate_simulators.bench.segment

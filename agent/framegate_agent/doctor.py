@@ -189,8 +189,8 @@ def _no_log(securityfs: Path) -> str:
             " read access"
         )
     return (
-        "the kernel got none from the firmware: GRUB without Secure Boot starts it past the EFI stub"
-        " that fetches it; turn Secure Boot on, or have grub.cfg say linuxefi and initrdefi"
+        "the kernel got none from the firmware: GRUB without Secure Boot starts it past the EFI"
+        " stub that fetches it; turn Secure Boot on, or have grub.cfg say linuxefi and initrdefi"
     )
 
 

@@ -111,6 +111,8 @@ within the microseconds in which a supervisor starts the next.
 TAKEN_AGAIN_S: Final = 0.1
 READ_S: Final = 1.0
 """Between two looks at what is new in the record: how late its counters and findings are."""
+JOIN: Final = "framegate.v1.Join"
+"""What the health service calls the join port: strangers there are answered nothing of health."""
 PLAYBOOKS_S: Final = 0.1
 """How often playbooks look whether the record grew: most of what they take to answer."""
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
@@ -172,17 +174,24 @@ class Controller:
             duties.chore("behaviour", READ_S, self._behaviour),
         )
         self._duties = duties
-        self.forwarder = Forwarder(self.store, self.fleet.name, settings.state, shared.peers, tail)
+        self.forwarder = Forwarder(
+            self.store,
+            self.fleet.name,
+            settings.state,
+            shared.peers,
+            tail,
+            unconfined=settings.unconfined,
+        )
         self.metrics = ControllerMetrics(
             store=self.store,
             fleet=self.fleet,
             bus=self.bus,
             clockwork=self.clockwork,
             counts=counts,
-            join_port=lambda: self.join_port.pid if self.join_port is not None else 0,
+            join_port=lambda: self.join_port,
             traces=traces_to(settings.traces, "controller"),
         )
-        self._health = HealthService(lambda: self.metrics.checks.look().ready)
+        self._health = HealthService(lambda: self.metrics.checks.look().ready, {JOIN: self._joins})
         self._shown = contextlib.AsyncExitStack()
         self.sign_in = SignIn(
             self.store,
@@ -282,6 +291,10 @@ class Controller:
         await self.bus.stop()
         await asyncio.to_thread(self.metrics.traces.close)
         await asyncio.to_thread(self.store.close)
+
+    def _joins(self) -> bool:
+        """Whether machines can join and people sign in now."""
+        return self.join_port is not None and not self.join_port.trouble
 
     def _joining(self, listener: socket.socket, pair: ServerPair) -> JoinPort:
         """The join port, whose process gets the server's key and none of the fleet's."""

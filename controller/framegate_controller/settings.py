@@ -188,6 +188,12 @@ class ControllerSettings(Settings):
             example=("north=10.1.0.0/16",),
         ),
     ] = ()
+    unconfined: Annotated[
+        bool,
+        Setting(
+            "Serve sinks even where the kernel cannot confine their processes; the log says so."
+        ),
+    ] = False
     metrics: MetricsAt = ""
     metrics_tls: MetricsTls = None
     traces: TracesTo = ""

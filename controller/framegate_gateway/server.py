@@ -347,6 +347,9 @@ class GatewayProcess:
                 rules,
                 self.journal,
                 self.view.now_ms,
+                lambda request, frames: self.sightings.exported(
+                    request.actor, frames, dataset=not request.identifier
+                ),
             )
             if self.vault is not None
             else None

@@ -22,8 +22,8 @@ from framegate_operator.options import Context, Output, write
 from framegate_operator.output import ago, ago_ms, data, errors, show_table
 from framegate_operator.policy_cases import EXAMPLE, read_cases, run_case
 from framegate_operator.policy_files import fetch_policy, policy_messages, read_folder, write_folder
-from framegate_operator.policy_status import status, tell_missing, update
-from framegate_operator.policy_versions import apply_folder, history
+from framegate_operator.policy_status import status, tell_missing
+from framegate_operator.policy_versions import apply_folder, history, update
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(

@@ -1,23 +1,17 @@
-"""`framegate policy status` and `update`: verbs that a policy was written too early for."""
+"""`framegate policy status`: verbs that a policy was written too early for."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from framegate.access.policy import SCHEMA, PolicySet, parse_policy
-from framegate.access.schema import updated_schema
+from framegate.access.policy import PolicySet
 from framegate_host.console import EXIT_FAILED, show_json, talk
 from framegate_operator.connection import load_context
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import errors, show_table
-from framegate_operator.policy_files import fetch_policy, read_folder, write_folder
+from framegate_operator.policy_files import fetch_policy
 
-UPDATING = (
-    "framegate policy pull --out DIR; framegate policy update DIR; framegate policy apply DIR"
-)
+UPDATING = "framegate policy update --wait"
 """What adds the verbs that the policy in force lacks."""
 
 
@@ -47,29 +41,6 @@ def status(output: Output = "table", context: Context = None) -> None:
             tell_missing(policy, UPDATING)
     if policy.missing:
         raise typer.Exit(EXIT_FAILED)
-
-
-def update(
-    folder: Annotated[Path, typer.Argument(help=f"A folder with {SCHEMA} and .cedar files.")],
-) -> None:
-    """Add the verbs of this version that a folder's schema lacks; rules stay as they are. Needs no
-    controller.
-    """
-    with errors():
-        files = read_folder(folder)
-        policy = parse_policy(files)
-        schema = updated_schema(files[SCHEMA], policy.actions)
-        if schema == files[SCHEMA].rstrip("\n") + "\n":
-            talk.print("nothing to add: the schema has every verb of this version")
-            return
-        whole = {**files, SCHEMA: schema}
-        if left := parse_policy(whole).missing:
-            raise RuntimeError(f"verbs that were not added: {left}")
-        write_folder(folder, {SCHEMA: whole[SCHEMA]})
-        talk.print(
-            f"{folder / SCHEMA}: added {', '.join(policy.missing) or 'that playbooks may ask'}; "
-            f"next: framegate policy apply {folder}"
-        )
 
 
 def tell_missing(policy: PolicySet, next_: str) -> None:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final
 
-from framegate.access.policy import parse_policy
+import typer
+
+from framegate.access.policy import SCHEMA, parse_policy
+from framegate.access.policy_update import updated_policy
 from framegate_host.console import show_json, talk
 from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
-from framegate_operator.options import Context, Output, read
+from framegate_operator.options import WRITE, Context, Output, read, write
 from framegate_operator.output import ago, errors, show_table
-from framegate_operator.policy_files import policy_messages, read_folder
+from framegate_operator.policy_files import (
+    fetch_policy,
+    policy_messages,
+    read_folder,
+    write_folder,
+)
 from framegate_operator.policy_status import tell_missing
 from framegate_proto.v1 import framegate_pb2 as pb
+
+UPDATED: Final = "what this version has"
 
 
 def apply_folder(folder: Path, *, note: str, base: int, output: str, context: Path | None) -> None:
@@ -46,6 +56,48 @@ def apply_files(
     else:
         talk.print(f"access policy version {reply.version} ({reply.sha256.hex()[:16]}) is in force")
     return int(reply.version)
+
+
+@write
+def update(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help=f"A folder with {SCHEMA} and .cedar files, instead of what is in force."
+        ),
+    ] = None,
+    playbooks: Annotated[
+        bool,
+        typer.Option(
+            "--playbooks", help="Add the rules about playbooks although the schema knew them."
+        ),
+    ] = False,
+    note: Annotated[str, typer.Option(help="What it changes, for the history.")] = UPDATED,
+    output: Output = "table",
+    context: Context = None,
+) -> None:
+    """Add what this version has and the policy in force lacks: verbs, and the rules about playbooks
+    where it knew none. Other rules stay. Somebody else has to approve exactly this. With a folder:
+    change that one instead; needs no controller.
+    """
+    with errors():
+        policy = None if folder else fetch_policy(load_context(context))
+        files = read_folder(folder) if folder else policy.files if policy else {}
+        done = updated_policy(files, playbooks=playbooks)
+        if done.silent:
+            talk.print(
+                "[yellow]no rule speaks of playbooks: they may do nothing[/]; "
+                "next: framegate policy update --playbooks"
+            )
+        if done.files == files:
+            talk.print("nothing to add: it has every verb of this version")
+            return
+        talk.print(f"added: {', '.join(done.added) or 'that playbooks may ask'}")
+        if policy is not None:
+            apply_files(done.files, note=note, base=policy.version, output=output, context=context)
+        elif folder is not None and not WRITE.get().dry_run:
+            write_folder(folder, done.files)
+            talk.print(f"next: framegate policy apply {folder}")
 
 
 @read

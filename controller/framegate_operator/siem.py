@@ -5,28 +5,25 @@ whole.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from framegate.errors import Reason, Refused, Unavailable
-from framegate.ocsf.copy import TrustedHeads, VerifiedCopy, verify_copy
-from framegate.record.verify import AuditRefused, LogAnchor
+from framegate.errors import Reason, Unavailable
 from framegate.registry.sink import SinkKind
-from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
-from framegate_host.witness_file import read_heads
+from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, errors, seconds_of, show_table
-from framegate_operator.siem_copies import read_copies
+from framegate_operator.siem_verify import one_of, verify
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(
     no_args_is_help=True,
     help="SIEMs and other sinks that get every entry of the record, in OCSF.",
 )
+app.command("verify")(verify)
 SinkName = Annotated[str, typer.Argument(help="The sink's name.")]
 LOOK_S: Final = 0.2
 FOLDER: Final = "sinks/{}/ in the controller's folder: ca.pem, client.pem, token"
@@ -136,7 +133,7 @@ def test(
         with operator_stub(operator) as stub:
             index, begun = stub.TestSink(pb.SinkRequest(name=name)).index, time.monotonic()
             while True:
-                row = _one(stub.ListSinks(pb.ListRequest()).sinks, name)
+                row = one_of(stub.ListSinks(pb.ListRequest()).sinks, name)
                 took = time.monotonic() - begun
                 if row.confirmed > index:
                     break
@@ -152,93 +149,10 @@ def test(
         talk.print(f"that means: {row.confirms}")
 
 
-@app.command("verify")
-def verify(
-    copies: Annotated[
-        list[Path],
-        typer.Argument(
-            exists=True,
-            dir_okay=False,
-            help="What the SIEM exported: lines of JSON, or syslog lines; several go together.",
-        ),
-    ],
-    heads: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--witness", exists=True, dir_okay=False, help="Heads that somebody kept elsewhere."
-        ),
-    ] = None,
-    first: Annotated[
-        int, typer.Option("--first", min=0, help="The sink's first entry: framegate siem list.")
-    ] = 0,
-    output: Output = "table",
-    context: Context = None,
-) -> None:
-    """Hold a SIEM's copy against the record's signed head: names the first entry that is missing
-    or altered. Exit code 6 where one is.
-    """
-    with errors():
-        operator = load_context(context)
-        with operator_stub(operator) as stub:
-            head = stub.LogHead(pb.LogHeadRequest(all=True))
-            leading = (
-                [r.entry for r in stub.ReadLog(pb.ReadLogRequest(limit=first), stream=True)]
-                if first
-                else []
-            )
-        kept = [e for path in heads or () for e in read_heads(path)]
-        trusted = TrustedHeads(
-            heads=[*head.earlier, head.checkpoint, *kept],
-            anchor=LogAnchor(root=operator.root_certificate),
-            fleet=head.fleet,
-            leading=leading,
-        )
-        try:
-            done = verify_copy(read_copies(copies), trusted)
-        except AuditRefused as error:
-            _tell_refused(error, output)
-            raise typer.Exit(EXIT_UNTRUSTED) from error
-        _tell_verified(done, output)
-
-
-def _tell_refused(error: AuditRefused, output: str) -> None:
-    if output == "json":
-        entry = error.entry if error.entry >= 0 else None
-        show_json({"verified": False, "check": error.check, "entry": entry, "text": str(error)})
-        return
-    talk.print(f"[red]REFUSED[/] {safe(error)}", soft_wrap=True)
-    if error.check == "missing":
-        talk.print("next: framegate siem status says how far the sink is")
-    elif error.entry >= 0:
-        talk.print(f"next: framegate audit show {error.entry} shows the entry and its proof")
-
-
-def _tell_verified(done: VerifiedCopy, output: str) -> None:
-    if output == "json":
-        show_json({"verified": True, **asdict(done)})
-        return
-    last = done.first + done.entries - 1
-    talk.print(
-        f"[green]verified[/]: entries {done.first} to {last} of fleet {safe(done.log.fleet)} are"
-        f" there and unaltered, signed up to entry {done.log.signed}"
-    )
-    if done.again:
-        talk.print(f"{done.again} of them came more than once")
-    if done.lost:
-        talk.print(f"[yellow]{done.lost} more were lost with a registry that was restored[/]")
-
-
 def _sinks(context: Path | None) -> pb.SinksReply:
     with operator_stub(load_context(context)) as stub:
         reply: pb.SinksReply = stub.ListSinks(pb.ListRequest())
     return reply
-
-
-def _one(rows: Any, name: str) -> Any:
-    for row in rows:
-        if row.name == name:
-            return row
-    raise Refused.of(Reason.NOT_FOUND, "a sink of this fleet", name, "framegate siem list")
 
 
 def _waiting(row: pb.SinkRow, size: int) -> int:

@@ -10,8 +10,20 @@ from typing import Any, Final
 from framegate.errors import Malformed, Reason
 from framegate.ocsf.copy import MAX_EVENT_BYTES
 
-WRAPPINGS: Final = ("_source", "result", "event", "_raw", "body", "stringValue")
-"""Members that hold the event, or what holds it: Elastic's, Splunk's, a collector's."""
+WRAPPINGS: Final = (
+    "_source",
+    "result",
+    "event",
+    "_raw",
+    "body",
+    "stringValue",
+    "msg",
+    "message",
+    "MESSAGE",
+)
+"""Members that hold the event, or what holds it: Elastic's, Splunk's, a collector's, rsyslog's and
+syslog-ng's lines of JSON.
+"""
 _DEPTH: Final = 4
 _MARK: Final = b"\xef\xbb\xbf"
 """RFC 5424 begins a message in UTF-8 with it; collectors keep it, or write `<feff>`, or nothing."""
@@ -38,16 +50,17 @@ def _events(line: bytes, where: str) -> Iterator[Mapping[str, Any]]:
     try:
         value = json.loads(line[start:].replace(_MARK, b"")) if start >= 0 else None
         for item in value if isinstance(value, list) else [value]:
-            yield _unwrapped(item)
+            yield event_in(item)
     except (ValueError, TypeError, RecursionError) as error:
         wanted, hint = f"an event in {where}", "a JSON export, one event a line"
         raise Malformed.of(Reason.MALFORMED, wanted, f"{error!r:.80}", hint) from error
 
 
-def _unwrapped(value: Any) -> Mapping[str, Any]:
+def event_in(value: Any) -> Mapping[str, Any]:
+    """The event of ours in a SIEM's wrapping, or in a text. Raises TypeError, ValueError."""
     for _ in range(_DEPTH):
         if isinstance(value, str):
-            value = json.loads(value)
+            value = json.loads(value[max(value.find("{"), 0) :])
         if not isinstance(value, dict):
             break
         if "raw_data" in value:

@@ -144,6 +144,7 @@ class Opens(StrEnum):
     NOTHING = "nothing"
     TO_READ = "to read"
     TO_WRITE = "to read and write"
+    TO_MAKE = "to make, read and write"
 
 
 class Space(StrEnum):
@@ -170,7 +171,11 @@ class Cage:
     opens: Opens = Opens.NOTHING
     threads: bool = False
     connects: bool = False
+    looks_up: bool = False
+    """It asks name servers: UDP besides, to anybody, because no layer here knows UDP's ports."""
     ioctl: int | None = None
+    requests: frozenset[int] = frozenset()
+    """Single device calls beside that family."""
     ends_group: bool = False
     """It may kill its own process group, which is itself and the program it started."""
     foreign: bool = False
@@ -234,6 +239,44 @@ CAPTURE_PROGRAM: Final = Cage(
     space=Space.OWN_USER,
     links=True,
 )
+_FIONBIO: Final = 0x5421
+"""A socket that does not wait; Python's timeouts take it."""
+_TIOCOUTQ: Final = 0x5411
+"""How much of what was sent the other side's TCP has not taken."""
+SINK_LINES: Final = Cage(
+    name="sink-lines",
+    child="appends the record's events to one file, or to the controller's standard output",
+    calls=COMPUTE | FILES | {"fsync", "ftruncate"},
+    opens=Opens.TO_MAKE,
+)
+SINK_NETWORK: Final = Cage(
+    name="sink-network",
+    child="sends the record's events to one collector over TCP, whose name was looked up before",
+    calls=COMPUTE | FILES | NETWORK,
+    opens=Opens.TO_READ,
+    connects=True,
+    requests=frozenset({_FIONBIO, _TIOCOUTQ}),
+    links=True,
+)
+_LIBRARY_NETWORK: Final = NETWORK | {
+    "epoll_pwait",
+    "epoll_pwait2",
+    "eventfd2",
+    "sched_getparam",
+    "sched_getscheduler",
+    "sendmmsg",
+}
+SINK_LIBRARY: Final = Cage(
+    name="sink-library",
+    child="the same by a library of C that looks names up itself (Kafka, OTLP over gRPC)",
+    calls=COMPUTE | FILES | _LIBRARY_NETWORK,
+    opens=Opens.TO_READ,
+    threads=True,
+    connects=True,
+    looks_up=True,
+    requests=frozenset({_FIONBIO}),
+    links=True,
+)
 CAGES: Final[Mapping[str, Cage]] = MappingProxyType(
     {
         cage.name: cage
@@ -245,6 +288,9 @@ CAGES: Final[Mapping[str, Cage]] = MappingProxyType(
             CAPTURE_NETWORK,
             CAPTURE_RELAY,
             CAPTURE_PROGRAM,
+            SINK_LINES,
+            SINK_NETWORK,
+            SINK_LIBRARY,
         )
     }
 )

@@ -53,6 +53,7 @@ _AF_NETLINK: Final = 16
 _FAMILIES: Final = 64
 """More address families than Linux has; one past them all is refused as a range."""
 _SOCK_STREAM: Final = 1
+_SOCK_DGRAM: Final = 2
 _SOCK_TYPE: Final = 0xFFFF_FFFF & ~0o2004000
 """All of a socket's type but SOCK_NONBLOCK and SOCK_CLOEXEC."""
 _TIOCSTI: Final = 0x5412
@@ -125,8 +126,8 @@ class Confinement:
             _close_all_but(keep)
             self._holds.append(f"{len(set(keep))} descriptors")
 
-    def close_paths(self, paths: Paths = Paths(), port: int | None = None) -> None:
-        """From here on the file system ends at `paths`, and TCP at one `port` of others, for this
+    def close_paths(self, paths: Paths = Paths(), ports: Collection[int] = ()) -> None:
+        """From here on the file system ends at `paths`, and TCP at `ports` of others, for this
         thread and those it starts. Abstract sockets and processes outside are out of reach where
         the kernel knows that (Landlock 6).
         """
@@ -135,7 +136,7 @@ class Confinement:
             self._refuse("no files", f"{threads} threads, of which all but one would keep theirs")
             return
         try:
-            _landlock(_present(self._landlock), self.cage, paths, port)
+            _landlock(_present(self._landlock), self.cage, paths, ports)
             version = _present(self._landlock).abi_version()
             self._holds.append(f"{_told(paths)} (Landlock {version})")
         except (OSError, RuntimeError, ImportError) as error:
@@ -241,7 +242,7 @@ def _present(library: Any) -> Any:
     return library
 
 
-def _landlock(library: Any, cage: Cage, paths: Paths, port: int | None) -> None:
+def _landlock(library: Any, cage: Cage, paths: Paths, ports: Collection[int]) -> None:
     AccessFS, AccessNet, Scope = library.AccessFS, library.AccessNet, library.Scope
     read = AccessFS.READ_FILE | AccessFS.READ_DIR
     write = (
@@ -275,7 +276,7 @@ def _landlock(library: Any, cage: Cage, paths: Paths, port: int | None) -> None:
         ):
             for path in given:
                 rules.allow_path(path, rights if path.is_dir() else rights & of_files)
-        if port is not None:
+        for port in ports:
             rules.allow_port(port, AccessNet.CONNECT_TCP)
         rules.restrict()
 
@@ -303,21 +304,8 @@ def _strict_filter(library: Any, cage: Cage) -> int:
         _add(library, rules, allow, call, arg(2, masked, mmap.PROT_EXEC, 0))
     # its flags lie in memory, where no filter looks: C libraries then fall back to clone
     _add(library, rules, library.ERRNO(errno.ENOSYS), "clone3")
-    if cage.threads:
-        flags = _THREAD
-        for new in _NEW:
-            flags |= new
-        _add(library, rules, allow, "clone", arg(0, masked, flags, _THREAD))
-    if cage.opens == Opens.TO_READ:
-        _add(library, rules, allow, "openat", arg(2, masked, os.O_ACCMODE | os.O_CREAT, 0))
-    elif cage.opens == Opens.TO_WRITE:
-        _add(library, rules, allow, "openat", arg(2, masked, os.O_CREAT, 0))
-    if cage.connects:
-        for family in (_AF_INET, _AF_INET6):
-            kind = arg(1, masked, _SOCK_TYPE, _SOCK_STREAM)
-            _add(library, rules, allow, "socket", arg(0, library.EQ, family), kind)
-    if cage.ioctl is not None:
-        _add(library, rules, allow, "ioctl", arg(1, masked, 0xFF00, cage.ioctl << 8))
+    _add_threads_and_sockets(library, rules, cage)
+    _add_opens_and_devices(library, rules, cage)
     if cage.ends_group:
         own = arg(0, library.EQ, 0), arg(1, library.EQ, int(signal.SIGKILL))
         _add(library, rules, allow, "kill", *own)
@@ -325,6 +313,36 @@ def _strict_filter(library: Any, cage: Cage) -> int:
         _add(library, rules, library.KILL_PROCESS, call)
     rules.load()
     return len(cage.calls)
+
+
+def _add_threads_and_sockets(library: Any, rules: Any, cage: Cage) -> None:
+    """Threads, and sockets."""
+    allow, arg, masked = library.ALLOW, library.Arg, library.MASKED_EQ
+    if cage.threads:
+        flags = _THREAD
+        for new in _NEW:
+            flags |= new
+        _add(library, rules, allow, "clone", arg(0, masked, flags, _THREAD))
+    if cage.connects:
+        for family in (_AF_INET, _AF_INET6):
+            for kind in (_SOCK_STREAM, _SOCK_DGRAM) if cage.looks_up else (_SOCK_STREAM,):
+                kinds = arg(1, masked, _SOCK_TYPE, kind)
+                _add(library, rules, allow, "socket", arg(0, library.EQ, family), kinds)
+
+
+def _add_opens_and_devices(library: Any, rules: Any, cage: Cage) -> None:
+    """Opening files, and device calls."""
+    allow, arg, masked = library.ALLOW, library.Arg, library.MASKED_EQ
+    if cage.opens == Opens.TO_READ:
+        _add(library, rules, allow, "openat", arg(2, masked, os.O_ACCMODE | os.O_CREAT, 0))
+    elif cage.opens == Opens.TO_WRITE:
+        _add(library, rules, allow, "openat", arg(2, masked, os.O_CREAT, 0))
+    elif cage.opens == Opens.TO_MAKE:
+        _add(library, rules, allow, "openat")
+    if cage.ioctl is not None:
+        _add(library, rules, allow, "ioctl", arg(1, masked, 0xFF00, cage.ioctl << 8))
+    for request in sorted(cage.requests):
+        _add(library, rules, allow, "ioctl", arg(1, masked, _LOW, request))
 
 
 def _foreign_filter(library: Any, cage: Cage) -> int:

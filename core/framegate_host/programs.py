@@ -55,7 +55,7 @@ class Program:
 
 
 _TRACES: Final = {"opentelemetry": "traces"}
-OPERATOR: Final = Program("framegate", "framegate_operator.main", "")
+OPERATOR: Final = Program("framegate", "framegate_operator.main", "", {"confluent_kafka": "kafka"})
 CONTROLLER: Final = Program(
     "framegate-controller",
     "framegate_controller.main",

@@ -49,10 +49,12 @@ class Reporter:
         self._unkept: list[Finding] = []
         self._since_ms = 0
 
-    def saw(self, kind: FindingKind, reason: str, device: str = "", said: str = "") -> None:
+    def saw(
+        self, kind: FindingKind, reason: str, device: str = "", said: str = "", count: int = 1
+    ) -> None:
         """Something that somebody should know; `device` is established, or empty for this host."""
         with self._lock:
-            self._suppression.add(Key(kind, device, str(reason)), self._now_ms(), said)
+            self._suppression.add(Key(kind, device, str(reason)), self._now_ms(), said, count)
 
     def accepted(self, device: str, at_ms: int) -> None:
         """A frame of `device` was inspected."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 import grpc
@@ -22,10 +22,15 @@ _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class HealthService:
-    """Says SERVING while `ready` does, of the server as a whole (the service with no name)."""
+    """Says SERVING while `ready` does, of the server as a whole (the service with no name), and of
+    further services by their names.
+    """
 
-    def __init__(self, ready: Callable[[], bool]) -> None:
-        self._ready, self._servicer = ready, health.HealthServicer()
+    def __init__(
+        self, ready: Callable[[], bool], services: Mapping[str, Callable[[], bool]] | None = None
+    ) -> None:
+        self._asked = {"": ready, **(services or {})}
+        self._servicer = health.HealthServicer()
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Answer on this server too."""
@@ -40,7 +45,8 @@ class HealthService:
             yield
         finally:
             task.cancel()
-            await self._servicer.set("", _NOT_SERVING)
+            for name in self._asked:
+                await self._servicer.set(name, _NOT_SERVING)
 
     async def _keep_telling(self) -> None:
         while True:
@@ -52,5 +58,6 @@ class HealthService:
                 await self._servicer.set("", _NOT_SERVING)
 
     async def _tell(self) -> None:
-        ready = await asyncio.to_thread(self._ready)
-        await self._servicer.set("", _SERVING if ready else _NOT_SERVING)
+        for name, ready in self._asked.items():
+            serves = await asyncio.to_thread(ready)
+            await self._servicer.set(name, _SERVING if serves else _NOT_SERVING)

@@ -344,7 +344,6 @@ LOCAL = {
     "logout",
     "policy init",
     "policy pull",
-    "policy update",
     "policy validate",
     "policy test",
     "policy diff",

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from framegate.errors import Reason
+from framegate.identity.certificates import Purpose
 from framegate.identity.names import Kind
 from framegate.wire import sha256
 from framegate_controller.fleet.tickets import Invitation, invite
@@ -25,7 +27,7 @@ from framegate_controller.joinport.limits import (
     MEMORY_BYTES,
 )
 from framegate_controller.rpc import joinport
-from framegate_controller.server import Controller
+from framegate_controller.server import JOIN, Controller
 from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.ports import EntryQuery
 from framegate_proto.edge import evidence_parts, from_rpc_error
@@ -34,11 +36,13 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.bench.strangers import LOADS, Scene, measure
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.plant.processes import BIN
-from support.fleet_port import channel, invited
+from support.fleet_port import channel, credentials, invited
 from support.founded import found_controller
 from support.waiting import until
 
 WAIT_S = 20.0
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 async def begun(running, fleet, forge, code: bytes, stub):
@@ -223,6 +227,35 @@ async def test_n130_the_process_ends_with_its_controller(tmp_path):
     pid = running.join_port.pid
     await running.stop(0)
     assert not Path(f"/proc/{pid}").exists() and running.join_port.pid == 0
+
+
+async def test_a_port_that_stands_still_is_told_and_so_is_one_that_came_back(controller):
+    """By the health service on the fleet port, under the join port's name."""
+    running, fleet = controller
+    await until(lambda: running.join_port.last is not None)
+    pair = credentials(fleet, "device-ca", Purpose.DEVICE, "camera.line-1.cam1")
+    async with channel(running, fleet, pair) as opened:
+        asked = health_pb2.HealthCheckRequest(service=JOIN)
+        told = health_pb2_grpc.HealthStub(opened).Watch(asked, timeout=120)
+        assert (await told.read()).status == SERVING
+        pid = running.join_port.pid
+        os.kill(pid, signal.SIGSTOP)
+        await until(lambda: running.join_port.trouble)
+        assert (await told.read()).status == NOT_SERVING
+        assert (await told.read()).status == SERVING  # it was ended, and another serves
+        told.cancel()
+    assert running.join_port.pid not in {0, pid}
+
+
+async def test_strangers_at_the_join_port_are_told_nothing_of_health(controller):
+    running, fleet = controller
+    async with channel(running, fleet, None, running.join_address) as opened:
+        call = health_pb2_grpc.HealthStub(opened).Check(
+            health_pb2.HealthCheckRequest(service=JOIN), timeout=WAIT_S
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_n130_idle_connections_of_one_address_give_way(controller):

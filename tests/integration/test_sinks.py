@@ -1,9 +1,13 @@
 """Sinks against real collectors: what is confirmed is there, whole, and proves itself."""
 
+import contextlib
 import json
+import select
 import shutil
+import socket
 import ssl
 import threading
+from pathlib import Path
 
 import grpc
 import paho.mqtt.client as mqtt
@@ -13,10 +17,17 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from framegate.ocsf.copy import TrustedHeads, verify_copy
+from framegate.ocsf.logged import OcsfVersion
+from framegate.record.entry import Act, entry_bytes, event_entry
+from framegate.record.sink_events import SinkTested
+from framegate.registry.sink import SinkKind
+from framegate_controller.forwarding.cursor import NextBatch
+from framegate_controller.forwarding.sink_process import SinkProcess
 from framegate_controller.sinks.credentials import Credentials
 from framegate_controller.sinks.delivery import SinkFailed, delivered
 from framegate_controller.sinks.http import WebhookSink
 from framegate_controller.sinks.kafka import KafkaSink
+from framegate_controller.sinks.messages import BatchEntry, SinkSetup
 from framegate_controller.sinks.mqtt import MqttSink
 from framegate_controller.sinks.otlp import OtlpGrpcSink
 from framegate_controller.sinks.syslog import SyslogSink
@@ -76,6 +87,79 @@ async def test_syslog_over_tls_arrives_whole(
     require_whole(signed_log, read_copies([out]))
 
 
+@pytest.mark.parametrize(
+    "template", ["json", "RSYSLOG_SyslogProtocol23Format", "RSYSLOG_TraditionalFileFormat"]
+)
+async def test_what_rsyslog_writes_by_its_templates_is_read(
+    template, server, trusting, batch, signed_log
+):
+    out = server / "out"
+    with collectors.rsyslog(server, out, template) as port:
+        sink = SyslogSink(f"127.0.0.1:{port}", trusting)
+        sink.deliver(batch)
+        await until(lambda: out.exists() and out.read_bytes().count(b"\n") == len(batch))
+        sink.close()
+    require_whole(signed_log, read_copies([out]))
+
+
+def siem_test(number):
+    """The entry of `framegate siem test`, as it goes to a sink."""
+    body = event_entry(SinkTested(sink="siem"), Act(actor="operator.anna"), 1_790_000_000_000)
+    return outgoing(entry_bytes(number, None, body))
+
+
+@contextlib.contextmanager
+def hanging_up(server, *, reads, after_s=0.0):
+    """A TLS server that hangs up on whoever sends it something, read or unread; its port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server / "ca.pem", server / "key.pem")
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with contextlib.suppress(OSError):
+                    tls = context.wrap_socket(connection, server_side=True)
+                    if reads:
+                        tls.recv(65_536)
+                    else:
+                        select.select([tls], [], [], 30)
+                    tls.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join(30)
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["read", "unread"])
+@pytest.mark.parametrize("test", [True, False], ids=["siem-test", "any"])
+def test_n150_a_syslog_collector_that_hangs_up_on_every_message(
+    server, trusting, batch, reads, test
+):
+    with hanging_up(server, reads=reads) as port:
+        sink = SyslogSink(f"127.0.0.1:{port}", trusting)
+        for _ in range(3):
+            with pytest.raises(SinkFailed, match=r"hung up|reset"):
+                sink.deliver([siem_test(0)] if test else batch[:1])
+
+
+@pytest.mark.parametrize("program", ["rsyslog", "syslog_ng"])
+async def test_siem_test_is_read_to_its_end_by_real_collectors(program, server, trusting, batch):
+    out = server / "out"
+    with getattr(collectors, program)(server, out) as port:
+        sink = SyslogSink(f"127.0.0.1:{port}", trusting)
+        for part in (batch[:1], [siem_test(0)], batch[1:2]):
+            sink.deliver(part)
+        await until(lambda: out.exists() and out.read_bytes().count(b"\n") == 3)
+        sink.close()
+
+
 def test_n150_a_syslog_collector_that_hung_up_confirms_nothing(server, trusting, batch):
     with collectors.rsyslog(server, server / "out") as port:
         sink = SyslogSink(f"127.0.0.1:{port}", trusting)
@@ -86,8 +170,13 @@ def test_n150_a_syslog_collector_that_hung_up_confirms_nothing(server, trusting,
         sink.deliver(batch[2:])
 
 
-def subscriber(port, server, topic, seen, name="reader"):
+def ids(events):
+    return {e["metadata"]["uid"] for e in events}
+
+
+def subscriber(port, server, topic, seen, name="reader", acknowledges=True):
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
+    client.manual_ack_set(not acknowledges)
     subscribed = threading.Event()
     client.on_message = lambda _c, _u, message: seen.append(json.loads(message.payload))
     client.on_subscribe = lambda *_: subscribed.set()
@@ -102,7 +191,6 @@ def subscriber(port, server, topic, seen, name="reader"):
     return client
 
 
-@pytest.mark.alone
 async def test_mqtt_arrives_whole_and_a_subscriber_that_was_away_gets_it(
     server, trusting, stranger, batch, signed_log
 ):
@@ -116,16 +204,34 @@ async def test_mqtt_arrives_whole_and_a_subscriber_that_was_away_gets_it(
             sink.deliver(batch[:1])
         reader = subscriber(port, server, "framegate/ocsf", seen)
         sink.deliver(batch[:20])
-        await until(lambda: len(seen) == 20)
-        reader.disconnect()
+        await until(lambda: ids(seen) == {o.uid for o in batch[:20]})
+        reader.disconnect()  # some that it saw it may not have acknowledged: they come again
         reader.loop_stop()
         sink.deliver(batch[20:])
         reader = subscriber(port, server, "framegate/ocsf", seen)
-        await until(lambda: len(seen) == len(batch))
+        await until(lambda: ids(seen) == {o.uid for o in batch})
         reader.disconnect()
         reader.loop_stop()
         sink.close()
     require_whole(signed_log, seen)
+
+
+async def test_mqtt_that_was_read_and_not_acknowledged_comes_again(server, trusting, batch):
+    """What a reader saw it may see twice: QoS 1, and its acknowledgement is on its way."""
+    seen: list = []
+    with collectors.mqtt_broker(server) as port:
+        reader = subscriber(port, server, "framegate/ocsf", seen, acknowledges=False)
+        sink = MqttSink("siem", f"127.0.0.1:{port}", "framegate/ocsf", trusting)
+        sink.deliver(batch[:5])
+        await until(lambda: len(seen) == 5)
+        reader.disconnect()
+        reader.loop_stop()
+        reader = subscriber(port, server, "framegate/ocsf", seen)
+        await until(lambda: len(seen) == 10)
+        reader.disconnect()
+        reader.loop_stop()
+        sink.close()
+    assert ids(seen) == {o.uid for o in batch[:5]}
 
 
 def test_kafka_has_it_on_all_replicas_keyed_by_machine(tmp_path, batch, signed_log):
@@ -214,3 +320,53 @@ def test_a_plain_answer_where_tls_is_wanted_is_refused(trusting, batch):
             with pytest.raises(SinkFailed):
                 sink.deliver(batch[:1])
         assert stub.requests == []
+
+
+@contextlib.contextmanager
+def collector(kind, server):
+    """(address, what says how many came) of a real collector, or the official stubs'."""
+    if kind == "syslog":
+        out = server / "out"
+        with collectors.rsyslog(server, out) as port:
+            yield f"127.0.0.1:{port}", lambda: out.exists() and out.read_bytes().count(b"\n")
+    elif kind == "mqtt":
+        seen: list = []
+        with collectors.mqtt_broker(server) as port:
+            reader = subscriber(port, server, "ocsf", seen)
+            yield f"127.0.0.1:{port}", lambda: len(ids(seen))
+            reader.disconnect()
+            reader.loop_stop()
+    elif kind == "otlp":
+        with collectors.otlp_server(server, tls=True) as (service, address):
+            yield address, lambda: len(service.records)
+    else:
+        with collectors.kafka_cluster() as address:
+            yield address, lambda: 2
+
+
+@pytest.mark.parametrize("kind", ["syslog", "mqtt", "otlp", "kafka"])
+async def test_n150_each_library_does_its_work_in_its_cage(kind, server, trusting, signed_log):
+    """The process as the controller starts it: two batches, over one connection."""
+    folder = trusting.folder if kind != "kafka" else trusting.folder / "plain"
+    raws = signed_log.entries
+    with collector(kind, server) as (address, came):
+        setup = SinkSetup(
+            name="siem",
+            kind=SinkKind(kind),
+            address=address,
+            channel="ocsf",
+            version=OcsfVersion.V1_8,
+            fleet="plant",
+            folder=str(folder),
+        )
+        process = await SinkProcess.spawn(setup)
+        try:
+            for index in (0, 1):
+                batch = NextBatch(index, (BatchEntry(raws[index]),), frozenset())
+                answer = await process.deliver(batch)
+                assert (answer.confirmed, answer.failed) == (index + 1, "")
+            await until(lambda: came() == 2)
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
+        finally:
+            process.end()

@@ -89,8 +89,10 @@ def _program(name: str, variable: str) -> tuple[Path, Path]:
 
 
 @contextmanager
-def rsyslog(folder: Path, out: Path):
-    """rsyslog, which takes RFC 5425 over TLS and writes each message's text as a line; its port."""
+def rsyslog(folder: Path, out: Path, template: str = "bare"):
+    """rsyslog, which takes RFC 5425 over TLS and writes each message as a line: by itself (`bare`),
+    in JSON (`json`), or as a template of its own has it; its port.
+    """
     program, root = _program("rsyslogd", "FRAMEGATE_RSYSLOG")
     modules = root / LIBRARIES / "rsyslog"
     if not (modules / "lmnsd_gtls.so").exists():
@@ -103,8 +105,9 @@ global(workDirectory="{folder}" maxMessageSize="256k" net.enableDNS="off"
   defaultNetstreamDriverCertFile="{folder}/ca.pem" defaultNetstreamDriverKeyFile="{folder}/key.pem")
 module(load="imtcp" streamDriver.name="gtls" streamDriver.mode="1" streamDriver.authMode="anon")
 template(name="bare" type="string" string="%msg%\\n")
+template(name="json" type="string" string="%jsonmesg%\\n")
 input(type="imtcp" port="{port}" address="127.0.0.1")
-action(type="omfile" file="{out}" template="bare" asyncWriting="off")
+action(type="omfile" file="{out}" template="{template}" asyncWriting="off")
 """
     )
     argv = [program, "-n", "-f", folder / "rsyslog.conf", "-i", "NONE", "-M", modules]

@@ -9,20 +9,14 @@ from framegate.machines.lifecycle import State
 from framegate.playbooks.parse import parse_playbook
 from framegate.record.entry import Act
 from framegate_controller.fleet.devices import change_state
-from framegate_controller.people.authority import Authority
-from framegate_controller.people.desk import PeopleDesk
 from framegate_controller.people.playbooks import disable_playbook, enable_playbook
 from framegate_controller.people.policies import load_policy
 from framegate_controller.people.requests import Word, decide
-from framegate_controller.people.signin import SignIn
 from framegate_controller.playbooks.engine import QUIET_MS, Engine
 from framegate_controller.store.ports import EntryQuery
-from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, InMemoryWaiting
-from framegate_controller.store.shared.limits import InMemorySignInLimits
-from framegate_controller.store.shared.looks import InMemoryLooks
 from framegate_controller.store.shared.policies import InMemoryPolicies
-from framegate_controller.verbs.desk import Desk
 from framegate_simulators.fixtures.access import add_person, camera_of
+from framegate_simulators.fixtures.desk import desk_of
 
 HOLD = """\
 name = "hold-contradicted"
@@ -66,18 +60,6 @@ def playbook_toml(
         f"[when]\n{when}\n"
         f"[cap]\ndevices = {given['devices']}\nshare = {given['share']}\n[undo]\n{undo}"
     )
-
-
-def desk_of(store, fleet) -> Desk:
-    """A desk without a port."""
-    policies, limits = InMemoryPolicies(), InMemorySignInLimits()
-    people = PeopleDesk(
-        authority=Authority(fleet, policies, InMemoryLooks()),
-        sign_in=SignIn(store, fleet, limits, InMemoryWaiting(MAX_CEREMONIES)),
-        policies=policies,
-        limits=limits,
-    )
-    return Desk(store, fleet, people, None)
 
 
 class Response:

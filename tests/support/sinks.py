@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
 
 from framegate.ocsf.event import ocsf_event
 from framegate.ocsf.logged import LoggedEvent, OcsfVersion
@@ -75,6 +76,9 @@ def serving(answer, context: ssl.SSLContext | None = None):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_DELETE(self):
+            self.do_POST()
+
         def do_POST(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             stub.requests.append((self.path, body, dict(self.headers)))
@@ -113,9 +117,12 @@ class Elastic:
         self.documents: dict[str, dict] = {}
         self.times: Counter[str] = Counter()
         self.status: dict[str, int] = {}  # what an id is answered instead
+        self.scrolls: dict[str, list[str]] = {}  # ids that are still to come
+        self.page = 2
 
-    def __call__(self, path, body, _headers):
-        assert path == "/_bulk"
+    def __call__(self, path, body, headers):
+        if path != "/_bulk":
+            return self._search(path, json.loads(body), headers)
         assert body.endswith(b"\n")
         lines = [json.loads(line) for line in body.splitlines()]
         items = []
@@ -128,6 +135,52 @@ class Elastic:
             error = {"error": {"type": "said so"}} if status >= 300 else {}
             items.append({"create": {"_id": uid, "status": status, **error}})
         return 200, {"errors": any(i["create"]["status"] >= 300 for i in items), "items": items}, {}
+
+    def _search(self, path, body, headers):
+        """Scrolls, as Elasticsearch's and OpenSearch's documentation has them."""
+        if headers.get("Authorization") != "ApiKey reader":
+            return 401, {"error": {"type": "security_exception"}}, {}
+        if body.get("scroll_id") and isinstance(body["scroll_id"], list):
+            for identifier in body["scroll_id"]:
+                del self.scrolls[identifier]
+            return 200, {"succeeded": True}, {}
+        if path.startswith("/_search/scroll"):
+            assert body["scroll"]
+            left = self.scrolls.pop(body["scroll_id"])
+        else:
+            assert path.startswith("/ocsf/_search?scroll=") and body["sort"] == ["_doc"]
+            left = list(self.documents)
+        now, after = left[: self.page], left[self.page :]
+        identifier = f"scroll-{len(after)}-{len(self.scrolls)}"
+        self.scrolls[identifier] = after
+        hits = [{"_id": i, "_index": "ocsf", "_source": self.documents[i]} for i in now]
+        answer = {"_scroll_id": identifier, "timed_out": False, "_shards": {"failed": 0}}
+        return 200, answer | {"hits": {"hits": hits}}, {}
+
+
+class SplunkSearch:
+    """Splunk's management port: `search/jobs/export`, a line of JSON a result, previews before."""
+
+    def __init__(self, splunk) -> None:
+        self.splunk = splunk
+        self.messages: list[dict] = []
+
+    def __call__(self, path, body, headers):
+        assert path == "/services/search/jobs/export"
+        if headers.get("Authorization") != "Bearer reader":
+            return 401, {"messages": [{"type": "WARN", "text": "not authenticated"}]}, {}
+        form = {k: v for k, (v,) in parse_qs(body.decode()).items()}
+        assert form["output_mode"] == "json" and form["earliest_time"] == "0"
+        raws = [
+            json.dumps(e["event"])
+            for e in self.splunk.indexed
+            if f'index="{e["index"]}"' in form["search"]
+            and f'"{e["sourcetype"]}"' in form["search"]
+        ]
+        rows = [{"preview": True, "offset": 0, "result": {"_raw": r}} for r in raws[:1]]
+        rows += [{"preview": False, "offset": n, "result": {"_raw": r}} for n, r in enumerate(raws)]
+        rows += [{"messages": self.messages}] if self.messages else []
+        return 200, "\n".join(map(json.dumps, rows)).encode(), {}
 
 
 class Splunk:

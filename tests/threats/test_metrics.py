@@ -1,7 +1,9 @@
 """N151: floods of labels. Whoever has not shown who they are adds no series, whatever they say."""
 
 import contextlib
+import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -15,6 +17,7 @@ from framegate.record.people_events import SignInFailed, VerbDenied
 from framegate.registry.device import Device, Standing
 from framegate_agent.metrics import FAMILIES as AGENT
 from framegate_controller.events.bus import InMemoryBus
+from framegate_controller.joinport.messages import PortBeat
 from framegate_controller.metrics.families import FAMILIES as CONTROLLER
 from framegate_controller.metrics.families import REFUSALS
 from framegate_controller.metrics.readings import ControllerMetrics
@@ -36,6 +39,10 @@ OPEN = {"device", "camera", "zone", "version", "check", "chore"}
 """Labels whose values the registry gave out, or the program itself: never a peer."""
 
 
+BEAT = PortBeat(connections=3, calls=2, passed=17, turned_away=5)
+PORT = SimpleNamespace(pid=os.getpid(), trouble="", last=BEAT)
+
+
 class NoClockwork:
     progress = ()
 
@@ -48,7 +55,7 @@ def metrics(bench):
         bus=InMemoryBus(bench.store, bench.fleet),
         clockwork=NoClockwork(),
         counts=EventCounts(bench.store),
-        join_port=lambda: 1,
+        join_port=lambda: PORT,
     )
 
 
@@ -144,3 +151,31 @@ async def test_n151_a_caller_names_no_call(controller):
             with contextlib.suppress(grpc.aio.AioRpcError):
                 await call(b"", timeout=30)
     assert times.ended == {("other", "refused"): 20}
+
+
+async def test_the_join_ports_process_is_shown_through_its_controller(metrics):
+    page = await shown(metrics)
+    told = {name.removeprefix("framegate_join_port_"): v for (name, _), v in page.items()}
+    wanted = {"connections": 3, "calls": 2, "passed_total": 17, "turned_away_total": 5}
+    assert {name: told[name] for name in wanted} == wanted
+    assert told["resident_memory_bytes"] > 10**6
+
+
+@pytest.mark.parametrize(
+    ("port", "says"),
+    [
+        (None, "not open yet"),
+        (SimpleNamespace(pid=0, trouble="its process does not run", last=None), "does not run"),
+        (SimpleNamespace(pid=2**30, trouble="it has said nothing", last=BEAT), "said nothing"),
+    ],
+    ids=["none", "dead", "stuck"],
+)
+async def test_a_join_port_that_does_not_answer_makes_a_controller_unready(metrics, port, says):
+    metrics = replace(metrics, join_port=lambda: port)
+    watched = Watched("controller", metrics.exposition, metrics.checks, metrics.read)
+    async with listening(watched) as at:
+        status, page = await get(at.port, "/readyz?verbose")
+        assert status == 503 and says in page
+        assert (await get(at.port, "/livez"))[0] == 200
+        status, page = await get(at.port, "/metrics")
+    assert status == 200 and "\nframegate_join_port_resident_memory_bytes " not in page

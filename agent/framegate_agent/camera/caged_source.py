@@ -67,7 +67,7 @@ class CagedSource:
     source: str
     cage: Cage
     paths: Paths = field(default_factory=Paths)
-    port: int | None = None
+    ports: tuple[int, ...] = ()
 
 
 def caged_source(source: str) -> CagedSource:
@@ -97,7 +97,7 @@ def caged_source(source: str) -> CagedSource:
         )
     port = parts.port or PORTS[parts.scheme]
     numeric = _numeric(parts, port)
-    return CagedSource(f"video:{numeric}", CAPTURE_NETWORK, port=port)
+    return CagedSource(f"video:{numeric}", CAPTURE_NETWORK, ports=(port,))
 
 
 def program_paths(command: str, scratch: Path) -> Paths:

@@ -78,7 +78,7 @@ def _serve(args: argparse.Namespace) -> None:
     confinement = Confinement(caged.cage, required=required)
     confinement.isolate((0, 1, 2) if program is None else (0, 1, 2, program.fileno()))
     encoded(np.zeros((8, 8), np.uint8))  # what is loaded on first use, is loaded now
-    confinement.close_paths(caged.paths, caged.port)
+    confinement.close_paths(caged.paths, caged.ports)
     masker = Masker()
     if line := sys.stdin.buffer.readline():  # what holds from the first frame on
         masker.take(line)

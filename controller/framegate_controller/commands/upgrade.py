@@ -83,7 +83,9 @@ def _tried(at: StoreAt, keys: FleetKeys) -> CheckedRecord | None:
     size, free = at.file.stat().st_size, shutil.disk_usage(at.state).free
     if free < ROOM * size:
         wanted = f"{ROOM * size / 1e6:.0f} MB free for the registry in {at.state}"
-        raise Unavailable.of(Reason.UNAVAILABLE, wanted, f"{free / 1e6:.0f} MB", "make room on that disk")
+        raise Unavailable.of(
+            Reason.UNAVAILABLE, wanted, f"{free / 1e6:.0f} MB", "make room on that disk"
+        )
     with tempfile.TemporaryDirectory(dir=at.state, prefix="upgrade-") as folder:
         copy = StoreAt(Path(folder))
         copy_registry(at.file, copy.file)

@@ -48,10 +48,12 @@ class NextBatch:
     dead_letters: frozenset[int]
 
 
-def next_batch(store: Store, cursor: int, tail: RecordTail | None = None) -> NextBatch | None:
-    """What comes after `cursor`, None where there is nothing."""
+def next_batch(
+    store: Store, cursor: int, tail: RecordTail | None = None, most: int = BATCH_ENTRIES
+) -> NextBatch | None:
+    """What comes after `cursor`, at most so many; None where there is nothing."""
     with store.reading() as tx:
-        below = min(tx.log.size(), cursor + BATCH_ENTRIES)
+        below = min(tx.log.size(), cursor + most)
         rows = [e.logged for e in (tail or RecordTail(store)).entries(cursor, below)]
         restored = restorations_in(tx) if rows else []
     entries, dead_letters, size = list[BatchEntry](), set[int](), 0

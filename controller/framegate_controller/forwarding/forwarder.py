@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,14 @@ LAST_PAUSE_S: Final = 60.0
 """Pauses after failures double from the first up to the last: what a dead sink costs is an attempt
 and a row a minute.
 """
+TRIED: Final = 2
+"""Entries with which a sink is tried that was away: reading a whole batch each time would cost what
+a dead sink must not. Two, because one that a sink refuses by itself becomes a dead letter.
+"""
+RENEW_S: Final = 300.0
+"""After so long a process whose sink fails is started anew: in its cage it looks no name up again,
+and the sink may have moved. Rarely enough that a dead sink costs next to nothing.
+"""
 END_S: Final = 5.0
 DUTY: Final = "sinks"
 FOLDER: Final = "sinks"
@@ -47,7 +56,11 @@ class Forwarder:
         state: Path,
         peers: Peers | None = None,
         tail: RecordTail | None = None,
+        *,
+        unconfined: bool = False,
     ) -> None:
+        """`unconfined`: sinks are served although the kernel cannot confine their processes."""
+        self._unconfined = unconfined
         self._tail = tail or RecordTail(store)
         self._fleet, self._folder = fleet, state / FOLDER
         self._duty = Duty(store, peers or NoPeers(), DUTY, lambda theirs: theirs)
@@ -103,7 +116,8 @@ class Forwarder:
             task.add_done_callback(self._leaving.discard)
         for key, sink in there.items():
             if key not in self._tasks:
-                served = SinkTask(self._store, self._fleet, self._folder, sink, self._tail)
+                setup = setup_of(sink, self._fleet, self._folder, unconfined=self._unconfined)
+                served = SinkTask(self._store, setup, sink, self._tail)
                 self.sinks[sink.name] = served
                 self._tasks[key] = asyncio.create_task(served.run(), name=f"sink {sink.name}")
             self.sinks[sink.name].grew(self._size)
@@ -112,20 +126,10 @@ class Forwarder:
 class SinkTask:
     """Serves one sink: batch after batch, each from the record, each confirmed before the next."""
 
-    def __init__(
-        self, store: Store, fleet: str, folder: Path, sink: Sink, tail: RecordTail
-    ) -> None:
-        self._store, self._sink, self._tail = store, sink, tail
-        self._setup = SinkSetup(
-            name=sink.name,
-            kind=sink.kind,
-            address=sink.address,
-            channel=sink.channel,
-            version=sink.version,
-            fleet=fleet,
-            folder=str(folder / sink.name),
-        )
+    def __init__(self, store: Store, setup: SinkSetup, sink: Sink, tail: RecordTail) -> None:
+        self._store, self._setup, self._sink, self._tail = store, setup, sink, tail
         self.process: SinkProcess | None = None
+        self._renew_s, self._away = 0.0, False
         self._grown, self._ending = asyncio.Event(), asyncio.Event()
 
     def grew(self, size: int) -> None:
@@ -148,6 +152,10 @@ class SinkTask:
         finally:
             self._end_process()
 
+    @property
+    def _most(self) -> int:
+        return TRIED if self._away else BATCH_ENTRIES
+
     async def _turn(self) -> bool:
         """One batch and the pause after it; whether to go on."""
         await self._grown.wait()
@@ -156,11 +164,12 @@ class SinkTask:
             return False
         try:
             batch = await asyncio.to_thread(
-                next_batch, self._store, self._sink.confirmed, self._tail
+                next_batch, self._store, self._sink.confirmed, self._tail, self._most
             )
             if batch is None:
                 return True
             answer = settled(self._sink, batch, await self._delivered(batch))
+            self._away = bool(answer.failed) and not answer.wholly
             if answer.failed and self._ending.is_set():
                 return False  # it was not the sink that ended it
             sink = await asyncio.to_thread(move, self._store, self._sink, batch, answer)
@@ -179,13 +188,17 @@ class SinkTask:
             if self.process is None:
                 await asyncio.to_thread(private_folder, Path(self._setup.folder))
                 self.process = await SinkProcess.spawn(self._setup)
-            return await self.process.deliver(batch)
+                self._renew_s = time.monotonic() + RENEW_S
+            answer = await self.process.deliver(batch)
         except (OSError, EOFError, TimeoutError, FramegateError) as error:
             self._end_process()
             if not self._ending.is_set():
                 log.warning("sink %s: its process is gone: %s", self._setup.name, error)
             why = f"its process: {type(error).__name__}"
             return Answer(confirmed=batch.first, failed=why)
+        if answer.failed and time.monotonic() > self._renew_s:
+            self._end_process()
+        return answer
 
     def _pause_s(self, batch: NextBatch, answer: Answer) -> float:
         if answer.failed:
@@ -197,6 +210,20 @@ class SinkTask:
         process, self.process = self.process, None
         if process is not None:
             process.end()
+
+
+def setup_of(sink: Sink, fleet: str, folder: Path, *, unconfined: bool) -> SinkSetup:
+    """What the process of `sink` is told; `folder` has one for each sink."""
+    return SinkSetup(
+        name=sink.name,
+        kind=sink.kind,
+        address=sink.address,
+        channel=sink.channel,
+        version=sink.version,
+        fleet=fleet,
+        folder=str(folder / sink.name),
+        unconfined=unconfined,
+    )
 
 
 async def ends_within(ending: asyncio.Event, seconds: float) -> bool:

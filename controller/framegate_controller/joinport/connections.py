@@ -65,6 +65,7 @@ class Connections:
         self._by_prefix: dict[str, dict[Connection, None]] = {}
         self._by_port: dict[int, Connection] = {}
         self.count = 0
+        self.turned_away = 0
 
     def admit(self, peer: str, close: Callable[[], None], now_s: float) -> Connection | None:
         """A new connection, or none where nobody gives way to it.
@@ -76,10 +77,12 @@ class Connections:
         prefix = prefix_of(peer)
         own = self._by_prefix.get(prefix, {})
         if len(own) >= self._most_prefix and not self._evicted(own, now_s):  # 1
+            self.turned_away += 1
             return None
         if self.count >= self._most:  # 2
             crowd = max(self._by_prefix.values(), key=lambda group: _quiet(group, now_s))
             if not self._evicted(crowd, now_s):
+                self.turned_away += 1
                 return None
         connection = Connection(peer, prefix, close)
         self._by_prefix.setdefault(prefix, {})[connection] = None

@@ -77,6 +77,7 @@ class ControllerLine:
         self.strangers, self.known = Lane(STRANGERS_FLYING), Lane(KNOWN_FLYING)
         self.evidence, self.large = Lane(EVIDENCE_FLYING), Lane(LARGE_FLYING)
         self.sign_ins = Lane(SIGN_INS_FLYING)
+        self.passed = 0
         self.eks: frozenset[bytes] = frozenset()
         self.tickets: frozenset[bytes] = frozenset()
 
@@ -123,6 +124,7 @@ class ControllerLine:
             future: asyncio.Future[PortAnswer] = asyncio.get_running_loop().create_future()
             number = await self.tell(method, message, peer)
             self._waiting[number] = future
+            self.passed += 1
             return await future
 
 

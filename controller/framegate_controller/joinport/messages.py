@@ -85,6 +85,18 @@ class PassedEvidence(Record):
     evidence: bytes = blob(MAX_EVIDENCE_BYTES)
 
 
+class PortBeat(Record):
+    """That the port's loop turns, and what it has to do: connections now, calls that are under way
+    on them, and since its start calls that it passed on and connections for which nobody gave way.
+    """
+
+    LABEL = "framegate/v1/join-beat"
+    connections: int = u32()
+    calls: int = u32()
+    passed: int = u64()
+    turned_away: int = u64()
+
+
 class RefusedStrangers(Record):
     """How often strangers of a prefix were refused for one reason."""
 

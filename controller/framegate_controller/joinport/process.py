@@ -18,7 +18,14 @@ import grpc
 from framegate_controller.joinport import limits
 from framegate_controller.joinport.connections import Connections
 from framegate_controller.joinport.controller_line import ControllerLine
-from framegate_controller.joinport.messages import BEAT, MAX_TO_PORT, READY, REFUSALS, PortSetup
+from framegate_controller.joinport.messages import (
+    BEAT,
+    MAX_TO_PORT,
+    READY,
+    REFUSALS,
+    PortBeat,
+    PortSetup,
+)
 from framegate_controller.joinport.refusals import RefusalCount
 from framegate_controller.joinport.relay import Relay
 from framegate_controller.joinport.service import Edge, JoinEdge, SignInEdge
@@ -68,13 +75,14 @@ async def serve(listener: socket.socket, line_socket: socket.socket) -> None:
     setup = await line.setup()
     connections, refusals = Connections(), RefusalCount()
     edge = Edge(connections, refusals, Turnstile(), line, setup)
-    server, port = _server(edge, setup)
+    under_way = [0]
+    server, port = _server(edge, setup, under_way)
     await server.start()
     async with asyncio.TaskGroup() as tasks:
         answers = tasks.create_task(_until_gone(line))
         relaying = tasks.create_task(Relay(connections, port).serve(listener))
         reporting = tasks.create_task(_report(refusals, line))
-        beating = tasks.create_task(_beat(line))
+        beating = tasks.create_task(_beat(line, connections, under_way))
         await line.tell(READY)
         await answers
         relaying.cancel()
@@ -90,20 +98,25 @@ async def _until_gone(line: ControllerLine) -> None:
         log.info("the controller is gone")
 
 
-def _server(edge: Edge, setup: PortSetup) -> tuple[grpc.aio.Server, int]:
+def _server(edge: Edge, setup: PortSetup, under_way: list[int]) -> tuple[grpc.aio.Server, int]:
     """The server behind the relay, and its port on this host's loopback."""
     server = grpc.aio.server(options=OPTIONS)
-    under_way = [0]
     rpc.add_JoinServicer_to_server(JoinEdge(edge, under_way), server)
     server.add_generic_rpc_handlers((SignInEdge(edge, under_way).handler(),))
     credentials = grpc.ssl_server_credentials([(setup.key, setup.chain)])
     return server, server.add_secure_port("127.0.0.1:0", credentials)
 
 
-async def _beat(line: ControllerLine) -> None:
+async def _beat(line: ControllerLine, connections: Connections, under_way: list[int]) -> None:
     """Say that this loop turns: a process that is alive and stands still is of no use."""
     while True:
-        await line.tell(BEAT)
+        beat = PortBeat(
+            connections=connections.count,
+            calls=under_way[0],
+            passed=line.passed,
+            turned_away=connections.turned_away,
+        )
+        await line.tell(BEAT, beat.marshal())
         await asyncio.sleep(limits.BEAT_S)
 
 

@@ -86,6 +86,27 @@ CHORES: Final = Family(
 LISTENERS: Final = Family(
     "framegate_listening_machines", FamilyKind.GAUGE, "Machines that listen for events now."
 )
+JOIN_CONNECTIONS: Final = Family(
+    "framegate_join_port_connections", FamilyKind.GAUGE, "Connections at the join port now."
+)
+JOIN_CALLS: Final = Family(
+    "framegate_join_port_calls", FamilyKind.GAUGE, "Calls that are under way on them."
+)
+JOIN_PASSED: Final = Family(
+    "framegate_join_port_passed_total",
+    FamilyKind.COUNTER,
+    "Calls that the join port's process passed on to the controller, since it started.",
+)
+JOIN_TURNED_AWAY: Final = Family(
+    "framegate_join_port_turned_away_total",
+    FamilyKind.COUNTER,
+    "Connections at the join port for which nobody gave way, since its process started.",
+)
+JOIN_MEMORY: Final = Family(
+    "framegate_join_port_resident_memory_bytes",
+    FamilyKind.GAUGE,
+    "Resident memory of the join port's process.",
+)
 CALLS_TOTAL: Final = Family(
     "framegate_calls_total",
     FamilyKind.COUNTER,
@@ -114,6 +135,11 @@ FAMILIES: Final = (
     REQUESTS,
     CHORES,
     LISTENERS,
+    JOIN_CONNECTIONS,
+    JOIN_CALLS,
+    JOIN_PASSED,
+    JOIN_TURNED_AWAY,
+    JOIN_MEMORY,
     CALLS_TOTAL,
     CALL_TIMES,
 )

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 from framegate.machines.request import RequestState
 from framegate_controller.clockwork.run import Clockwork
 from framegate_controller.context import Fleet
 from framegate_controller.events.bus import Bus
+from framegate_controller.joinport.messages import PortBeat
 from framegate_controller.metrics.families import (
     AUTHORITY_ENDS,
     CALL_TIMES,
@@ -21,6 +26,11 @@ from framegate_controller.metrics.families import (
     EVENTS,
     FAILED_SIGN_INS,
     FAMILIES,
+    JOIN_CALLS,
+    JOIN_CONNECTIONS,
+    JOIN_MEMORY,
+    JOIN_PASSED,
+    JOIN_TURNED_AWAY,
     LISTENERS,
     REFUSALS,
     REQUESTS,
@@ -43,16 +53,34 @@ LATE_LEAST_S = 30.0
 """A store that is busy for a while is no reason to send people away."""
 
 
+class JoinPortSeen(Protocol):
+    """What is known of the process at the join port."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id, 0 while there is none."""
+
+    @property
+    def trouble(self) -> str:
+        """Why nobody can join now, empty where somebody can."""
+
+    @property
+    def last(self) -> PortBeat | None:
+        """What it said of itself last."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerMetrics:
-    """Reads what a controller shows; `join_port` gives the join port's process, 0 for none."""
+    """Reads what a controller shows; `join_port` gives what is known of the join port's process,
+    None where there is none.
+    """
 
     store: Store
     fleet: Fleet
     bus: Bus
     clockwork: Clockwork
     counts: EventCounts
-    join_port: Callable[[], int]
+    join_port: Callable[[], JoinPortSeen | None]
     traces: Traces = field(default_factory=NoTraces)
     exposition: Exposition = field(default_factory=lambda: Exposition(FAMILIES))
     calls: CallTimes = field(init=False)
@@ -67,7 +95,7 @@ class ControllerMetrics:
         return Checks(
             [
                 ("store", self._store_answers),
-                ("join-port", lambda: "" if self.join_port() else "its process does not run"),
+                ("join-port", self._join_port_answers),
                 ("clockwork", self._chores_go_on),
             ]
         )
@@ -84,6 +112,7 @@ class ControllerMetrics:
             *(Reading(CALLS_TOTAL, n, names) for names, n in self.calls.ended.copy().items()),
             *(Reading(CHORES, c.done_at, (c.name,)) for c in self.clockwork.progress),
             *self._authorities(),
+            *_of_join_port(self.join_port()),
         ]
         return [*here, *await asyncio.to_thread(self._kept)]
 
@@ -103,6 +132,10 @@ class ControllerMetrics:
             ends = signer.certificate.not_valid_after_utc.timestamp()
             yield Reading(AUTHORITY_ENDS, ends, (name,))
 
+    def _join_port_answers(self) -> str:
+        seen = self.join_port()
+        return seen.trouble if seen is not None else "it is not open yet"
+
     def _store_answers(self) -> str:
         with self.store.reading() as tx:
             return "" if tx.policies.current() is not None else "no access policy is in force"
@@ -115,6 +148,19 @@ class ControllerMetrics:
             if now - c.done_at > max(LATE_LEAST_S, LATE_TIMES * c.every_s)
         ]
         return "; ".join(late)
+
+
+def _of_join_port(seen: JoinPortSeen | None) -> Iterator[Reading]:
+    """What its process says of itself, and its memory, which it does not."""
+    if seen is None or seen.last is None:
+        return
+    yield Reading(JOIN_CONNECTIONS, seen.last.connections)
+    yield Reading(JOIN_CALLS, seen.last.calls)
+    yield Reading(JOIN_PASSED, seen.last.passed)
+    yield Reading(JOIN_TURNED_AWAY, seen.last.turned_away)
+    with contextlib.suppress(OSError, ValueError, IndexError):  # it ended meanwhile
+        pages = int(Path(f"/proc/{seen.pid}/statm").read_text().split()[1])
+        yield Reading(JOIN_MEMORY, pages * resource.getpagesize())
 
 
 def _machines(tx: Transaction) -> Iterator[Reading]:

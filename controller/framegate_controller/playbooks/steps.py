@@ -82,8 +82,11 @@ class DoStep(Verb[None]):
             stands = "unknown" if step is None else step.state
             raise Refused.of(Reason.CONFLICT, "a step that is planned", stands)
         _require_touchable(tx, step, call)  # 2
+        action, model = Action(step.action), ""
+        if action == Action.ROLL_BACK_MODEL and (pin := tx.models.pin(step.target)) is not None:
+            model = pin.digest
         outcome = self.verb.run(tx, call)  # 3
-        tx.playbooks.put(step.after(StepEvent.DO, tx.now_ms))  # 4
+        tx.playbooks.put(step.after(StepEvent.DO, tx.now_ms, model))  # 4
         tx.record(
             PlaybookStepDone(
                 playbook=step.playbook,
@@ -92,7 +95,7 @@ class DoStep(Verb[None]):
                 step=step.number,
                 action=step.action,
                 target=step.target,
-                undo=undo_command(Action(step.action), step.target),
+                undo=undo_command(action, step.target, model),
             )
         )
         return Outcome(None, outcome.tell)

@@ -9,6 +9,7 @@ from framegate.behaviour.deed import PERSON, Sites
 from framegate.behaviour.finding import Finding
 from framegate.behaviour.rules import RULES
 from framegate.behaviour.watch import BehaviourWatch
+from framegate.findings.kinds import EXPORTS
 from framegate.record.behaviour_events import BehaviourNoticed
 from framegate_controller.record.tail import FollowedEntry, RecordTail
 from framegate_controller.store.ports import CONTROLLER, LoggedEntry, Store, Transaction
@@ -21,6 +22,8 @@ SAVE_EVERY: Final = 5_000
 """Entries without a finding after which the place is kept all the same: a restart reads them
 again, and finds nothing again.
 """
+
+_ABOUT_PEOPLE: Final = EXPORTS | {"operator-added"}
 
 
 def begin(store: Store) -> None:
@@ -100,7 +103,7 @@ class BehaviourRecord:
 
 
 def _findings(watch: BehaviourWatch, entries: Sequence[FollowedEntry]) -> list[Finding]:
-    """What these entries lead to. Machines' are not read at all: rules are about people."""
+    """What these entries lead to. Machines' are not read, but for what people took out of them."""
     return [
         finding
         for entry in entries
@@ -111,7 +114,7 @@ def _findings(watch: BehaviourWatch, entries: Sequence[FollowedEntry]) -> list[F
 
 def _of_people(entry: LoggedEntry) -> bool:
     return entry.kind == "event" and (
-        entry.actor.startswith(PERSON) or entry.event == "operator-added"
+        entry.actor.startswith(PERSON) or entry.event in _ABOUT_PEOPLE
     )
 
 

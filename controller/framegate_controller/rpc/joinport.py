@@ -37,6 +37,7 @@ from framegate_controller.joinport.messages import (
     Known,
     PassedEvidence,
     PortAnswer,
+    PortBeat,
     PortCall,
     PortSetup,
     RefusalReport,
@@ -62,6 +63,8 @@ AGAIN_S: Final = 1.0
 STOOD_STILL: Final = "it did not answer and was ended"
 ENDED: Final = "it ended"
 START_S: Final = 60.0
+LATE_S: Final = 3 * BEAT_S
+"""Of silence, after which it is told; one that stands still is ended some beats later."""
 END_S: Final = 10.0
 
 
@@ -167,6 +170,16 @@ class JoinPort:
         self._process: PortProcess | None = None
         self._flying: set[asyncio.Task[None]] = set()
         self._silent_beats, self._most_silent, self._beats = 0, MISSED_BEATS, 0
+        self.last: PortBeat | None = None
+        """What the present process said of itself last; it is believed in that alone."""
+
+    @property
+    def trouble(self) -> str:
+        """Why nobody can join now; empty where its process runs and its loop turns."""
+        if not self.pid:
+            return "its process does not run"
+        silent_s = self._silent_beats * BEAT_S
+        return f"its process has said nothing for {silent_s:g} s" if silent_s > LATE_S else ""
 
     @property
     def pid(self) -> int:
@@ -237,6 +250,7 @@ class JoinPort:
                 call = await process.next()
                 self._silent_beats = 0
                 if call.method == BEAT:
+                    self.last = PortBeat.parse(call.message)
                     self._beats += 1
                     continue
                 if call.method == READY:
@@ -250,7 +264,7 @@ class JoinPort:
                     await self._take(process, call)
                 del call
         finally:
-            self._process = None
+            self._process = self.last = None
             watching.cancel()
             if telling is not None:
                 telling.cancel()

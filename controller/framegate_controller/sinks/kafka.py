@@ -19,7 +19,9 @@ class KafkaSink:
     """A producer; a new one after whatever went wrong."""
 
     def __init__(self, address: str, topic: str, credentials: Credentials) -> None:
+        """Raises SinkFailed where the extra is missing."""
         self._address, self._topic, self._credentials = address, topic, credentials
+        self._library = _module()
         self._producer: Any = None
 
     def deliver(self, batch: Sequence[Outgoing]) -> None:
@@ -59,7 +61,7 @@ class KafkaSink:
 
     def _open(self) -> Any:
         if self._producer is None:
-            self._producer = _module().Producer(self._settings())
+            self._producer = self._library.Producer(self._settings())
         return self._producer
 
     def _settings(self) -> dict[str, Any]:

@@ -42,7 +42,9 @@ MAX_RETRY_S: Final = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkSetup:
-    """What a sink's process has to know. `folder` holds its credentials, and a file sink's file."""
+    """What a sink's process has to know. `folder` holds its credentials, and a file sink's file.
+    `unconfined`: serve it although the kernel cannot confine the process.
+    """
 
     name: str
     kind: SinkKind
@@ -51,6 +53,7 @@ class SinkSetup:
     version: OcsfVersion
     fleet: str
     folder: str
+    unconfined: bool = False
 
     def marshal(self) -> bytes:
         """As JSON."""

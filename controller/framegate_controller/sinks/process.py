@@ -1,7 +1,8 @@
 """A sink's process: `python -m framegate_controller.sinks.process LINE`.
 
 It is given its end of a pair of sockets: its setup comes first, then batches, one at a time, each
-of which it answers. It ends with the controller.
+of which it answers. It goes into its cage (`cage`) before it reads what a collector says, and ends
+with the controller.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from framegate.errors import FramegateError, Malformed, Reason
+from framegate.errors import FramegateError, Malformed, Reason, Unavailable
 from framegate.ocsf.event import ocsf_event
 from framegate.ocsf.logged import LoggedEvent
 from framegate.registry.sink import SinkKind
+from framegate_controller.sinks.cage import caged_sink
 from framegate_controller.sinks.credentials import Credentials
 from framegate_controller.sinks.delivery import Outgoing, SinkDriver, SinkFailed, delivered
+from framegate_controller.sinks.kept_names import KeptNames
 from framegate_controller.sinks.messages import (
     LENGTH_BYTES,
     MAX_MESSAGE,
@@ -28,11 +31,14 @@ from framegate_controller.sinks.messages import (
     SinkSetup,
     parse_batch,
 )
+from framegate_host.confinement import Confinement
 from framegate_host.logs import start_logging
 
 log = logging.getLogger(__name__)
 MEMORY_BYTES: Final = 512 * 1024 * 1024
 """Of data: a sink's server that makes it grow ends it, and nothing else."""
+
+_STANDARD: Final = (0, 1, 2)
 
 
 def main() -> None:
@@ -52,15 +58,38 @@ def serve(line: socket.socket) -> None:
     """Answer batches. Raises EOFError, ConnectionError where the controller is gone."""
     setup = SinkSetup.parse(_receive(line))
     driver: SinkDriver | None = None
+    confinement = Confinement(caged_sink(setup).cage, required=not setup.unconfined)
     while True:
         entries = parse_batch(_receive(line))
         batch = [outgoing(setup, entry) for entry in entries]
         try:
-            driver = driver or driver_of(setup)
+            driver = driver or confined_driver(setup, confinement, line)
             answer = delivered(driver, batch)
+        except Unavailable as error:
+            answer = Answer(confirmed=batch[0].index, failed=str(error))
         except SinkFailed as error:
             answer = Answer(confirmed=batch[0].index, failed=str(error), retry_s=error.retry_s)
         _send(line, answer.marshal())
+
+
+def confined_driver(setup: SinkSetup, confinement: Confinement, line: socket.socket) -> SinkDriver:
+    """What speaks to the sink, in its cage from here on.
+
+    Names are looked up first, libraries loaded, then files, ports and system calls closed. Raises
+    SinkFailed where a name has no address now, Unavailable (UNCONFINED).
+    """
+    caged = caged_sink(setup)
+    names = KeptNames(caged.hosts)
+    confinement.isolate((*_STANDARD, line.fileno()))
+    driver = driver_of(setup)
+    "x".encode("idna")  # what TLS loads on first use, and not from inside
+    if caged.hosts:
+        setattr(socket, "getaddrinfo", names.lookup)  # noqa: B010 - a function of typeshed's
+    confinement.close_paths(caged.paths, caged.ports)
+    confinement.close_calls()
+    say = log.warning if confinement.lacking else log.info
+    say("sink %s: %s: %s", setup.name, caged.cage.name, confinement.isolation)
+    return driver
 
 
 def outgoing(setup: SinkSetup, entry: BatchEntry) -> Outgoing:

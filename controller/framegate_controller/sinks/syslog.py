@@ -1,7 +1,9 @@
 """Syslog over TLS: RFC 5424 messages in RFC 5425's frames (`LEN SP MSG`, octets counted).
 
 The protocol confirms nothing. What can be known is that the other host's TCP has every octet, and
-that it has not hung up; that is waited for, and no more is claimed.
+that it has not hung up a moment later; that is waited for, and no more is claimed. A batch with the
+entry of `framegate siem test` is held to more: the connection is closed after it, and the collector
+has to have read it to its end.
 """
 
 from __future__ import annotations
@@ -24,6 +26,12 @@ CONNECT_S: Final = 5.0
 SEND_S: Final = 10.0
 """For a batch; a collector that reads slower than that is as good as away."""
 LOOK_S: Final = 0.002
+GRACE_S: Final = 0.05
+"""After a batch was taken over: a collector that hangs up on what it reads does so at once."""
+END_S: Final = 5.0
+"""For a collector to read what it has to the end, and to close."""
+TEST: Final = "siem-tested"
+"""The event that `framegate siem test` records."""
 AUDIT: Final = 13
 """Facility "log audit" (RFC 5424, 6.2.1)."""
 MAX_SEQUENCE: Final = 2_147_483_647
@@ -45,6 +53,8 @@ class SyslogSink:
             connection = self._connected()
             connection.sendall(b"".join(map(frame, batch)))
             self._drain(connection)
+            if any(o.event["metadata"]["event_code"] == TEST for o in batch):
+                self._end(connection)
         except (OSError, ValueError) as error:
             self.close()
             raise SinkFailed(f"{type(error).__name__}: {error}") from error
@@ -79,11 +89,15 @@ class SyslogSink:
             if time.monotonic() > until:
                 raise TimeoutError(f"not taken over within {SEND_S:g} s")
             time.sleep(LOOK_S)
-        self._require_open(connection)
+        until = time.monotonic() + GRACE_S
+        while (left := until - time.monotonic()) > 0:
+            self._require_open(connection, left)
 
-    def _require_open(self, connection: socket.socket) -> None:
-        """Raises ConnectionError where the other side has closed: a collector says nothing else."""
-        ready, _, _ = select.select([connection], [], [], 0)
+    def _require_open(self, connection: socket.socket, seconds: float = 0.0) -> None:
+        """Raises ConnectionError where the other side closes within so long: a collector says
+        nothing else.
+        """
+        ready, _, _ = select.select([connection], [], [], seconds)
         if not ready:
             return
         connection.settimeout(0.0)
@@ -94,6 +108,36 @@ class SyslogSink:
             return  # a session ticket, and nothing of the collector's
         finally:
             connection.settimeout(SEND_S)
+
+    def _end(self, connection: socket.socket) -> None:
+        """Close in good order, and see the collector read up to that.
+
+        1. TLS says so (close_notify), then TCP; 2. the collector closes too: a host that resets the
+        connection instead had something left that nobody read. One that stays open within `END_S`
+        has hung up on nothing. Raises OSError.
+        """
+        self._socket, bare = None, connection
+        connection.settimeout(END_S)
+        try:
+            if isinstance(connection, ssl.SSLSocket):
+                bare = _unwrapped(connection)  # 1
+            bare.shutdown(socket.SHUT_WR)
+            while bare.recv(4096):  # 2
+                pass
+        except TimeoutError:
+            return
+        finally:
+            bare.close()
+
+
+def _unwrapped(connection: ssl.SSLSocket) -> socket.socket:
+    """The connection under TLS, once both sides have said its end. Raises OSError."""
+    try:
+        return connection.unwrap()
+    except ssl.SSLError as error:
+        if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+            return connection  # it closed without a word: many do, and TCP tells the rest
+        raise
 
 
 def frame(outgoing: Outgoing) -> bytes:

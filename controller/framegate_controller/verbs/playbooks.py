@@ -157,8 +157,9 @@ class PlaybookHistory(Verb[list[ShownStep]]):
 
 
 def _shown(step: PlaybookStep) -> ShownStep:
-    done = step.state == StepState.DONE
-    return ShownStep(step, undo_command(Action(step.action), step.target) if done else "")
+    done, action = step.state == StepState.DONE, Action(step.action)
+    model = step.why if action == Action.ROLL_BACK_MODEL else ""
+    return ShownStep(step, undo_command(action, step.target, model) if done else "")
 
 
 @dataclass(frozen=True, slots=True)

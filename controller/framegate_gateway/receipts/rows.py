@@ -42,8 +42,9 @@ class Seal(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class LeafRow:
     """One leaf and what is kept beside it, to be written or as it was read; `id` is 32 hexadecimal
-    digits, `envelope` the signed verdict as it left, empty for events and gaps; `seal` is what it was made of beside `payload`,
-    for whoever made it here: without, it is taken apart, and what is no such envelope kept whole.
+    digits, `envelope` the signed verdict as it left, empty for events and gaps; `seal` is what it
+    was made of beside `payload`, for whoever made it here: without, it is taken apart, and what is
+    no such envelope kept whole.
     """
 
     number: int

@@ -67,6 +67,11 @@ class Sightings:
         kind = kind_of(reason) or FindingKind.SEAL_REFUSED
         self._reporter.saw(kind, reason, device)
 
+    def exported(self, actor: str, frames: int, *, dataset: bool) -> None:
+        """An operator, whose session stands, took so many frames out, and nobody had to approve."""
+        kind = FindingKind.DATASET_EXPORTED if dataset else FindingKind.FRAME_EXPORTED
+        self._reporter.saw(kind, actor, count=frames)
+
     def opening_refused(self, device: str, error: FramegateError) -> None:
         """A conversation ended before an opening was accepted."""
         if error.reason not in _KNOWN_TO_ALL:

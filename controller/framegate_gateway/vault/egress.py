@@ -76,6 +76,9 @@ class ExportRequest:
     policy: str = ""
 
 
+Exported = Callable[[ExportRequest, int], None]
+
+
 @dataclass(frozen=True, slots=True)
 class ExportedFrame:
     """One verdict's frame as it leaves: a PNG with its mark, its receipt as JSON, and how many
@@ -112,7 +115,10 @@ class Egress:
         rules: EgressRules,
         journal: Journal,
         now_ms: Callable[[], int],
+        told: Exported = lambda _request, _frames: None,
     ) -> None:
+        """`told` is told of what left without anybody's approval."""
+        self._told = told
         self._vault, self._store, self._maker, self._models, self._keys, self._rules = (
             vault,
             store,
@@ -135,6 +141,7 @@ class Egress:
             await self._record("frame-export-refused", request, reason_id=error.reason.value)
             raise
         left = await self._count(request, 1)
+        self._tell(request, 1)
         await self._record(
             "frame-export",
             request,
@@ -161,6 +168,7 @@ class Egress:
             await self._record("dataset-export-refused", request, reason_id=error.reason.value)
             raise
         await self._count(request, len(identifiers))
+        self._tell(request, len(identifiers))
         await self._record("dataset-export", request, frames=len(identifiers))
         frames: list[dict[str, Any]] = []
         refused = 0
@@ -204,6 +212,11 @@ class Egress:
             credentials.verdict.public_bytes(Encoding.DER), self._keys.sign_verdict
         )
         yield DatasetItem(manifest=envelope)
+
+    def _tell(self, request: ExportRequest, frames: int) -> None:
+        """What took an approval is in the fleet's record by that."""
+        if not request.approved_by:
+            self._told(request, frames)
 
     def _asked_for(self, request: ExportRequest) -> list[str]:
         """Ids of the frames of a data set. Raises Refused where they may not leave, or there are

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
-from framegate.behaviour.deed import Deed
+from framegate.behaviour.deed import PERSON, Deed
 from framegate.behaviour.finding import Finding
 from framegate.behaviour.rules import Limits, RuleName
 from framegate.behaviour.windows import Limit, Mark, Met, Window
+from framegate.findings.kinds import EXPORTS, FindingKind
 
 MAX_REQUESTS: Final = 10_000
 """Requests that are remembered until they are approved or taken; the oldest go. They live a day or
@@ -96,20 +98,28 @@ def _kept_below(window: Window, deed: Deed) -> tuple[Met | None, ...]:
 
 
 class Exports:
-    """Approvals that were taken for verbs that let frames out, and whatever entry says how many
-    did:
+    """Approvals that were taken for verbs that let frames out, and what gateways say left without
+    any:
 
     1. how often, within each window;
     2. how many frames, within each window.
+
+    A gateway's word counts for a person that the record knows: it could make up names for ever.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._often, self._much = Windows(limits, "exports"), Windows(limits, "frames")
         self._asked: OrderedDict[str, str] = OrderedDict()
+        self._people: set[str] = set()
 
     def see(self, deed: Deed) -> Iterator[Finding]:
         """Findings of this deed."""
+        if deed.person:
+            self._people.add(deed.person)
+        if deed.event in EXPORTS:
+            yield from self._reported(deed)
+            return
         if deed.event == "access-asked":
             self._asked[deed.text("request")] = deed.text("about")
             if len(self._asked) > MAX_REQUESTS:
@@ -122,10 +132,21 @@ class Exports:
             return
         if not deed.person or verb not in self._limits.taken_out:
             return
-        met = self._often.of(deed.person).add(Mark(deed.index, deed.at_ms, 1))  # 1
+        yield from self._taken(deed, 1, self._frames(deed, verb))
+
+    def _reported(self, deed: Deed) -> Iterator[Finding]:
+        """Frames by themselves, each an export, or a data set, which is one of so many."""
+        name = deed.text("reason")
+        person = name.removeprefix(PERSON)
+        if name.startswith(PERSON) and person in self._people:
+            often = deed.count if deed.event == FindingKind.FRAME_EXPORTED else 1
+            yield from self._taken(replace(deed, person=person), often, deed.count)
+
+    def _taken(self, deed: Deed, often: int, frames: int) -> Iterator[Finding]:
+        met = self._often.of(deed.person).add(Mark(deed.index, deed.at_ms, often))  # 1
         if met is not None:
             yield finding(deed, RuleName.EXPORTS, f"exports: {said(met)}", met, "often")
-        met = self._much.of(deed.person).add(Mark(deed.index, deed.at_ms, self._frames(deed, verb)))
+        met = self._much.of(deed.person).add(Mark(deed.index, deed.at_ms, frames))
         if met is not None:  # 2
             yield finding(deed, RuleName.EXPORTS, f"frames: {said(met)}", met, "much")
 

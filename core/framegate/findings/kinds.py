@@ -37,6 +37,8 @@ class FindingKind(StrEnum):
     SEGMENT_SPOOFED = "segment-spoofed"
     SEGMENT_REPAIRED = "segment-repaired"
     SEGMENT_CUT = "segment-cut"
+    FRAME_EXPORTED = "frame-exported"
+    DATASET_EXPORTED = "dataset-exported"
     FRAME_DRIFTED = "frame-drifted"
     FRAME_QUALITY = "frame-quality"
     STORE_FILLING = "store-filling"
@@ -46,6 +48,8 @@ class FindingKind(StrEnum):
     FOLDED = "findings-folded"
 
 
+EXPORTS: Final = frozenset({FindingKind.FRAME_EXPORTED, FindingKind.DATASET_EXPORTED})
+"""Frames that left without anybody's approval: `count` of them, and the reason is who took them."""
 URGENCY: Final = MappingProxyType({kind: n for n, kind in enumerate(FindingKind)})
 """What a report with too little room takes first: the order of the declaration."""
 _KINDS: Final = MappingProxyType(

@@ -46,8 +46,8 @@ class Suppression:
         self._windows: dict[Key, _Window] = {}
         self._devices: dict[str, int] = {}
 
-    def add(self, key: Key, now_ms: int, said: str = "") -> None:
-        """One sighting. A device that is one too many is folded with others of its kind."""
+    def add(self, key: Key, now_ms: int, said: str = "", count: int = 1) -> None:
+        """A sighting of `count`. One device too many is folded with others of its kind."""
         window = self._windows.get(key)
         if window is None and not self._room(key):
             key = Key(FindingKind.FOLDED, "", key.kind.value)
@@ -56,11 +56,11 @@ class Suppression:
             if key.device:
                 self._devices[key.device] = self._devices.get(key.device, 0) + 1
             text = "".join(c if c.isprintable() else "?" for c in said)[:MAX_SAID]
-            self._windows[key] = _Window(now_ms, 1, now_ms, now_ms, text, told=False)
+            self._windows[key] = _Window(now_ms, count, now_ms, now_ms, text, told=False)
             return
         if not window.count:
             window.first_ms = now_ms
-        window.count += 1
+        window.count += count
         window.last_ms = max(window.last_ms, now_ms)
 
     def due(self, now_ms: int) -> list[Finding]:

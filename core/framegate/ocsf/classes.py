@@ -50,6 +50,7 @@ EVENT_LOG: Final = EventClass(
 )
 COMPLIANCE: Final = EventClass(2003, "Compliance Finding", {1: "Create", 3: "Close"}, peers=False)
 FINDING: Final = EventClass(2004, "Detection Finding", {1: "Create"}, peers=False)
+DATASTORE: Final = EventClass(6005, "Datastore Activity", {1: "Read"})
 INCIDENT: Final = EventClass(
     2005, "Incident Finding", {1: "Create", 2: "Update", 3: "Close"}, peers=False
 )

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from framegate.findings.kinds import FindingKind
-from framegate.ocsf.classes import COMPLIANCE, ENTITY, EVENT_LOG, FINDING, INCIDENT, OTHER
+from framegate.findings.kinds import EXPORTS, FindingKind
+from framegate.ocsf.classes import (
+    COMPLIANCE,
+    DATASTORE,
+    ENTITY,
+    EVENT_LOG,
+    FINDING,
+    INCIDENT,
+    OTHER,
+)
 from framegate.ocsf.logged import LoggedEvent
-from framegate.ocsf.mapping import FAILURE, SUCCESS, Mapped, device_of, maps, policy_entity
+from framegate.ocsf.mapping import (
+    FAILURE,
+    SUCCESS,
+    Mapped,
+    device_of,
+    endpoint,
+    maps,
+    policy_entity,
+    user,
+)
 from framegate.ocsf.techniques import attacks_of
 
 REPORTS: Final = "framegate-reports"
+VAULT: Final = "framegate-vault"
 
 
-@maps(*(kind.value for kind in FindingKind))
+@maps(*(kind.value for kind in FindingKind if kind not in EXPORTS))
 def site_finding(event: LoggedEvent) -> Mapped:
     """Something that a gateway or a line saw."""
     reason, count = event.member("reason"), event.member("count")
@@ -29,6 +47,20 @@ def site_finding(event: LoggedEvent) -> Mapped:
     attributes = {"finding_info": finding, "status_id": 1, "status": "New"}
     again = {"count": int(count)} if count.isdecimal() else {}
     return Mapped(FINDING, 1, attributes | again)
+
+
+@maps(*sorted(EXPORTS))
+def frames_exported(event: LoggedEvent) -> Mapped:
+    """An operator took frames out of a gateway's vault, and nobody had to approve."""
+    count, taker = event.member("count"), event.member("reason")
+    attributes: dict[str, Any] = {
+        "databucket": {"type_id": 99, "type": "Frames", "name": VAULT},
+        "actor": {"user": user(taker)},
+        "src_endpoint": endpoint(event.text("device") or event.text("actor")),
+        **({"count": int(count)} if count.isdecimal() else {}),
+        **SUCCESS,
+    }
+    return Mapped(DATASTORE, 1, attributes)
 
 
 @maps("verdict-reviewed")

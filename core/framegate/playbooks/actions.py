@@ -79,7 +79,7 @@ NATURES: Final[Mapping[Action, Nature]] = MappingProxyType(
             On.ZONE,
             "model.rollback",
             "promote",
-            "framegate model promote DIGEST {target}",
+            "framegate model promote {model} {target}",
             contains=True,
         ),
         Action.KEEP_EVIDENCE: Nature(
@@ -94,7 +94,9 @@ NATURES: Final[Mapping[Action, Nature]] = MappingProxyType(
 """Every action's nature; a test holds that each has an undo or says why not."""
 
 
-def undo_command(action: Action, target: str) -> str:
-    """The command that undoes `action` on `target`; empty where nothing does."""
-    kind = target.split(".", 1)[0]
-    return NATURES[action].command.format(kind=kind, target=target.rsplit(".", 1)[-1])
+def undo_command(action: Action, target: str, model: str = "") -> str:
+    """The command that undoes `action` on `target`; empty where nothing does. `model` is the digest
+    that was in force before, where it was one of a model.
+    """
+    kind, name = target.split(".", 1)[0], target.rsplit(".", 1)[-1]
+    return NATURES[action].command.format(kind=kind, target=name, model=model or "DIGEST")

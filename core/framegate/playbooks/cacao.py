@@ -80,7 +80,9 @@ def limits_of(playbook: Playbook) -> str:
 
 def _step(playbook: Playbook, action: Action, agent: str, after: str) -> dict[str, Any]:
     nature = NATURES[action]
-    undo = nature.command.format(kind="KIND", target="NAME") or playbook.undo[action]
+    undo = (
+        nature.command.format(kind="KIND", target="NAME", model="DIGEST") or playbook.undo[action]
+    )
     return {
         "type": "action",
         "name": action.value,

@@ -73,6 +73,8 @@ STEPS: Final = frozenset(
     }
 )
 """What is done, or comes back, while one is open."""
+TOLD_LATE_MS: Final = 120_000
+"""After an incident was closed: a reporter counts for a minute, and its report takes its time."""
 DRILL: Final = "drill-declared"
 OWN: Final = (
     "incident-opened",
@@ -143,12 +145,25 @@ class Book:
         alike = [i for i in self.incidents.values() if i.open and i.about == about]
         return alike[-1] if alike else None
 
+    def _told_late(self, entry: Mapping[str, Any]) -> Incident | None:
+        """The incident that was closed after all of what this entry counts had been seen: reporters
+        count what goes on, and say how much up to a minute later.
+        """
+        last_ms, about = entry.get("members", {}).get("last_ms"), about_of(entry)
+        alike = [i for i in self.incidents.values() if i.about == about]
+        if type(last_ms) is not int or not alike or alike[-1].open:
+            return None
+        closed_ms = alike[-1].closed_ms
+        late = last_ms <= closed_ms and entry["at_ms"] - closed_ms <= TOLD_LATE_MS
+        return alike[-1] if late else None
+
     def openings(self, entries: Sequence[Mapping[str, Any]]) -> list[IncidentOpened]:
         """Incidents that have to be opened for `entries`: one about each thing that has none."""
         opened: dict[str, IncidentOpened] = {}
         for entry in entries:
             name, about = str(entry.get("event", "")), about_of(entry)
-            if name in OPENS and about not in opened and self.about(about) is None:
+            known = self.about(about) or self._told_late(entry)
+            if name in OPENS and about not in opened and known is None:
                 opened[about] = self._opening(entry, name, about)
         return list(opened.values())
 
@@ -159,7 +174,8 @@ class Book:
         links: dict[int, list[int]] = {}
         steps: dict[int, list[tuple[int, str]]] = {}
         for entry in entries:
-            name, incident = str(entry.get("event", "")), self.about(about_of(entry))
+            name = str(entry.get("event", ""))
+            incident = self.about(about_of(entry)) or self._told_late(entry)
             if incident is None or entry["index"] <= incident.findings[0]:
                 continue
             if name in STEPS:

@@ -28,6 +28,8 @@ SITE_SEVERITIES: Final = MappingProxyType(
         FindingKind.BROKER_TROUBLE: Severity.MEDIUM,
         FindingKind.FOLDED: Severity.MEDIUM,
         FindingKind.STORE_FILLING: Severity.MEDIUM,
+        FindingKind.FRAME_EXPORTED: Severity.LOW,
+        FindingKind.DATASET_EXPORTED: Severity.LOW,
         FindingKind.FRAME_DRIFTED: Severity.LOW,
         FindingKind.FRAME_QUALITY: Severity.LOW,
         FindingKind.SEGMENT_NOT_CUT: Severity.CRITICAL,

@@ -31,7 +31,7 @@ class PlaybookStep:
 
     `at_ms` is the trigger's time, `planned_ms` when it was last decided that it is to be done, and
     `ended_ms` when it came to its end. `request` is the approval it waits for, `why` says what kept
-    it back.
+    it back; of a roll-back that was done, the digest of the model that it took out of force.
     """
 
     playbook: str

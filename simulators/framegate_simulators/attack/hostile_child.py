@@ -294,6 +294,8 @@ def main() -> None:
         with contextlib.suppress(ImportError, RuntimeError):
             importlib.import_module(library)
     cage = CAGES.get(told.cage)
+    if cage is not None:
+        Confinement(cage)  # what binds to the kernel's layers is loaded once, not by every attempt
     answers: dict[str, str] = {}
     for name, attempt in attempts(told).items():
         if cage is None and name not in HARMLESS:
@@ -306,7 +308,7 @@ def main() -> None:
             if cage is not None:
                 confinement = Confinement(cage)
                 confinement.isolate((0, 1, 2))
-                confinement.close_paths(Paths(), told.port + 1 if cage.connects else None)
+                confinement.close_paths(Paths(), (told.port + 1,) if cage.connects else ())
                 confinement.close_calls()
             os.close(0)  # a lowest free descriptor is what a limit on descriptors cannot take
             os.write(1, attempt().encode())

@@ -206,6 +206,32 @@ def kills(state: Path, entries: int, times: int, seed: int = 7) -> dict[str, Any
     }
 
 
+def forwarded(state: Path, entries: int) -> dict[str, Any]:
+    """Send a record of `entries` to one collector that confirms them; entries a second from the
+    first batch that was confirmed to the last.
+    """
+    store = open_registry(state / "registry.db")
+    fill(store, entries)
+    chaos = Chaos(state, _free_port())
+    _add(store, SinkKind.ELASTIC, f"http://127.0.0.1:{chaos.port}")
+    try:
+        chaos.start()
+        _wait(lambda: _confirmed(store) > 0)
+        first, begun = _confirmed(store), time.monotonic()
+        _wait(lambda: _confirmed(store) == entries)
+        seconds = time.monotonic() - begun
+    finally:
+        chaos.end()
+        store.close()
+    missing = entries - len({c.uid for c in came(chaos.file)})
+    return {
+        "entries": entries,
+        "missing": missing,
+        "seconds": round(seconds, 2),
+        "per_s": round((entries - first) / seconds),
+    }
+
+
 def _wait(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + WAIT_S
     while not condition():
@@ -243,7 +269,7 @@ def latency(state: Path) -> dict[str, Any]:
     }
 
 
-def dead_sink(state: Path) -> dict[str, Any]:
+def dead_sink(state: Path, rounds: int = ROUNDS) -> dict[str, Any]:
     """A whole attestation at the store with two sinks that have been dead for seconds (one refuses
     connections, one never answers), against without any, in turns: medians of its time, and the
     processor's time of this process for each, forwarder included (ms).
@@ -261,7 +287,7 @@ def dead_sink(state: Path) -> dict[str, Any]:
     took: dict[bool, list[float]] = {True: [], False: []}
     spent: dict[bool, float] = {True: 0.0, False: 0.0}
     with socket.create_server(("127.0.0.1", 0)) as mute, _forwarding(store, state):
-        for turn in range(2 * ROUNDS):
+        for turn in range(4 * -(-rounds // 2)):
             dead = turn % 4 in {1, 2}  # off, on, on, off: what drifts is in both alike
             _set_dead(store, mute.getsockname()[1] if dead else 0)
             before = time.process_time()
@@ -270,7 +296,7 @@ def dead_sink(state: Path) -> dict[str, Any]:
         _set_dead(store, 0)
     store.close()
     with_dead, without = median(took[True]), median(took[False])
-    each = 1e3 / (ROUNDS * A_ROUND)
+    each = 1e3 / (2 * -(-rounds // 2) * A_ROUND)
     return {
         "with_ms": round(with_dead, 3),
         "without_ms": round(without, 3),

@@ -17,6 +17,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from framegate_simulators.plant.orderly_end import ends_in_order
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import PlantError
 
@@ -107,7 +108,7 @@ def tell(
     build = parser.parse_args().build
     console, begun = Console(highlight=False), time.monotonic()
     console.print(f"SIMULATED: {simulated}", soft_wrap=True)
-    with plant() as running:
+    with ends_in_order(), plant() as running:
         story = kind(running, console)
         good = story.run()
     build.mkdir(exist_ok=True)

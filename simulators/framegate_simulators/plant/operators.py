@@ -92,14 +92,18 @@ class Operators:
     ) -> subprocess.CompletedProcess[str]:
         """Run one of our commands to its end."""
         environment = {**os.environ, "FRAMEGATE_CONTEXT": str(context or self.context)}
-        done = subprocess.run(
-            [str(BIN / program), *map(str, argv)],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_S,
-            env=environment,
-        )
+        try:
+            done = subprocess.run(
+                [str(BIN / program), *map(str, argv)],
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_S,
+                env=environment,
+            )
+        except subprocess.TimeoutExpired as error:
+            wanted = f"{program} {' '.join(map(str, argv))}"
+            raise PlantError(f"waited {COMMAND_S:g} s for {wanted}") from error
         if check and done.returncode:
             raise PlantError(
                 f"{program} {' '.join(map(str, argv))} ended with {done.returncode}:"

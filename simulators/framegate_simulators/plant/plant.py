@@ -15,7 +15,6 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Self
 
 from framegate_simulators.boards.camera import write_golden
 from framegate_simulators.fixtures.access import PASSWORD, write_secret
@@ -24,6 +23,7 @@ from framegate_simulators.machine.ima import allowlist_of
 from framegate_simulators.machine.machine import Machine
 from framegate_simulators.machine.tpm import TpmMaker
 from framegate_simulators.plant.operators import OPERATOR, Operators
+from framegate_simulators.plant.orderly_end import EndsInOrder
 from framegate_simulators.plant.processes import (
     PlantError,
     Processes,
@@ -34,9 +34,10 @@ from framegate_simulators.plant.processes import (
 from framegate_simulators.plant.site import Site
 
 
-class Plant(Processes, Operators):
+class Plant(EndsInOrder, Processes, Operators):
     """A fleet called `plant` in a temporary folder. Use as a context manager: leaving it stops
-    every process and removes the folder. A `folder` of the caller's own is left as it is.
+    every process and removes the folder, also where it is told to end. A `folder` of the caller's
+    own is left as it is.
     """
 
     def __init__(
@@ -58,12 +59,6 @@ class Plant(Processes, Operators):
         self.lines: list[str] = []
         self.golden = self.folder / "golden"
         self.golden.mkdir()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop everything and remove a temporary folder."""

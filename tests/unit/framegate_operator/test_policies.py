@@ -90,7 +90,7 @@ def test_a_folder_of_before_is_updated_and_its_rules_stay(tmp_path):
     assert shown.exit_code == 0 and f"framegate policy update {tmp_path}" in shown.stderr
     assert parse_policy(read_folder(tmp_path)).missing == ("device.profile",)
     done = CliRunner().invoke(app, ["update", str(tmp_path)])
-    assert done.exit_code == 0 and "added device.profile" in done.stderr
+    assert done.exit_code == 0 and "added: device.profile" in done.stderr
     after = read_folder(tmp_path)
     assert not parse_policy(after).missing
     assert {n: t for n, t in after.items() if n != SCHEMA} == {

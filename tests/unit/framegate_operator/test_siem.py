@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from framegate.ocsf.event import ocsf_event
 from framegate.ocsf.logged import LoggedEvent
-from framegate_operator import siem
+from framegate_operator import siem, siem_verify
 from framegate_proto.v1 import framegate_pb2 as pb
 
 NOW = 1_790_000_000_000
@@ -57,9 +57,11 @@ def operator(monkeypatch, signed_log):
         LogHead=lambda _r: head,
         ReadLog=lambda r, stream: iter(rows[: r.limit]),
     )
-    monkeypatch.setattr(siem, "operator_stub", lambda _o: contextlib.nullcontext(stub))
     root = signed_log.keys.root.certificate
-    monkeypatch.setattr(siem, "load_context", lambda _c: SimpleNamespace(root_certificate=root))
+    for module in (siem, siem_verify):
+        monkeypatch.setattr(module, "operator_stub", lambda _o: contextlib.nullcontext(stub))
+        context = SimpleNamespace(root_certificate=root)
+        monkeypatch.setattr(module, "load_context", lambda _c, c=context: c)
     return stub
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from framegate.behaviour.deed import NOWHERE, Sites, deed_of, network_of, parse_sites
 from framegate.behaviour.rules import DAY, HOUR, MINUTE, RULES, Limits, RuleName
+from framegate.behaviour.watch import BehaviourWatch
 from framegate.behaviour.windows import Limit, Mark, Window
 from framegate.errors import Reason
 from framegate.record.entry import Act, event_entry
@@ -249,6 +250,67 @@ def test_an_export_a_day_is_nothing():
     for day in range(60):
         exported(scene, T + day * DAY)
     assert not scene.findings(RuleName.EXPORTS)
+
+
+def reported(scene, at, who="operator.anna", event="frame-exported", count=1):
+    """A gateway's word that frames left which took nobody's approval."""
+    return scene(at, event, person="", members={"reason": who, "count": count})
+
+
+@pytest.mark.parametrize("limit", L.exports)
+def test_exports_that_took_no_approval_by_number(limit):
+    for count, over, found in (
+        (limit.least, limit.within_ms, True),
+        (limit.least - 1, limit.within_ms, False),
+        (limit.least, limit.within_ms + 1, False),
+    ):
+        scene = Scene()(T - 1, "signed-in")
+        for at in spread(limit, count, over):
+            reported(scene, at)
+        assert bool(scene.kinds(RuleName.EXPORTS, limits=Limits(exports=(limit,)))) is found
+
+
+@pytest.mark.parametrize("limit", L.frames)
+def test_exports_that_took_no_approval_by_their_sum(limit):
+    for over, last, found in (
+        (limit.within_ms, 1, True),
+        (limit.within_ms, 0, False),
+        (limit.within_ms + 1, 1, False),
+    ):
+        scene = reported(
+            Scene()(T - 1, "signed-in"), T, event="dataset-exported", count=limit.least - 1
+        )
+        if last:
+            reported(scene, T + over, count=last)
+        only = Limits(frames=(limit,), exports=())
+        assert ("much" in scene.kinds(RuleName.EXPORTS, limits=only)) is found
+
+
+def test_what_was_approved_and_what_was_not_count_together_and_about_who_took_it():
+    scene = Scene()(T, "signed-in")
+    exported(exported(scene, T + 1), T + 2)
+    reported(reported(scene, T + 3), T + 4, count=2)
+    (finding,) = scene.findings(RuleName.EXPORTS)
+    assert (finding.person, finding.count, finding.kind) == ("anna", 5, "often")
+
+
+def test_frames_counted_together_are_so_many_exports_and_a_data_set_is_one():
+    many = reported(Scene()(T, "signed-in"), T + 1, count=5)
+    assert many.kinds(RuleName.EXPORTS) == ["often"]
+    one = reported(Scene()(T, "signed-in"), T + 1, event="dataset-exported", count=399)
+    assert not one.findings(RuleName.EXPORTS)
+
+
+def test_n155_a_gateways_word_about_whom_nobody_knows_counts_for_nobody():
+    scene = Scene()(T, "signed-in")
+    for number in range(2_000):
+        for who in (f"operator.x{number}", "operator.", "anna", "gateway.line-1.gw1", "", 7):
+            reported(scene, T + number, who, count=10_000)
+    assert not scene.findings()
+    watch = BehaviourWatch()
+    for deed in scene.deeds:
+        watch.deed(deed)
+    assert all(len(vars(d).get("_people", ())) <= 1 for d in watch._detectors)
 
 
 # 5: denials

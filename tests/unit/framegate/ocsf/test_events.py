@@ -1,5 +1,6 @@
 """Every entry of the record in OCSF: valid by the schema, and by what the schema does not check."""
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -19,6 +20,7 @@ from framegate.receipt_verifier import leaf_hash
 from framegate.record.entry import NO_ENTRY
 from framegate.record.events import events
 from support.ocsf_entries import every_entry, every_event
+from support.paths import ROOT
 
 EVERY = [LoggedEvent.parse("plant", raw) for raw in every_entry()]
 V1_9 = OcsfVersion.V1_9
@@ -135,6 +137,53 @@ def test_1_9_uses_no_class_that_it_deprecates(validators):
             chain = event.pop("attestation_list")
             assert not list(validators(event).iter_errors(event)), entry.name
             assert len(chain) == 1
+
+
+@pytest.fixture(scope="module")
+def schema_1_9():
+    """The published schema of Detection Finding, and of what the profile record_integrity adds."""
+    raw = (ROOT / "tests/vectors/ocsf/detection_finding-1.9.0.json.gz").read_bytes()
+    return json.loads(gzip.decompress(raw))
+
+
+def test_1_9_attests_as_the_published_schema_of_record_integrity_has_it(schema_1_9):
+    ref = {"$ref": "#/$defs/attestation", "$defs": schema_1_9["$defs"]}
+    attestation = jsonschema_rs.Draft7Validator(ref)
+    for entry in EVERY:
+        (attested,) = ocsf_event(entry, V1_9)["attestation_list"]
+        faults = [f"{e.message} at {e.instance_path}" for e in attestation.iter_errors(attested)]
+        assert not faults, (entry.name, faults)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fingerprint": None},
+        {"fingerprint": {"value": "ab"}},
+        {"fingerprint": {"value": "ab", "algorithm_id": 3, "chain": "x"}},
+        {"prev_event": {"uid": 7}},
+        {"previous": "x"},
+        {"chain_uid": 7},
+    ],
+    ids=["none", "no-algorithm", "unknown", "previous-uid", "own-member", "chain"],
+)
+def test_that_schema_refuses_what_is_no_attestation(schema_1_9, change):
+    ref = {"$ref": "#/$defs/attestation", "$defs": schema_1_9["$defs"]}
+    attested = ocsf_event(EVERY[1], V1_9)["attestation_list"][0] | change
+    attested = {name: value for name, value in attested.items() if value is not None}
+    assert not jsonschema_rs.Draft7Validator(ref).is_valid(attested)
+
+
+def test_1_9_findings_are_valid_by_their_published_schema(schema_1_9):
+    """But for what profiles add to the class: they are not in what is published of it."""
+    valid, profiles = jsonschema_rs.Draft7Validator(schema_1_9), {"actor", "attestation_list"}
+    findings = [e for e in EVERY if ocsf_event(e, V1_9)["class_uid"] == 2004]
+    assert findings
+    for entry in findings:
+        event = ocsf_event(entry, V1_9)
+        bare = {n: v for n, v in event.items() if n not in profiles}
+        faults = [f"{e.message} at {e.instance_path}" for e in valid.iter_errors(bare)]
+        assert not faults, (entry.name, faults)
 
 
 def test_1_9_carries_the_records_own_chain():

@@ -50,6 +50,8 @@ def test_names_that_events_have_for_good():
         "segment-spoofed",
         "segment-repaired",
         "segment-cut",
+        "frame-exported",
+        "dataset-exported",
         "frame-drifted",
         "frame-quality",
         "store-filling",

@@ -210,12 +210,12 @@ def test_each_kind_of_source_has_its_row(tmp_path, camera_port):
 
 def test_a_name_is_looked_up_before_the_cage_is_closed():
     caged = caged_source("rtsp://user:hunter2@localhost/live/1?x=2")
-    assert caged.port == 554
+    assert caged.ports == (554,)
     assert caged.source in {
         "video:rtsp://user:hunter2@127.0.0.1:554/live/1?x=2",
         "video:rtsp://user:hunter2@[::1]:554/live/1?x=2",
     }
-    assert caged_source("rtsp://127.0.0.1:9/1").port == 9
+    assert caged_source("rtsp://127.0.0.1:9/1").ports == (9,)
     with pytest.raises(Unavailable, match="an address of the camera"):
         caged_source("rtsp://no-such-host.invalid/1")
 
@@ -296,4 +296,4 @@ def test_a_port_that_is_not_the_cameras_is_out_of_reach():
     # the hostile child of tests/threats/test_cages.py tries it; here, that the row asks for it
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert caged_source(f"rtsp://127.0.0.1:{port}/1").port == port
+        assert caged_source(f"rtsp://127.0.0.1:{port}/1").ports == (port,)

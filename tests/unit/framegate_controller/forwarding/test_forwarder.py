@@ -72,6 +72,39 @@ async def test_a_process_that_is_killed_costs_at_most_one_batch_again(bench, tmp
     assert max(Counter(elastic.times).values()) <= 1 + killed
 
 
+async def test_a_sink_that_was_away_is_tried_with_two_entries_and_then_gets_whole_batches(
+    bench, tmp_path
+):
+    fill(bench.store, 20)
+    size, sizes = len(entries_of(bench.store)), []
+
+    def answer(_path, body, _headers):
+        sizes.append(len(json.loads(body)))
+        return (503, {}, {}) if len(sizes) <= 2 else (200, {}, {})
+
+    with serving(answer) as stub:
+        add_sink(bench.store, SinkKind.WEBHOOK, stub.address)
+        async with forwarding(bench, tmp_path):
+            await until(lambda: confirmed(bench) == size)
+    assert sizes == [size, 2, 2, size - 2]
+
+
+async def test_a_sink_that_comes_back_and_refuses_everything_has_no_dead_letter(bench, tmp_path):
+    fill(bench.store, 20)
+    asked = []
+
+    def answer(_path, body, _headers):
+        asked.append(body)
+        return (503, {}, {}) if len(asked) <= 1 else (400, {}, {})
+
+    with serving(answer) as stub:
+        add_sink(bench.store, SinkKind.WEBHOOK, stub.address)
+        async with forwarding(bench, tmp_path):
+            await until(lambda: sink_of(bench.store).failures >= 4)
+    sink = sink_of(bench.store)
+    assert (sink.confirmed, sink.dead) == (0, 0) and not bench.events("siem-dead-letter")
+
+
 async def test_a_controller_that_starts_again_goes_on_at_the_cursor(bench, tmp_path):
     fill(bench.store, 3)
     add_sink(bench.store, SinkKind.FILE)

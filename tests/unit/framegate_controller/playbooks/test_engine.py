@@ -26,11 +26,18 @@ from framegate_controller.playbooks.engine import (
     Engine,
 )
 from framegate_controller.record.playbooks import Replay
+from framegate_controller.rpc import devices as device_rows
+from framegate_controller.rpc import people as people_rows
+from framegate_controller.rpc import playbooks as rows
+from framegate_controller.rpc import zones as zone_rows
 from framegate_controller.store.database import Database
 from framegate_controller.store.engines import SqliteEngines
 from framegate_controller.verbs.playbooks import SimulatePlaybook
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.fixtures.verbs import AllowedCaller
 from support.paths import ROOT
 from support.playbooks import HOLD, desk_of, playbook_toml
+from support.registrations import approved
 
 TWO = playbook_toml(do=("quarantine", "attest-now", "notify", "open-incident"), devices=2)
 TRANSACTIONS = 12
@@ -331,6 +338,72 @@ def test_a_model_is_not_rolled_back_where_there_is_no_earlier_one(response):
         ("notify", "done"),
         ("roll-back-model", "refused"),
     ]
+
+
+def test_a_model_is_rolled_back_and_its_undo_names_the_one_that_was_in_force(response, models_desk):
+    cameras = response.cameras(2)
+    first, second = approved(models_desk, 1), approved(models_desk, 2)
+    for model in (first, second):
+        models_desk.ask("PromoteModel", pb.ModelRequest(digest=model.digest, zone="line-1"))
+    response.enable(playbook_toml(do=("roll-back-model",)))
+    response.contradict(cameras[0])
+    response.settle()
+    assert [(s.action, s.state) for s in response.steps()] == [("roll-back-model", "done")]
+    assert in_force(response) == first.digest
+    (entry,) = response.entries("model-rolled-back")
+    assert entry["actor"].startswith(PLAYBOOK_PREFIX) and entry["approved_by"]
+    (step,) = response.entries("playbook-step")
+    undo = f"framegate model promote {second.digest} line-1"
+    assert step["members"]["undo"] == undo
+    asked = pb.PlaybookHistoryRequest()
+    shown = AllowedCaller(response.store, response.fleet, rows.ROWS).ask("PlaybookHistory", asked)
+    assert [r.undo for r in shown.rows] == [undo]
+    models_desk.ask("PromoteModel", pb.ModelRequest(digest=undo.split()[3], zone="line-1"))
+    assert in_force(response) == second.digest
+
+
+def in_force(response):
+    with response.store.reading() as tx:
+        return tx.models.pin("line-1").digest
+
+
+UNDONE = {
+    "quarantine": ("Change", pb.ChangeRequest(device="line-1-c0", event="release", reason="r")),
+    "freeze-zone": ("FreezeZone", pb.FreezeZoneRequest(zone="line-1", reason="r")),
+    "disable-operator": ("ChangeOperator", pb.ChangeOperatorRequest(name="vera", verb="enable")),
+}
+
+
+@pytest.mark.parametrize("action", UNDONE)
+def test_what_is_said_to_undo_an_action_undoes_it(response, action):
+    cameras = response.cameras(2)
+    desk = AllowedCaller(
+        response.store, response.fleet, (*device_rows.ROWS, *zone_rows.ROWS, *people_rows.ROWS)
+    )
+    before = stands(response, cameras[0])
+    trigger = "factor-failed" if action == "disable-operator" else "evidence-refused"
+    response.enable(playbook_toml(do=(action,), when=f'event = ["{trigger}"]'))
+    if action == "disable-operator":
+        response.event(FactorFailed(source="192.0.2.1"), by="operator.vera")
+    else:
+        response.event(EvidenceRefused(device=cameras[0], reasons=(Reason.SIGNATURE,)))
+    response.settle()
+    assert [s.state for s in response.steps()] == ["done"]
+    assert stands(response, cameras[0]) != before
+    call, request = UNDONE[action]
+    desk.ask(call, request)
+    after = stands(response, cameras[0])
+    assert after | {"device": ""} == before | {"device": ""}
+    assert after["device"] != "quarantined"
+
+
+def stands(response, device):
+    with response.store.reading() as tx:
+        return {
+            "device": tx.devices.get(device).state.value,
+            "frozen": tx.zones.get("line-1").frozen,
+            "vera": tx.people.find("vera").enabled,
+        }
 
 
 def test_kept_evidence_outlives_what_is_forgotten(response):

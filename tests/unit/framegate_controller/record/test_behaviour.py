@@ -6,13 +6,16 @@ from contextlib import contextmanager
 import pytest
 
 from framegate.behaviour.deed import Sites
+from framegate.findings.kinds import Finding, FindingKind
 from framegate.record.entry import Act
 from framegate.record.event import Severity
 from framegate.record.people_events import BreakGlassUsed, SignedIn, SignInFailed, VerbAllowed
+from framegate.record.site_events import SiteFinding
 from framegate_controller.record.behaviour import NEXT, BehaviourRecord
 from framegate_controller.record.counts import EventCounts
 from framegate_controller.store.ports import EntryQuery
 
+GATEWAY = "gateway.line-1.gw1"
 FOUND = EntryQuery(event="behaviour-noticed")
 
 
@@ -129,3 +132,23 @@ def test_counts_are_of_what_came_since(bench):
     assert counts.events == {"sign-in-failed": 2, "signed-in": 1, "allowed": 600}
     assert counts.failed_sign_ins == 2
     assert counts.severities == {"medium": 2, "informational": 601}
+
+
+def test_what_gateways_say_was_taken_without_approval_is_held_against_who_took_it(bench):
+    record = BehaviourRecord(bench.store, Sites())
+    did(bench, SignedIn(method="password", source="10.0.0.9"))
+    left = Finding(
+        kind=FindingKind.FRAME_EXPORTED,
+        device="",
+        reason="operator.anna",
+        count=6,
+        first_ms=1,
+        last_ms=2,
+    )
+    with bench.store.writing() as tx:
+        event = SiteFinding(device=GATEWAY, finding=left, reporter=GATEWAY, store="s", report=1)
+        tx.record(event, by=GATEWAY)
+    record.read()
+    (noticed,) = found(bench)
+    told = noticed["members"]
+    assert (told["rule"], told["operator"]) == ("exports", "anna")

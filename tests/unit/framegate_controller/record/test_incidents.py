@@ -5,19 +5,20 @@ import json
 import pytest
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
-from framegate.findings.kinds import FindingKind
+from framegate.findings.kinds import Finding, FindingKind
 from framegate.machines.lifecycle import Event as Edge
 from framegate.record.event import Severity
 from framegate.record.events import events
 from framegate.record.incident_export import incident_finding, page, timeline
 from framegate.record.incidents import LINKS, OPENS, STEPS, Book
 from framegate.record.machine_events import EvidenceRefused
+from framegate.record.site_events import SiteFinding
 from framegate_controller.clockwork.incidents import IncidentFollower
 from framegate_controller.rpc import incidents as rows
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.fixtures.access import add_person
 from framegate_simulators.fixtures.verbs import AllowedCaller
-from support.reports import CAMERA, finding
+from support.reports import CAMERA, HOST, finding
 
 
 @pytest.fixture
@@ -187,6 +188,44 @@ def test_a_closed_one_takes_notes_and_nothing_else(bench, follower, desk):
             desk.ask(method, request)
         assert error.value.reason == Reason.CONFLICT
     desk.ask("NoteIncident", pb.NoteIncidentRequest(incident=number, note="later"))
+
+
+def frozen(bench, last_ms, count=1):
+    """A gateway's word on old pictures of a camera, counted until then."""
+    seen = Finding(
+        kind=FindingKind.FRAME_FROZEN,
+        device=CAMERA,
+        reason=Reason.FRAME_FROZEN,
+        count=count,
+        first_ms=last_ms - 1,
+        last_ms=last_ms,
+    )
+    with bench.store.writing() as tx:
+        event = SiteFinding(device=CAMERA, finding=seen, reporter=HOST, store="s", report=1)
+        return tx.record(event, by=HOST)
+
+
+@pytest.mark.parametrize(
+    ("seen_ms", "told_ms", "opens"),
+    [(0, 60_000, False), (0, 120_000, False), (1, 60_000, True), (0, 120_001, True)],
+    ids=["counted-before", "just-in-time", "seen-after", "told-too-late"],
+)
+def test_what_was_counted_before_one_was_closed_opens_no_other(
+    bench, follower, desk, seen_ms, told_ms, opens
+):
+    frozen(bench, bench.clock.now)
+    follower.follow()
+    (number,) = [e["index"] for e in incidents(bench)]
+    closing = pb.CloseIncidentRequest(incident=number, verdict="true-positive", note="tape")
+    desk.ask("CloseIncident", closing)
+    closed_ms = bench.clock.now
+    bench.clock.now = closed_ms + told_ms
+    again = frozen(bench, closed_ms + seen_ms, count=40)
+    follower.follow()
+    opened = [e for e in incidents(bench) if e["event"] == "incident-opened"]
+    linked = [e["members"] for e in incidents(bench) if e["event"] == "incident-linked"]
+    assert len(opened) == 1 + opens
+    assert linked == ([] if opens else [{"incident": number, "entries": [again]}])
 
 
 def test_a_drill_is_counted_apart_while_it_lasts_and_no_longer(bench, follower, desk):

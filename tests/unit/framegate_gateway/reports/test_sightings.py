@@ -95,6 +95,16 @@ def test_models_children_and_the_broker_are_the_gateways_own(sightings):
     ]
 
 
+def test_frames_that_left_are_counted_by_who_took_them(sightings):
+    for who, frames, dataset in (("anna", 1, False), ("ben", 1, False), ("anna", 250, True)):
+        sightings.exported(f"operator.{who}", frames, dataset=dataset)
+    assert told(sightings) == [
+        (FindingKind.FRAME_EXPORTED, "operator.anna", ""),
+        (FindingKind.FRAME_EXPORTED, "operator.ben", ""),
+        (FindingKind.DATASET_EXPORTED, "operator.anna", ""),
+    ]
+
+
 async def test_a_real_conversation_reports_old_pictures_replays_and_what_does_not_open(
     keys, tmp_path
 ):

@@ -1,6 +1,7 @@
 """Exports, quotas, data sets and erasure."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -45,6 +46,7 @@ class OpenDoor(Egress):
 
 @pytest.fixture
 async def door(vault, tmp_path, monkeypatch):
+    told: list = []
     models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
     await models.start()
     open_door = OpenDoor(
@@ -56,7 +58,9 @@ async def door(vault, tmp_path, monkeypatch):
         EgressRules(frozenset({"quality"}), 3),
         Journal(),
         lambda: NOW,
+        lambda request, frames: told.append((request.actor, frames)),
     )
+    open_door.seen = told
     monkeypatch.setattr(
         "framegate_gateway.vault.egress.find",
         lambda _store, identifier: SimpleNamespace(id=identifier),
@@ -83,6 +87,21 @@ async def test_an_export_is_marked_counted_and_recorded(door):
         "quality",
         "a" * 32,
     )
+
+
+async def test_what_nobody_had_to_approve_is_told_and_nothing_else_is(door):
+    await door.frame(replace(ANNA, identifier="a" * 32))
+    await door.frame(replace(ANNA, identifier="a" * 32, approved_by=("operator.ben",)))
+    with pytest.raises(FramegateError):
+        await door.frame(replace(ANNA, identifier="a" * 32, destination="usb"))
+    assert door.seen == [("operator.anna", 1)]
+
+
+async def test_a_data_set_is_told_with_how_many_frames_it_has(door):
+    with contextlib.suppress(AttributeError):  # without a host in standing nobody signs its end
+        async for _ in door.dataset(replace(ANNA, limit=2)):
+            pass
+    assert door.seen == [("operator.anna", 2)]
 
 
 @pytest.mark.parametrize(
