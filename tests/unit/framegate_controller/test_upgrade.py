@@ -75,7 +75,7 @@ def test_nothing_there_is_told(tmp_path):
 
 
 def test_a_record_that_does_not_hold_stops_it(folder):
-    with closing(sqlite3.connect((folder.folder / "registry.db"))) as connection:
+    with closing(sqlite3.connect(folder.folder / "registry.db")) as connection:
         (entry,) = connection.execute("SELECT entry FROM log_entries WHERE id = 2").fetchone()
         with connection:
             connection.execute(
