@@ -83,7 +83,12 @@ _RIGHT: Final = (
     ),
     (
         "care for the fleet",
-        {"ca": "authorities, rotation", "broker": "MQTT access list", "context": "several fleets"},
+        {
+            "pilot": "judge, divert nothing",
+            "ca": "authorities, rotation",
+            "broker": "MQTT access list",
+            "context": "several fleets",
+        },
     ),
 )
 """What people want, and the verbs for it, in two columns."""
@@ -116,6 +121,7 @@ _MODULES: Final = MappingProxyType(
         "model": ("models", "app"),
         "operator": ("people", "app"),
         "part": ("parts", "app"),
+        "pilot": ("pilots", "app"),
         "playbook": ("playbooks", "app"),
         "policy": ("policies", "app"),
         "profile": ("profiles", "app"),

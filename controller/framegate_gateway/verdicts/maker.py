@@ -304,6 +304,7 @@ class VerdictMaker:
             counter=frame.counter,
             issued_at_ms=now,
             valid_until_ms=now + VERDICT_LIFE_MS,
+            stage=self._view.access.stage(credentials.zone, now).mark,
         )
         payload = verdict.payload()
         certificate = credentials.verdict.public_bytes(Encoding.DER)

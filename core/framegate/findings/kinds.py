@@ -43,6 +43,9 @@ class FindingKind(StrEnum):
     SEGMENT_REFUSED = "segment-refused"
     SEGMENT_WOULD_REFUSE = "segment-would-refuse"
     SEGMENT_FLOW = "segment-flow"
+    PILOT_WARNED = "pilot-warned"
+    PILOT_OBSERVED = "pilot-observed"
+    PILOT_PASSED = "pilot-passed"
     FOLDED = "findings-folded"
 
 

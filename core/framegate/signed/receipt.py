@@ -151,6 +151,8 @@ def verdict_leaf(
         "training_sha256": behind.training_sha256,
         "isolation": behind.isolation,
     }
+    if verdict.stage:
+        fg["stage"] = verdict.stage
     if behind.provider:  # leaves of a network elsewhere, and of before, have none
         fg["provider"] = behind.provider
     if behind.guarded_by:

@@ -37,6 +37,10 @@ CLOCK_SLACK_MS: Final = 5_000
 """Between two machines that each corrected their clock by a signed challenge."""
 
 
+STAGES: Final = frozenset({"", "observe", "warn"})
+"""How far a zone is enforced, as statements say it; empty where wholly."""
+
+
 class Outcome(StrEnum):
     """What an inspection says; only PASS lets a part through."""
 
@@ -52,7 +56,7 @@ class Statement:
     TYPE: ClassVar[str]
     PURPOSE: ClassVar[Purpose]
     LATER: ClassVar[frozenset[str]] = frozenset()
-    """Lists that statements of before lack, with empty defaults: an empty one is not written."""
+    """Members that statements of before lack, with empty defaults: an empty one is not written."""
 
     def payload(self) -> bytes:
         """The JSON that is signed."""
@@ -72,7 +76,7 @@ class Statement:
         body = strict_json(payload)
         names = _members(cls)
         given = body if type(body) is dict else {}
-        # an empty list that is written would be another encoding of one that is not
+        # an empty one that is written would be another encoding of one that is not
         wanted = [name for name in names if name not in cls.LATER or given.get(name)]
         if type(body) is not dict or set(body) != set(wanted):
             raise Malformed.of(
@@ -164,7 +168,8 @@ class Verdict(Statement):
     """What became of one frame. `defects`: [{kind, score, box: [x1, y1, x2, y2]}], the hottest of
     an anomaly model with a grid of `heat` besides; `reason` is empty unless UNINSPECTED.
     `inspected_percent`: how much of the picture masks and the part's rules left to be inspected, 0
-    where UNINSPECTED.
+    where UNINSPECTED. `stage`: how far its zone was enforced, as its gateway knew; empty where
+    wholly. It opens nothing: a line goes by the controller's own word.
     """
 
     verdict_id: str
@@ -186,9 +191,11 @@ class Verdict(Statement):
     counter: int
     issued_at_ms: int
     valid_until_ms: int
+    stage: str = ""
 
     TYPE: ClassVar[str] = "application/vnd.framegate.verdict+json"
     PURPOSE: ClassVar[Purpose] = Purpose.VERDICT
+    LATER: ClassVar[frozenset[str]] = frozenset({"stage"})
 
 
 def verify_grant(
@@ -232,7 +239,7 @@ def verify_verdict(
 
     1. to 4. as `Statement.verify`; 5. the outcome is one of three, DEFECT has defects, PASS has
        none, both a model that is one, UNINSPECTED a reason; of what was inspected it was
-       `MIN_INSPECTED` percent of the picture or more;
+       `MIN_INSPECTED` percent of the picture or more; its stage is one that is written (`STAGES`);
     6. it is not expired at `now` and lives at most `MAX_VERDICT_LIFE_S`; 7. the signer's
        certificate names the gateway it claims to be of. Raises Malformed or Refused (VERDICT). An
        expired UNINSPECTED or DEFECT is refused like an expired PASS: silence diverts.
@@ -248,6 +255,8 @@ def verify_verdict(
         or (bool(verdict.defects), bool(verdict.reason)) != want[Outcome(verdict.outcome)]
     ):  # 5
         raise Refused.of(Reason.VERDICT, "an outcome with what belongs to it", verdict.outcome)
+    if verdict.stage not in STAGES:
+        raise Refused.of(Reason.VERDICT, "a stage, observe or warn", ascii(verdict.stage)[:40])
     if verdict.outcome != Outcome.UNINSPECTED and not (
         verdict.model_sha256 not in {"", NO_MODEL.hex()}
         and verdict.input_sha256
