@@ -115,6 +115,8 @@ _WORDS: Final = {
     Why.NEIGHBOUR: "a neighbour advertisement for somebody else's address at port {port}",
     Why.ROUTER: "a router advertisement or redirect at port {port}",
     Why.DHCP: "a DHCP server at port {port}",
+    Why.FRAGMENT: "an IPv6 fragment or routing header at port {port}",
+    Why.UNADMITTED: "802.1X has not opened port {port} for this MAC address",
     Why.ETHERTYPE: "neither ARP nor IP at port {port}: a VLAN tag, or another protocol",
 }
 

@@ -11,11 +11,14 @@ from typing import Final
 
 from framegate.errors import FramegateError
 from framegate.segment.nft import LOG_GROUP, closed_rules
+from framegate.segment.policy import Segment
 from framegate.signed.report import SegmentReport
 from framegate_host.logs import started
 from framegate_host.private_files import private_folder
 from framegate_host.report_store import ReportStore
 from framegate_host.reporting import Reporter
+from framegate_segment.admission.hostapd import HostapdPort
+from framegate_segment.admission.ports import Admissions
 from framegate_segment.credentials import EnforcerCredentials
 from framegate_segment.delivery import deliver_reports, sign_reports
 from framegate_segment.disconnect import Switch, disconnect, load_switch
@@ -23,6 +26,7 @@ from framegate_segment.drops import DropBook
 from framegate_segment.enforcement.enforcer import Enforcer
 from framegate_segment.enforcement.kernel import Kernel
 from framegate_segment.feed import FeedFiles, FeedView, follow_feed
+from framegate_segment.netlink.links import LinkEvents
 from framegate_segment.netlink.namespace import Namespace
 from framegate_segment.netlink.packet_log import PacketLog
 from framegate_segment.settings import SegmentSettings
@@ -50,8 +54,10 @@ class Server:
         self.reporter = Reporter(self._store, SegmentReport, lambda: time.time_ns() // 1_000_000)
         self.sightings = Sightings(self.reporter, lambda: self.enforcer.segment)
         self.drops = DropBook(settings.state / DROPS, self.enforcer, settings.kept_drops)
+        self.admissions, self._links = self._admitting(namespace)
         self._switch = load_switch(settings.disconnect, settings.disconnect_secret_file)
         self._asked: set[asyncio.Task[None]] = set()
+        self._followed: Segment | None = None
         self._log = PacketLog(LOG_GROUP, namespace)
 
     async def run(self) -> None:
@@ -68,6 +74,8 @@ class Server:
         loop = asyncio.get_running_loop()
         loop.add_reader(self.kernel.events.channel.socket, self._changed)
         loop.add_reader(self._log.channel.socket, self._logged)
+        if self.admissions is not None and self._links is not None:
+            loop.add_reader(self._links.socket, self._relinked)
         own, at, name = self._own, self._settings.controller, self._settings.server_name
         try:
             async with asyncio.TaskGroup() as group:
@@ -78,6 +86,10 @@ class Server:
         finally:
             loop.remove_reader(self.kernel.events.channel.socket)
             loop.remove_reader(self._log.channel.socket)
+            if self.admissions is not None and self._links is not None:
+                loop.remove_reader(self._links.socket)
+                self.admissions.close()
+                self._links.close()
             self.drops.write()
             self._store.close()
             self._log.close()
@@ -94,6 +106,45 @@ class Server:
                 self._ask_switch(cut.device)
             if self.view.heard:
                 self.enforcer.renew()
+            self._admit()
+
+    def _admitting(self, namespace: Namespace) -> tuple[Admissions | None, LinkEvents | None]:
+        """(ports that 802.1X opens, events of links); none where no hostapd was named."""
+        folder = self._settings.hostapd
+        if folder is None:
+            return None, None
+        admissions = Admissions(
+            folder, self._settings.state, self.kernel.bridge_sets, self.sightings.admission
+        )
+        admissions.opened, admissions.closed = self._opened, self._closed
+        with namespace.entered():
+            return admissions, LinkEvents()
+
+    def _admit(self) -> None:
+        """Look after the ports that 802.1X opens."""
+        segment, admissions = self.enforcer.segment, self.admissions
+        if segment is not self._followed:
+            self._followed = segment
+            if admissions is not None:
+                admissions.follow(segment)
+            elif segment is not None and any(z.dot1x for z in segment.zones.values()):
+                log.error("ports with dot1x stay closed: no --hostapd was named")
+        if admissions is not None:
+            admissions.tick()
+
+    def _opened(self, port: str, attached: HostapdPort) -> None:
+        if self.admissions is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(attached.socket, self.admissions.read, port)
+
+    def _closed(self, attached: HostapdPort) -> None:
+        asyncio.get_running_loop().remove_reader(attached.socket)
+
+    def _relinked(self) -> None:
+        if self.admissions is not None and self._links is not None:
+            states = self._links.read()
+            self.admissions.links(states, lost=self._links.lost)
+            self._links.lost = False
 
     def _ask_switch(self, device: str) -> None:
         """Have the switch end its session, beside everything else."""
@@ -124,6 +175,8 @@ class Server:
         try:
             if self.enforcer.segment is not None:
                 self.enforcer.enforce(self.enforcer.segment)
+                if self.admissions is not None:
+                    self.admissions.put_again()
             else:
                 self.kernel.install(closed_rules())
         except FramegateError as error:

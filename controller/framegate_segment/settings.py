@@ -51,6 +51,13 @@ class SegmentSettings(Settings):
             example=Path("/run/netns/router"),
         ),
     ] = None
+    hostapd: Annotated[
+        Path | None,
+        Setting(
+            "Folder of hostapd's control sockets, one a port: 802.1X opens ports (dot1x = true).",
+            example=Path("/run/hostapd"),
+        ),
+    ] = None
     disconnect: Annotated[
         str,
         Setting(

@@ -13,6 +13,7 @@ from framegate.segment.flow import ANY, FlowKey
 from framegate.segment.policy import Address, Segment, SegmentZone
 from framegate.segment.refusal import Told, Why
 from framegate_host.reporting import Reporter
+from framegate_segment.admission.ports import Admission
 from framegate_segment.enforcement.enforcer import Cut
 from framegate_segment.netlink.packet_log import LoggedPacket
 
@@ -60,6 +61,18 @@ class Sightings:
         )
         kind = FindingKind.SEGMENT_NOT_CUT if cut.left else FindingKind.SEGMENT_CUT
         self._reporter.saw(kind, cut.why, cut.device, said)
+
+    def admission(self, told: Admission) -> None:
+        """802.1X let somebody in as far as the join port, or does so no more. The identity is what
+        was claimed, and stands among the words only.
+        """
+        kind = FindingKind.SEGMENT_ADMITTED if told.admitted else FindingKind.SEGMENT_WITHDRAWN
+        segment = self._segment()
+        bindings = segment.bindings if segment is not None else ()
+        bound = (b for b in bindings if (b.port, b.mac) == (told.port, told.mac))
+        device = next((b.device for b in bound), "")
+        claimed = f", who claims to be {told.identity[:60]!a}" if told.identity else ""
+        self._reporter.saw(kind, f"{told.why} {told.port}", device, f"{told.mac}{claimed}")
 
     def switch_kept(self, device: str, why: str) -> None:
         """A switch did not say that it ended the session of who was cut."""
