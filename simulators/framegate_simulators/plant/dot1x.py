@@ -247,15 +247,15 @@ class TpmToken:
         store, bus = folder / "store", folder / "bus"
         store.mkdir(parents=True)
         (folder / "state").mkdir()
-        port, control = free_port(), free_port()
+        port = _free_pair()
         programs.start(
             "swtpm",
             *("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder / 'state'}"),
             *("--server", f"type=tcp,port={port},bindaddr=127.0.0.1"),
-            *("--ctrl", f"type=tcp,port={control},bindaddr=127.0.0.1"),
+            *("--ctrl", f"type=tcp,port={port + 1},bindaddr=127.0.0.1"),
             *("--flags", "not-need-init,startup-clear"),
         )
-        wait_for("the software TPM", lambda: answers(control), PATIENCE_S)
+        wait_for("the software TPM", lambda: answers(port + 1), PATIENCE_S)
         address = f"unix:path={bus}"
         bus_argv = ("--session", f"--address={address}", "--nofork", "--nopidfile")
         programs.start("dbus", "dbus-daemon", *bus_argv)
@@ -304,3 +304,12 @@ class TpmToken:
             timeout=PATIENCE_S,
             env={**os.environ, "PATH": _PATH, **self.environment},
         )
+
+
+def _free_pair() -> int:
+    """A free port whose next one is free as well: libtss2 asks a TPM's controls there."""
+    while True:
+        port = free_port()
+        with socket.socket() as beside, suppress(OSError, OverflowError):
+            beside.bind(("127.0.0.1", port + 1))
+            return port
