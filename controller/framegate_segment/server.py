@@ -19,6 +19,7 @@ from framegate_host.report_store import ReportStore
 from framegate_host.reporting import Reporter
 from framegate_segment.admission.hostapd import HostapdPort
 from framegate_segment.admission.ports import Admissions
+from framegate_segment.admission.switch_state import SwitchState
 from framegate_segment.credentials import EnforcerCredentials
 from framegate_segment.delivery import deliver_reports, sign_reports
 from framegate_segment.disconnect import Switch, disconnect, load_switch
@@ -58,6 +59,8 @@ class Server:
         self._switch = load_switch(settings.disconnect, settings.disconnect_secret_file)
         self._asked: set[asyncio.Task[None]] = set()
         self._followed: Segment | None = None
+        state = settings.switch_state
+        self._switch_state = SwitchState(state) if state is not None else None
         self._log = PacketLog(LOG_GROUP, namespace)
 
     async def run(self) -> None:
@@ -100,6 +103,10 @@ class Server:
         while True:
             due = self.enforcer.next_finish_s
             await asyncio.sleep(min(TICK_S, due) if due is not None else CUT_POLL_S)
+            if self._switch_state is not None:  # before a switch asks for whom it has just cut
+                now = self.enforcer.standings
+                for device in self._switch_state.update(self.enforcer.segment, now):
+                    self._ask_switch(device)
             for cut in self.enforcer.finish():
                 self.sightings.cut(cut)
                 log.info("%s is cut (%s) in %.1f ms", cut.device, cut.why, cut.verified_ms)

@@ -58,6 +58,13 @@ class SegmentSettings(Settings):
             example=Path("/run/hostapd"),
         ),
     ] = None
+    switch_state: Annotated[
+        Path | None,
+        Setting(
+            "File that tells a RADIUS server who is trusted now: framegate-segment vlan reads it.",
+            example=Path("/run/framegate-segment/switch.json"),
+        ),
+    ] = None
     disconnect: Annotated[
         str,
         Setting(

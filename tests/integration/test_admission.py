@@ -2,13 +2,20 @@
 key that a TPM keeps. As root, with Debian's packages.
 """
 
+import asyncio
 import select
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from framegate.errors import FramegateError, Reason
 from framegate.segment.refusal import Why
 from framegate_segment.admission.ports import ASKED_S, LIFE_MS, Admissions
+from framegate_segment.admission.switch_state import SwitchState
+from framegate_segment.disconnect import Switch, disconnect
+from framegate_segment.enforcement.enforcer import Standing
 from framegate_segment.netlink.links import LinkEvents
 from framegate_segment.netlink.namespace import Namespace
 from framegate_simulators.plant.dot1x import (
@@ -23,6 +30,7 @@ from framegate_simulators.plant.dot1x import (
 )
 from framegate_simulators.plant.namespaces import ROUTER, Network, unavailable
 from framegate_simulators.plant.processes import wait_for
+from framegate_simulators.plant.radius_server import asked, missing_radius, start_radius
 from framegate_simulators.plant.segment_plan import planned_segment
 from framegate_simulators.plant.segment_site import CAM1, GW1, Site
 from framegate_simulators.plant.streams import Receiver, reaches
@@ -36,12 +44,12 @@ INTRUDER = ("p-intr", "02:00:00:00:01:42")
 class Door:
     """A segmented network whose ports 802.1X opens; admissions are looked after while one waits."""
 
-    def __init__(self, network, folder):
-        self.network, self.told, self.now_s = network, [], time.monotonic
+    def __init__(self, network, folder, extra=()):
+        self.network, self.told = network, []
         self.programs = Programs(folder)
         self.ca = AdmissionCa(folder / "ca")
         self.site = Site(network, planned_segment(dot1x=True))
-        control = start_hostapd(self.programs, network, ("p-cam1", "p-intr"), self.ca)
+        control = start_hostapd(self.programs, network, ("p-cam1", "p-intr"), self.ca, extra)
         self.admissions = Admissions(
             control, folder, self.site.kernel.bridge_sets, self.told.append
         )
@@ -239,3 +247,76 @@ def test_a_key_that_a_tpm_keeps_admits_to_the_join_port(network, tmp_path):
         assert not list((tmp_path / "ca").glob("cam1-tpm.key")), "no key in any file"
     finally:
         door.close()
+
+
+SWITCH_SECRET = "the-secret-of-the-switch-alone"
+DYNAMIC = (
+    "radius_das_port=3799",
+    f"radius_das_client=127.0.0.1 {SWITCH_SECRET}",
+    "radius_das_require_event_timestamp=1",
+    "radius_das_require_message_authenticator=1",
+)
+
+
+def asked_to_end(network, mac, secret=SWITCH_SECRET):
+    """One Disconnect-Request to the authenticator, as the enforcer sends it; how long it took."""
+
+    async def ask():
+        begun = time.monotonic()
+        await disconnect(Switch("127.0.0.1", 3799, secret.encode()), mac)
+        return (time.monotonic() - begun) * 1000
+
+    with network.at(ROUTER):
+        return asyncio.run(ask())
+
+
+def test_a_disconnect_request_ends_a_session_and_the_port_is_shut(network, tmp_path):
+    network.run(ROUTER, "ip", "link", "set", "lo", "up")
+    door = Door(network, tmp_path, DYNAMIC)
+    try:
+        door.programs.stop(door.programs._running.pop())  # one authenticator listens, p-cam1's
+        door.claim("cam1", own_claim(door))
+        door.until(lambda: door.admitted(OWN))
+        took_ms = asked_to_end(network, OWN[1])
+        assert door.in_kernel() == 1
+        door.until(lambda: not door.admitted(OWN), "the port to be shut")
+        assert door.in_kernel() == 0 and door.told[-1].why == "logoff"
+        print(f"Disconnect-Request to its acknowledgement: {took_ms:.1f} ms")
+        for mac, secret, reason in (
+            ("02:00:00:00:09:09", SWITCH_SECRET, Reason.SEGMENT),
+            (OWN[1], "another-secret-than-the-switch's", Reason.UNAVAILABLE),
+        ):
+            with pytest.raises(FramegateError) as caught:
+                asked_to_end(network, mac, secret)
+            assert caught.value.reason == reason
+    finally:
+        door.close()
+
+
+def test_n165_a_radius_server_gives_a_zone_to_who_is_trusted_at_that_moment_alone(tmp_path):
+    if why := missing_radius():
+        pytest.skip(why)
+    segment, file = planned_segment(), tmp_path / "switch.json"
+    state, programs = SwitchState(file), Programs(tmp_path / "programs")
+    program = Path(sys.executable).with_name("framegate-segment")
+    argv = f"{program} vlan --switch-state {file} --join-vlan 999 --vlan cameras=11"
+    ends = time.monotonic() + 3_600
+
+    def vlan(mac=OWN[1]):
+        said = asked(port, mac.upper().replace(":", "-"), tmp_path)
+        assert said["Tunnel-Type"] == "VLAN" and said["Tunnel-Medium-Type"] == "IEEE-802"
+        assert said["Termination-Action"] == "RADIUS-Request" and int(said["Session-Timeout"]) <= 30
+        return said["Tunnel-Private-Group-Id"]
+
+    try:
+        port = start_radius(programs, argv)
+        state.update(segment, {})
+        assert vlan() == "999", "before its proof"
+        assert state.update(segment, {CAM1: Standing("trusted", ends)}) == (CAM1,)
+        assert vlan() == "11" and vlan("02:00:00:00:01:0c") == "999"
+        assert state.update(segment, {CAM1: Standing("suspect", 0)}) == ()
+        assert vlan() == "999", "narrowed with the next question"
+        file.unlink()
+        assert asked(port, OWN[1], tmp_path)["Tunnel-Private-Group-Id"] == "999"
+    finally:
+        programs.close()
