@@ -21,6 +21,7 @@ from framegate_host import console
 from framegate_host.console import OutputFormat, service_exit_code
 from framegate_host.logs import start_logging
 from framegate_host.program import run_program
+from framegate_host.service_manager import service_manager
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
@@ -52,8 +53,9 @@ def run(settings: SegmentSettings) -> None:
 
 
 async def _serve(settings: SegmentSettings, credentials: EnforcerCredentials) -> None:
-    server = Server(settings, credentials)
-    await until_stopped(server.run())
+    manager = service_manager()
+    server = Server(settings, credentials, manager)
+    await until_stopped(server.run(), manager=manager)
 
 
 @app.command()

@@ -17,6 +17,8 @@ from framegate_host.logs import started
 from framegate_host.private_files import private_folder
 from framegate_host.report_store import ReportStore
 from framegate_host.reporting import Reporter
+from framegate_host.service_manager import NOBODY, ServiceManager
+from framegate_host.watchdog import Promise, watched_over
 from framegate_segment.admission.hostapd import HostapdPort
 from framegate_segment.admission.ports import Admissions
 from framegate_segment.admission.switch_state import SwitchState
@@ -36,6 +38,8 @@ from framegate_segment.sightings import Sightings
 log = logging.getLogger(__name__)
 TICK_S: Final = 0.5
 """How often lives are looked at; the shortest is ten of these."""
+KEPT_MOST_S: Final = 20.0
+"""From one look to the next where the kernel takes as long as it may: longer is a standstill."""
 DROPS: Final = "drops.jsonl"
 
 
@@ -44,9 +48,15 @@ class Server:
     packet filter is not to be had.
     """
 
-    def __init__(self, settings: SegmentSettings, credentials: EnforcerCredentials) -> None:
+    def __init__(
+        self,
+        settings: SegmentSettings,
+        credentials: EnforcerCredentials,
+        manager: ServiceManager = NOBODY,
+    ) -> None:
         private_folder(settings.state)
-        self._settings, self._own = settings, credentials
+        self._settings, self._own, self._manager = settings, credentials, manager
+        self.promise = Promise("enforcement")
         namespace = Namespace(settings.namespace)
         self.kernel = Kernel(namespace)
         self.enforcer = Enforcer(self.kernel)
@@ -81,7 +91,11 @@ class Server:
             loop.add_reader(self._links.socket, self._relinked)
         own, at, name = self._own, self._settings.controller, self._settings.server_name
         try:
-            async with asyncio.TaskGroup() as group:
+            async with (
+                watched_over(self._manager, lambda: (self.promise,)),
+                asyncio.TaskGroup() as group,
+            ):
+                self._manager.ready(f"enforces zone {own.zone}")
                 group.create_task(follow_feed(self.view, own, at, name))
                 group.create_task(self._keep())
                 group.create_task(sign_reports(self.reporter, own, self.drops))
@@ -101,6 +115,7 @@ class Server:
     async def _keep(self) -> None:
         """Finish cuts as they come due, and renew lives while the controller is heard."""
         while True:
+            self.promise.within(KEPT_MOST_S)
             due = self.enforcer.next_finish_s
             await asyncio.sleep(min(TICK_S, due) if due is not None else CUT_POLL_S)
             if self._switch_state is not None:  # before a switch asks for whom it has just cut

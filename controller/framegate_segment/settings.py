@@ -24,7 +24,7 @@ class SegmentSettings(Settings):
         Path,
         Setting(
             "Folder that framegate-controller enforcer-certificate wrote.",
-            example=Path("/etc/framegate/switch-1"),
+            example=Path("/etc/framegate/segment"),
         ),
     ]
     controller: Annotated[
