@@ -1,5 +1,7 @@
 """Segments on a real packet filter, in network namespaces: as root, with nft."""
 
+import shutil
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -216,3 +218,33 @@ def test_renewing_and_swapping_lose_no_packet(network, here):
             here.enforcer.enforce(here.segment)
         stream.stop()
         eventually(lambda: len(came.numbers) == stream.sent)
+
+
+ONE_RIGHT = """
+from framegate.segment.nft import rules_of
+from framegate.segment.nft_bridge import bridge_rules_of
+from framegate_segment.enforcement.kernel import Kernel
+from framegate_segment.netlink.links import LinkEvents
+from framegate_segment.netlink.namespace import Namespace
+from framegate_segment.netlink.packet_log import PacketLog
+from framegate_simulators.plant.segment_plan import planned_segment
+kernel, segment = Kernel(Namespace()), planned_segment(dot1x=True)
+kernel.install(rules_of(segment) + bridge_rules_of(segment))
+LinkEvents(), PacketLog(10, Namespace())
+print("strict" if kernel.strict else "loose")
+"""
+
+
+def test_the_one_capability_of_the_unit_is_all_that_enforcement_needs(network):
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv: apt-get install util-linux")
+    one = "-all,+net_admin"
+    user = ("setpriv", "--reuid", "6474", "--regid", "6474", "--clear-groups")
+    rights = [f"--{which}={one}" for which in ("bounding-set", "inh-caps", "ambient-caps")]
+    try:
+        done = network.run("plc", *user, *rights, sys.executable, "-c", ONE_RIGHT, check=False)
+        if "Permission denied" in done.stderr and "python" in done.stderr:
+            pytest.skip("needs a Python that other users may run")
+        assert done.stdout.strip() == "strict", done.stderr
+    finally:
+        network.run("plc", "nft", "flush", "ruleset")
