@@ -10,7 +10,14 @@ from framegate.errors import Reason, Refused
 from framegate.segment.flow import FLOW_KINDS
 from framegate.segment.policy import Segment
 from framegate.segment.ruling import TRUSTED, DeviceStanding
-from framegate.segment.site_map import SeenFlow, seen_flows
+from framegate.segment.site_map import MapEdge, SeenFlow, seen_flows
+from framegate.segment.ways import (
+    ADMISSIONS,
+    REPORTS,
+    way_of_operator,
+    ways_of_admissions,
+    ways_of_reports,
+)
 from framegate_operator.output import ago
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -43,6 +50,27 @@ def recorded_flows(stub: Any, since_ms: int, until_ms: int = 0) -> list[SeenFlow
         entries = (json.loads(row.entry) for row in stub.ReadLog(request, stream=True))
         flows += seen_flows(entries, until_ms)
     return flows
+
+
+def recorded_ways(stub: Any, segment: Segment, since_ms: int) -> list[MapEdge]:
+    """Ways that gateways, lines and enforcers told of since a time; people as far as the caller may
+    know who there is.
+    """
+    reports = ways_of_reports(segment.name, _of_kind(stub, REPORTS, since_ms))
+    admissions = ways_of_admissions(segment.name, _of_kind(stub, ADMISSIONS, since_ms))
+    ways = [*reports, *admissions]
+    try:
+        people = stub.ListOperators(pb.ListRequest()).operators
+    except Refused:
+        return ways
+    seen = (p for p in people if p.seen_ms >= since_ms)
+    return ways + [way_of_operator(p.name, p.roles, p.added_ms, p.seen_ms) for p in seen]
+
+
+def _of_kind(stub: Any, kind: str, since_ms: int) -> Iterator[Mapping[str, Any]]:
+    request = pb.ReadLogRequest(event=kind, limit=MAX_ENTRIES, since_ms=since_ms)
+    for row in stub.ReadLog(request, stream=True):
+        yield json.loads(row.entry)
 
 
 def recorded_drop(stub: Any, entry: int) -> tuple[SeenFlow, Mapping[str, Any]]:
