@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from framegate.errors import Reason, Refused
+from framegate.identity.certificates import from_ms
 from framegate.segment.flow import FLOW_KINDS
 from framegate.segment.policy import Segment
 from framegate.segment.ruling import TRUSTED, DeviceStanding
@@ -38,7 +39,8 @@ def why_untrusted(stub: Any, device: str) -> str:
     if summary.state == TRUSTED and not summary.result_remaining_ms:
         return f"its result ran out, {ago(summary.last_result_ms)} it had the last one"
     failed = "; ".join(f"{f.reason}: {f.expected}, got {f.actual}" for f in detail.failures)
-    since = f"{summary.state} for {ago(summary.since_ms).removesuffix(' ago')}"
+    span = ago(summary.since_ms).removesuffix(" ago")
+    since = f"{summary.state} since {from_ms(summary.since_ms):%F %H:%MZ}, for {span}"
     return f"{since}; {failed}" if failed else since
 
 

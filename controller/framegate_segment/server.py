@@ -64,7 +64,9 @@ class Server:
         self._store = ReportStore(settings.state / "reports")
         self.reporter = Reporter(self._store, SegmentReport, lambda: time.time_ns() // 1_000_000)
         self.sightings = Sightings(self.reporter, lambda: self.enforcer.segment)
-        self.drops = DropBook(settings.state / DROPS, self.enforcer, settings.kept_drops)
+        self.drops = DropBook(
+            settings.state / DROPS, self.enforcer, settings.kept_drops, lambda: self.view.heard
+        )
         self.admissions, self._links = self._admitting(namespace)
         self._switch = load_switch(settings.disconnect, settings.disconnect_secret_file)
         self._asked: set[asyncio.Task[None]] = set()
@@ -208,9 +210,7 @@ class Server:
 
     def _logged(self) -> None:
         for packet in self._log.read():
-            key = self.sightings.packet(packet)
-            if key is not None:
-                self.drops.add(packet, key)
+            self.sightings.packet(packet, self.drops.explain)
 
 
 CUT_POLL_S: Final = 0.02

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from framegate.findings.kinds import FindingKind
+from framegate.findings.kinds import MAX_SAID, FindingKind
 from framegate.segment.flow import ANY, FlowKey
 from framegate.segment.policy import Address, Segment, SegmentZone
 from framegate.segment.refusal import Told, Why
@@ -41,8 +41,14 @@ class Sightings:
         self._ports: set[str] = set()
         self._ports_since_s = monotonic()
 
-    def packet(self, packet: LoggedPacket) -> FlowKey | None:
-        """A packet that a rule told of; what it counts as. None without a policy."""
+    def packet(
+        self,
+        packet: LoggedPacket,
+        explain: Callable[[LoggedPacket, FlowKey], str] = lambda _packet, _key: "",
+    ) -> FlowKey | None:
+        """A packet that a rule told of; what it counts as. None without a policy. `explain` gives
+        why it was refused, by what is known at this moment.
+        """
         segment = self._segment()
         if segment is None:
             return None
@@ -50,7 +56,9 @@ class Sightings:
         key = FlowKey(key.told, key.source, key.destination, self._told_apart(key))
         device = device_of(segment, packet)
         said = f"{packet.source} to {packet.destination}, {port_name(packet)}, at {packet.into}"
-        self._reporter.saw(key.kind, key.text, device, said)
+        because = explain(packet, key)
+        said = f"{said}: {because}" if because else said
+        self._reporter.saw(key.kind, key.text, device, said[:MAX_SAID])
         return key
 
     def cut(self, cut: Cut) -> None:

@@ -1,6 +1,8 @@
 """Segments on a real packet filter, in network namespaces: as root, with nft."""
 
+import contextlib
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -51,6 +53,27 @@ def told(site):
 def at(network, host, version=4):
     wire = network.wires[host]
     return wire.address if version == 4 else wire.address6
+
+
+def test_who_is_refused_is_told_nothing_not_even_that(network, here):
+    """No reset, no ICMP, no answer of any kind: a listener on its own wire hears silence."""
+    here.trust(GW1)
+    with Receiver(network, "gw", 7443), network.at("cam2"):
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
+        with wire:
+            wire.bind(("eth0", 0))
+            wire.settimeout(0.05)
+            for port in (7443, 22, 9999):
+                assert not reaches(network, "cam2", (at(network, "gw"), port), NO_S)
+            heard = []
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    heard.append(wire.recvfrom(2048))
+    gateway = socket.inet_aton(at(network, "gw"))
+    came = [f for f, (_, _, kind, *_) in heard if kind != socket.PACKET_OUTGOING]
+    assert not [f for f in came if f[12:14] == b"\x08\x00"], "only the router's ARP is heard"
+    sent = [f for f, (_, _, kind, *_) in heard if kind == socket.PACKET_OUTGOING]
+    assert [f for f in sent if gateway in f[26:34]], "its own tries are"
 
 
 @pytest.mark.parametrize("version", [4, 6])

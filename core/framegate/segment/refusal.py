@@ -66,6 +66,8 @@ SPOOFED: Final = frozenset(
 )
 """Reasons of a guarded port: somebody speaks as somebody else. `where` is then the port."""
 
+FEED_LOST: Final = "the trust feed is lost"
+"""Words of an enforcer that renews nobody, in what it says of a refusal."""
 VERDICTS: Final = {
     Mode.ENFORCE: Verdict.DROP,
     Mode.STAGE: Verdict.WOULD_DROP,

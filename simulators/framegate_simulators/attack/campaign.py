@@ -53,7 +53,7 @@ THREATS: Final = (
         for n in (
             *range(100, 111),
             *range(111, 156),
-            *range(160, 168),
+            *range(160, 169),
             *range(170, 176),
             *range(180, 187),
         )

@@ -126,6 +126,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N164": ("15 of 15 dropped",),
         "N165": ("VLAN 999",),
         "N166": ("11 of 11 dropped",),
+        "N168": ("UNINSPECTED, diverted",),
         "N167": ("opens conduit frames: cameras needs no trust any more",),
         "N180": ("with them residual-unexplained, residual-unexplained",),
         "N181": ("with them high-frequency-block",),
