@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment profile-release demo-part console-demo clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment segment-test profile-release demo-part console-demo clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -38,6 +38,9 @@ demo-watch: setup ## Four attacks, and who sees them: a SIEM over TLS, Prometheu
 
 demo-segment: setup ## Segments in network namespaces: prove, stream, be cut, clone, stage, map (needs root)
 	@$(PY) -m framegate_simulators.demo.segment
+
+segment-test: setup ## Segments, 802.1X with a TPM's key, RADIUS, on the kernel's packet filter (needs root)
+	@$(PY) -m pytest tests/integration/test_segments.py tests/integration/test_admission.py -m plants
 
 bench-segment: setup ## How soon a segment cuts, and what it costs; build/bench-segment.json (needs root)
 	@$(PY) -m framegate_simulators.bench.segment

@@ -82,6 +82,7 @@ MODULES: Final = (
     playbooks,
     reports,
     segments,
+    pilots,
     watched,
     copies,
     sinks,
