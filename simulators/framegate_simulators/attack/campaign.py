@@ -27,6 +27,7 @@ from framegate_simulators.attack import (
     looks,
     models,
     people,
+    pilots,
     playbooks,
     reports,
     segments,
