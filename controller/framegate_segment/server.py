@@ -5,6 +5,7 @@ changes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import Final
@@ -60,6 +61,8 @@ class Server:
         namespace = Namespace(settings.namespace)
         self.kernel = Kernel(namespace)
         self.enforcer = Enforcer(self.kernel)
+        self._woken = asyncio.Event()
+        self.enforcer.cut_begun = self._woken.set
         self.view = FeedView(credentials, FeedFiles(settings.state), self.enforcer)
         self._store = ReportStore(settings.state / "reports")
         self.reporter = Reporter(self._store, SegmentReport, lambda: time.time_ns() // 1_000_000)
@@ -119,7 +122,10 @@ class Server:
         while True:
             self.promise.within(KEPT_MOST_S)
             due = self.enforcer.next_finish_s
-            await asyncio.sleep(min(TICK_S, due) if due is not None else CUT_POLL_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S if due is None else min(TICK_S, due)):
+                    await self._woken.wait()
+            self._woken.clear()
             if self._switch_state is not None:  # before a switch asks for whom it has just cut
                 now = self.enforcer.standings
                 for device in self._switch_state.update(self.enforcer.segment, now):
@@ -211,9 +217,3 @@ class Server:
     def _logged(self) -> None:
         for packet in self._log.read():
             self.sightings.packet(packet, self.drops.explain)
-
-
-CUT_POLL_S: Final = 0.02
-"""Between two looks whether somebody was cut: beside what a cut itself takes, this is what its
-connections wait for at most.
-"""
