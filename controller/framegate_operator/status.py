@@ -35,14 +35,14 @@ _LOOK: Final = "all is well: framegate verdict watch"
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """All that one look at the fleet gathered."""
+    """All that one look at the fleet gathered. `pilots` is None where nobody could say."""
 
     fleet: pb.FleetStatusReply
     devices: Sequence[pb.DeviceSummary]
     traffic: Traffic
     waiting: Sequence[pb.AccessRow]
-    pilots: Pilots | None
-    now_ms: int
+    pilots: Pilots | None = None
+    now_ms: int = 0
 
     def of_kind(self, kind: str) -> list[pb.DeviceSummary]:
         """Machines of one kind that have not left the fleet."""
