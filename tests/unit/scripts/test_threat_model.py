@@ -15,7 +15,7 @@ from framegate_simulators.attack.target import ATTEMPTS
 from support.paths import ROOT, TESTS
 
 PAGE = (ROOT / "docs/concepts/threat-model.md").read_text()
-TRACED = [f"N{n}" for n in (*range(126, 156), *range(160, 168), *range(170, 176), *range(180, 187))]
+TRACED = [f"N{n}" for n in (*range(126, 156), *range(160, 169), *range(170, 176), *range(180, 187))]
 ATTACKS = ROOT / "simulators/framegate_simulators/attack"
 
 
