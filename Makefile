@@ -5,7 +5,7 @@ PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 # The longest first; each says what is wrong by itself, also where another failed
 CHECKS := check-types check-code check-pages check-names
-.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch clean
+.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test clean
 TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
 SOURCE ?=
 STORE ?=
@@ -47,6 +47,9 @@ demo-segment: setup ## Segments in network namespaces: prove, stream, be cut, cl
 
 bench-watch: setup ## What watching costs and how soon it acts; build/bench-watch.json and .md; QUICK=1: a tenth
 	@$(PY) -m framegate_simulators.bench.watch $(if $(QUICK),--quick)
+
+segment-test: setup ## Segments, 802.1X with a TPM's key, RADIUS, on the kernel's packet filter (needs root)
+	@$(PY) -m pytest tests/integration/test_segments.py tests/integration/test_admission.py -m plants
 
 bench-segment: setup ## How soon a segment cuts, and what it costs; build/bench-segment.json (needs root)
 	@$(PY) -m framegate_simulators.bench.segment

@@ -14,6 +14,7 @@ from cryptography import x509
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import from_ms
+from framegate.pilot.word import STAGES_TOPIC
 from framegate.signed.report import GatewayReport
 from framegate.wire import MAX_FRAME_BYTES
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
@@ -286,6 +287,8 @@ class GatewayProcess:
             self.parts.apply(
                 list(update.parts.parts), credentials.root, from_ms(self.view.now_ms())
             )
+        if update.stage:  # for lines, who go by the controller's signature and not by ours
+            self._send(STAGES_TOPIC.format(gateway=credentials.device), update.stage)
 
     def _send(self, topic: str, payload: bytes) -> None:
         if self.publisher is not None:

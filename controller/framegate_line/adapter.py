@@ -16,12 +16,14 @@ from typing import Any, Final
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.findings.kinds import FindingKind
 from framegate.identity.certificates import from_ms
-from framegate.signed.decision import Decision, Notice
+from framegate.pilot.policy import Stage
+from framegate.signed.decision import Notice
 from framegate.signed.line_state import LineState
 from framegate.signed.statement import Outcome, Verdict, verify_verdict
 from framegate_host.watchdog import Promise
 from framegate_line.credentials import Credentials
-from framegate_line.ledger import NOT_TAKEN, SENT, Ledger
+from framegate_line.decisions import decision_on, said_of, would_be
+from framegate_line.ledger import NOT_TAKEN, SENT, UNDIVERTED, Ledger
 from framegate_line.ledger_keeper import LedgerKeeper
 from framegate_line.ledger_rows import DecidedPart, Done, Retention
 from framegate_line.outputs import Output
@@ -88,6 +90,7 @@ class Adapter:
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self._tell_state = tell_state
         self.report: Callable[[FindingKind, str, str], None] = lambda *_: None
+        self.stage: Callable[[], Stage] = lambda: Stage.ENFORCE
         self.duplicates = self.refused = 0
         self.done = Done()
         self.in_a_row = 0
@@ -282,32 +285,22 @@ class Adapter:
         await self._count(decided.ruling)
 
     async def _emit(self, decided: DecidedPart) -> None:
-        """Hand a decision to every output. A PASS past its part's deadline is never handed over: by
-        then the part has been diverted.
-        """
+        """Hand a decision to every output, as far as `said_of` says."""
         part = decided.part
         announced = self._announced.pop(part.entry, None)
         if announced is not None:
             await announced
-        now = self.now_ms()
-        if now >= part.deadline_ms and decided.ruling.outcome == Outcome.PASS:
+        now, stage = self.now_ms(), self.stage()
+        said = said_of(decided, stage, now)
+        if said is None:
             self.ledger.emitted(part, NOT_TAKEN)
             return
-        decision = Decision(
-            decision_id=secrets.token_hex(16),
-            line=self.rules.line,
-            part=part.key.part,
-            part_type=part.key.part_type,
-            trigger_sequence=part.key.sequence,
-            triggered_at_ms=part.at_ms,
-            outcome=decided.ruling.outcome.value,
-            reason=decided.ruling.reason,
-            verdicts=decided.verdicts,
-            issued_at_ms=now,
-            valid_until_ms=max(part.deadline_ms, now) + self.rules.hold_ms,
-        )
+        decision = decision_on(self.rules, said, stage, now)
         envelope = decision.seal(self._credentials.der, self._credentials.sign)
-        state = SENT
+        state = SENT if stage.diverts or decision.outcome == Outcome.PASS else UNDIVERTED
+        if not stage.diverts:
+            would = would_be(self.rules, said, stage, self.ledger.viewed(part))
+            self.report(would.kind, would.text, part.key.part)
         for output in self._outputs:
             try:
                 await output.decide(decision, envelope)
@@ -321,7 +314,7 @@ class Adapter:
         if ruling.outcome == Outcome.UNINSPECTED:
             self.done.reasons[ruling.reason] += 1
         self.in_a_row = self.in_a_row + 1 if ruling.outcome == Outcome.UNINSPECTED else 0
-        if self.in_a_row and self.in_a_row % self.rules.stop_after == 0:
+        if self.in_a_row and self.in_a_row % self.rules.stop_after == 0 and self.stage().diverts:
             notice = Notice(
                 self.rules.line, "line-stop", self.in_a_row, ruling.reason, self.now_ms()
             )
@@ -356,7 +349,8 @@ class Adapter:
         if self._tell_state is None:
             return
         taking = tuple(o.name for o in self._outputs if o.name not in refusing)
-        state = LineState(self.rules.line, taking, tuple(sorted(refusing)), self.now_ms())
+        refused, now, mark = tuple(sorted(refusing)), self.now_ms(), self.stage().mark
+        state = LineState(self.rules.line, taking, refused, now, mark)
         try:
             self._tell_state(state.seal(self._credentials.der, self._credentials.sign))
         except Unavailable as error:

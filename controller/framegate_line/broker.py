@@ -12,6 +12,7 @@ from typing import Any, Final
 import paho.mqtt.client as mqtt
 
 from framegate.errors import FramegateError, Reason, Unavailable
+from framegate.pilot.word import STAGES_TOPIC
 from framegate.record.taken_reports import MAX_TAKEN_BYTES
 from framegate.signed.report import TAKEN_TOPIC
 from framegate_host.broker_client import BoundedClient, Broker, ClientLimits, HandOver
@@ -33,6 +34,7 @@ MAX_PAYLOAD: Final = 64 * 1024
 MAX_TRIGGER: Final = 4096
 """Four members of JSON."""
 TAKEN_PREFIX: Final = TAKEN_TOPIC.partition("{")[0]
+STAGES_PREFIX: Final = STAGES_TOPIC.partition("{")[0]
 LIMITS: Final = ClientLimits(packet=MAX_TAKEN_BYTES + 4096, unacknowledged=256, waiting=1_000)
 """Triggers on their way into the ledger; decisions and notices on theirs, which are late by then.
 """
@@ -60,6 +62,8 @@ class LineBroker:
         self._rules, self._broker, self._verdict = rules, Broker.parse(address), verdict
         self.problem = ""
         self._triggers_topic = f"framegate/v1/lines/{rules.line}/triggers" if triggers else ""
+        self.stage: Callable[[bytes], None] | None = None
+        """Told of the zone's stage, where it is set before `start`."""
         self._taken, self._taken_topic = taken, TAKEN_TOPIC.format(gateway="+", line=rules.line)
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[tuple[bytes, int, int]] = asyncio.Queue(WAITING)
@@ -138,6 +142,8 @@ class LineBroker:
             client.subscribe(self._triggers_topic, qos=1)
         if self._taken is not None:
             client.subscribe(self._taken_topic, qos=1)
+        if self.stage is not None:
+            client.subscribe(STAGES_TOPIC.format(gateway="+"), qos=1)
 
     def _message(self, client: mqtt.Client, message: Any) -> None:
         """In the client's thread. A retained message is nobody's word of now (N114)."""
@@ -154,6 +160,9 @@ class LineBroker:
         client.ack(message.mid, message.qos)
         if taken and self._taken is not None:
             self._hand_over(self._taken, bytes(message.payload))
+            return
+        if self.stage is not None and message.topic.startswith(STAGES_PREFIX):
+            self._hand_over(self.stage, bytes(message.payload))
             return
         if not self._hand_over(self._verdict, bytes(message.payload)):
             log.warning("a verdict that nobody had time for in %g s is lost", PATIENCE_S)

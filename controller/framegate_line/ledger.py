@@ -46,9 +46,9 @@ CREATE TABLE IF NOT EXISTS pruned (
     PRIMARY KEY (line, outcome, reason)) WITHOUT ROWID;
 PRAGMA user_version = {_VERSION};
 """
-NOT_SENT, SENT, NOT_TAKEN = 0, 1, 2
+NOT_SENT, SENT, NOT_TAKEN, UNDIVERTED = 0, 1, 2, 3
 """`emitted`: not handed over yet; handed to every output; not taken by one, or its time had passed:
-the part was diverted.
+the part was diverted; handed to every output of a zone that is piloted, where it went on.
 """
 KEPT_MS: Final = 2 * 3_600_000
 """No part goes sooner: a broker keeps triggers for an hour, and a trigger that comes twice is known
@@ -212,11 +212,21 @@ class Ledger:
         return DecidedPart(part, ruling, verdicts, now_ms) if done.rowcount == 1 else None
 
     def emitted(self, part: EnteredPart, state: int) -> None:
-        """Note that a decision was handed to the outputs (`SENT`), or was not taken
-        (`NOT_TAKEN`).
-        """
+        """Note what became of a decision: `SENT`, `NOT_TAKEN` or `UNDIVERTED`."""
         with self._db:
             self._db.execute("UPDATE parts SET emitted = ? WHERE entry = ?", (state, part.entry))
+
+    def viewed(self, part: EnteredPart) -> tuple[str, ...]:
+        """Cameras whose verdict on a part came."""
+        rows = self._db.execute("SELECT device FROM views WHERE entry = ?", (part.entry,))
+        return tuple(device for (device,) in rows)
+
+    def undiverted(self) -> int:
+        """Parts in the ledger that went on because their zone was piloted, and for no PASS."""
+        (parts,) = self._db.execute(
+            "SELECT count(*) FROM parts WHERE line = ? AND emitted = ?", (self.line, UNDIVERTED)
+        ).fetchone()
+        return int(parts)
 
     def note_late(self, verdict: Verdict, why: str, now_ms: int) -> None:
         """Log a verdict that came too late or for nothing; it is never acted on."""

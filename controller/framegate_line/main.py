@@ -38,7 +38,7 @@ from framegate_line.adapter import Adapter
 from framegate_line.broker import LineBroker
 from framegate_line.credentials import Credentials, load_credentials
 from framegate_line.draining import drained
-from framegate_line.ledger import NOT_TAKEN, Ledger
+from framegate_line.ledger import NOT_TAKEN, UNDIVERTED, Ledger
 from framegate_line.ledger_rows import PartRow
 from framegate_line.metrics import LineMetrics
 from framegate_line.outputs import FileOutput, ModbusOutput, MqttOutput, Output
@@ -53,6 +53,7 @@ from framegate_line.reach import (
 from framegate_line.reports import LineReports
 from framegate_line.rules import Trigger
 from framegate_line.settings import MQTT, LineSettings
+from framegate_line.stage_view import KeptStage, StageView, read_kept_stage, stage_file
 from framegate_line.triggers import PartSource, parse_trigger
 
 app = typer.Typer(
@@ -66,6 +67,7 @@ app = typer.Typer(
 app.add_typer(config_commands(LineSettings), name="config")
 app.command("support")(support_command(LineSettings))
 OutputOption = OutputFormat
+_FATES: Final = MappingProxyType({NOT_TAKEN: "not taken: diverted", UNDIVERTED: "went on: pilot"})
 _STYLES: Final = MappingProxyType({"PASS": "green", "DEFECT": "red", "UNINSPECTED": "yellow"})
 
 
@@ -111,7 +113,8 @@ async def _serve(settings: LineSettings, credentials: Credentials, reader: Rerea
         retention=settings.retention,
         tell_state=lambda envelope: link.publish(state_topic, envelope),
     )
-    adapter.report = reports.saw
+    stages = StageView(stage_file(settings.ledger), rules.zone, credentials, adapter.now_ms)
+    adapter.report, adapter.stage = reports.saw, lambda: stages.stage
     address, name = settings.broker, settings.broker_name
     link = LineBroker(
         rules,
@@ -122,6 +125,7 @@ async def _serve(settings: LineSettings, credentials: Credentials, reader: Rerea
         triggers=by_broker,
         taken=reports.taken,
     )
+    link.stage = stages.take
     reach, broker = Reach(reach_file(settings.ledger)), f"broker {settings.broker}"
     for text in settings.output:
         output = _output(text, rules.line, link)
@@ -194,9 +198,10 @@ def status(
     """How many parts came in and what became of them; how full the ledger is."""
     with _errors():
         book = Ledger(ledger, line, reading=True)
-        counts, fill = book.counts(), book.fill()
+        counts, fill, undiverted = book.counts(), book.fill(), book.undiverted()
         book.close()
         reached = read_reach(reach_file(ledger), time.time())
+        kept = read_kept_stage(stage_file(ledger), time.time_ns() // 1_000_000)
         count = sum(counts.outcomes.values()) + counts.waiting
         used, quota = fill.used, ledger_quota * 2**20
         if output == "json":
@@ -209,6 +214,8 @@ def status(
                 "late_verdicts": counts.late,
                 "pruned": counts.pruned,
                 "ledger": {"bytes": used, "quota": quota, "oldest_ms": fill.oldest_ms},
+                "stage": kept.stage.value if kept is not None else "enforce",
+                "undiverted": undiverted,
                 "running": reached is not None,
                 "answers": {name: asdict(peer) for name, peer in (reached or {}).items()},
             }
@@ -220,12 +227,24 @@ def status(
             table.add_row(escape(name), str(number))
         for reason, number in counts.reasons.items():
             table.add_row(f"  UNINSPECTED({escape(reason)})", str(number))
+        if undiverted:
+            table.add_row("would be diverted, went on (pilot)", str(undiverted))
         table.add_row("verdicts too late", str(counts.late))
         table.add_row("counted only, no longer listed", str(counts.pruned))
         table.add_row("ledger", f"{used / 2**20:.1f} of {ledger_quota} MiB")
         Console(highlight=False).print(table)
-        for told in _reached_lines(reached):
+        for told in (*_stage_lines(kept), *_reached_lines(reached)):
             Console(highlight=False, soft_wrap=True).print(told)
+
+
+def _stage_lines(kept: KeptStage | None) -> Iterator[str]:
+    """That nothing is diverted, where that is so: before anything else that is said."""
+    if kept is not None:
+        left = max(0, int(kept.valid_until_ms / 1000 - time.time()))
+        yield (
+            f"[bold red]THIS LINE DIVERTS NOTHING[/]: its zone is piloted ({kept.stage}), by "
+            f"{safe(kept.policy)}; enforced in {left} s unless the controller says so again"
+        )
 
 
 def _reached_lines(reached: Mapping[str, Peer] | None) -> Iterator[str]:
@@ -287,7 +306,7 @@ def _part_cells(row: PartRow) -> Iterator[str]:
     yield escape(row.reason)
     yield str(row.decided_ms - row.opened_ms) if row.decided_ms else ""
     yield f"{max(0, int(time.time() - row.opened_ms / 1000))} s"
-    yield "not taken: diverted" if row.emitted == NOT_TAKEN else ""
+    yield _FATES.get(row.emitted, "")
 
 
 def _output(text: str, line: str, link: LineBroker) -> Output:

@@ -36,6 +36,10 @@ HEARTBEAT, STOP, FIRST_SLOT, SLOT_SIZE = 0, 1, 16, 4
 else 0; then four registers a slot.
 """
 OUTCOME_CODE: Final = {Outcome.PASS: 1, Outcome.DEFECT: 2, Outcome.UNINSPECTED: 3}
+STAGE_CODE: Final = {"": 0, "observe": 1, "warn": 2}
+"""The fourth register of a slot: whether the zone is piloted, so that a part goes on whatever its
+outcome.
+"""
 MODBUS_TIMEOUT_S: Final = 0.5
 """A PLC on the same network answers in milliseconds; one that does not has diverted by its own
 watchdog long before.
@@ -96,9 +100,10 @@ class ModbusOutput:
     """A PLC's coils and registers over Modbus/TCP.
 
     For each part: its slot's coil is cleared, the slot's registers get the trigger sequence (two
-    words, high first) and the outcome, and only for PASS is the coil set. The PLC opens where coil,
-    sequence and outcome agree and the heartbeat moves; a crash between any two of these writes
-    leaves the coil clear. Modbus has no authentication: this cable belongs inside the cabinet.
+    words, high first), the outcome and the stage, and only for PASS, or under a pilot, is the coil
+    set. The PLC opens where coil, sequence and outcome or stage agree and the heartbeat moves; a
+    crash between any two of these writes leaves the coil clear. Modbus has no authentication: this
+    cable belongs inside the cabinet.
 
     A register holds a number and no time, and counts start again. So a permit is withdrawn when its
     decision ends, and when its number enters again; and before anything else is written, those that
@@ -129,17 +134,17 @@ class ModbusOutput:
         """See `Output`."""
         sequence = decision.trigger_sequence & 0xFFFFFFFF
         slot = sequence % SLOTS
-        outcome = Outcome(decision.outcome)
+        outcome, mark = Outcome(decision.outcome), STAGE_CODE[decision.stage]
         async with self._turn:  # one part's writes are not mixed with another's
             self._forget_end(slot)
             await self._write(lambda c: c.write_coil(slot, False))
             await self._write(
                 lambda c: c.write_registers(
                     FIRST_SLOT + SLOT_SIZE * slot,
-                    [sequence >> 16, sequence & 0xFFFF, OUTCOME_CODE[outcome], 0],
+                    [sequence >> 16, sequence & 0xFFFF, OUTCOME_CODE[outcome], mark],
                 )
             )
-            if outcome == Outcome.PASS:
+            if decision.passes:
                 life_s = max(0, decision.valid_until_ms - decision.issued_at_ms) / 1000
                 self._ends[slot] = asyncio.get_running_loop().call_later(life_s, self._end, slot)
                 await self._write(lambda c: c.write_coil(slot, True))

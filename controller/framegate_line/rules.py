@@ -5,7 +5,7 @@ network.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final, Self
 
@@ -150,10 +150,13 @@ class Recurrence(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What becomes of a part; `reason` is empty unless UNINSPECTED."""
+    """What becomes of a part; `reason` is empty unless UNINSPECTED. `camera`: whose view decided,
+    which is no part of what was ruled.
+    """
 
     outcome: Outcome
     reason: str = ""
+    camera: str = field(default="", compare=False)
 
 
 def triggered_at(trigger: Trigger, now_ms: int) -> int:
@@ -233,5 +236,5 @@ def rule(rules: Rules, views: Mapping[str, Ruling]) -> Ruling | None:
     for camera in rules.cameras:
         view = views.get(camera)
         if view is not None and view.outcome != Outcome.PASS:
-            return view
+            return replace(view, camera=camera)
     return Ruling(Outcome.PASS) if all(camera in views for camera in rules.cameras) else None

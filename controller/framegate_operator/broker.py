@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from framegate.identity.names import Kind, parse_name, split_device_id
+from framegate.pilot.word import STAGES_TOPIC
 from framegate.signed.line_state import STATE_TOPIC
 from framegate.signed.report import REPORTS_TOPIC, TAKEN_TOPIC
 from framegate_host.console import talk
@@ -34,7 +35,8 @@ def mosquitto_acl(
 
     A gateway writes verdicts and answers under its own name, a camera writes frames under its own;
     each reads what is addressed to it, gateways also what lines say of themselves and report. A
-    line adapter reads verdicts and triggers, writes under its line, and reads what gateways took;
+    line adapter reads verdicts and triggers, writes under its line, and reads what gateways took
+    and what they pass on of the zone's stage;
     `<line>-plc` writes its triggers and reads its decisions. `readers` read verdicts.
     """
     out = [
@@ -52,6 +54,7 @@ def mosquitto_acl(
                 f"topic read {STATE_TOPIC.format(line='+')}",
                 f"topic read {REPORTS_TOPIC.format(line='+')}",
                 f"topic write {TAKEN_TOPIC.format(gateway=device, line='+')}",
+                f"topic write {STAGES_TOPIC.format(gateway=device)}",
             ]
         else:
             out += [
@@ -72,6 +75,7 @@ def mosquitto_acl(
             f"topic write {STATE_TOPIC.format(line=line)}",
             f"topic write {REPORTS_TOPIC.format(line=line)}",
             f"topic read {TAKEN_TOPIC.format(gateway='+', line=line)}",
+            f"topic read {STAGES_TOPIC.format(gateway='+')}",
         ]
         out += ["", f"user line.{line}-plc", f"topic write framegate/v1/lines/{line}/triggers"]
         out += [

@@ -85,6 +85,7 @@ _RIGHT: Final = (
     (
         "care for the fleet",
         {
+            "pilot": "judge, divert nothing",
             "ca": "authorities, rotation",
             "broker": "MQTT access list",
             "context": "several fleets",
@@ -126,6 +127,7 @@ _MODULES: Final = MappingProxyType(
         "model": ("models", "app"),
         "operator": ("people", "app"),
         "part": ("parts", "app"),
+        "pilot": ("pilots", "app"),
         "playbook": ("playbooks", "app"),
         "policy": ("policies", "app"),
         "profile": ("profiles", "app"),

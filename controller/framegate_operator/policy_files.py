@@ -1,5 +1,5 @@
-"""The files of an access policy, segments among them: in a folder, and as the controller has them
-in force.
+"""The files of an access policy, with what stands beside it: in a folder, and as the controller has
+them in force.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from framegate.access.policy import SCHEMA, PolicySet, verify_policy
 from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.pilot.policy import FILE as PILOTS
 from framegate.segment.policy import FILE as SEGMENTS
 from framegate_host.private_files import public_folder, write_public
 from framegate_operator.connection import operator_stub
@@ -23,8 +24,8 @@ def read_folder(folder: Path) -> dict[str, str]:
     """The policy's files in a folder. Raises Malformed."""
     files = {}
     try:
-        segments = [folder / SEGMENTS] if (folder / SEGMENTS).exists() else []
-        for path in sorted([folder / SCHEMA, *folder.glob("*.cedar"), *segments]):
+        beside = [f for f in (folder / SEGMENTS, folder / PILOTS) if f.exists()]
+        for path in sorted([folder / SCHEMA, *folder.glob("*.cedar"), *beside]):
             if path.stat().st_size > MAX_READ:
                 raise Malformed.of(
                     Reason.TOO_LARGE,

@@ -108,6 +108,7 @@ def _facts(verified: VerifiedReceipt, result: dict[str, Any] | None) -> list[tup
     no_quote = "framegate cannot reach the controller, or no frame was read"
     return [
         ("verdict", f"{fg['outcome']} {fg['reason']}".strip()),
+        *([("stage", f"{fg['stage']}: its zone diverts nothing")] if fg.get("stage") else []),
         ("defects", defects or "none"),
         ("part", f"{fg['part']} ({fg['part_type']}), trigger {fg['trigger_sequence']}"),
         ("made", f"{_time(claims['iat_ms'])}, {ago(claims['iat_ms'])}"),

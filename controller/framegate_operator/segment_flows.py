@@ -7,10 +7,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from framegate.errors import Reason, Refused
+from framegate.identity.certificates import from_ms
 from framegate.segment.flow import FLOW_KINDS
 from framegate.segment.policy import Segment
 from framegate.segment.ruling import TRUSTED, DeviceStanding
-from framegate.segment.site_map import SeenFlow, seen_flows
+from framegate.segment.site_map import MapEdge, SeenFlow, seen_flows
+from framegate.segment.ways import (
+    ADMISSIONS,
+    REPORTS,
+    way_of_operator,
+    ways_of_admissions,
+    ways_of_reports,
+)
 from framegate_operator.output import ago
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -31,7 +39,8 @@ def why_untrusted(stub: Any, device: str) -> str:
     if summary.state == TRUSTED and not summary.result_remaining_ms:
         return f"its result ran out, {ago(summary.last_result_ms)} it had the last one"
     failed = "; ".join(f"{f.reason}: {f.expected}, got {f.actual}" for f in detail.failures)
-    since = f"{summary.state} for {ago(summary.since_ms).removesuffix(' ago')}"
+    span = ago(summary.since_ms).removesuffix(" ago")
+    since = f"{summary.state} since {from_ms(summary.since_ms):%F %H:%MZ}, for {span}"
     return f"{since}; {failed}" if failed else since
 
 
@@ -43,6 +52,27 @@ def recorded_flows(stub: Any, since_ms: int, until_ms: int = 0) -> list[SeenFlow
         entries = (json.loads(row.entry) for row in stub.ReadLog(request, stream=True))
         flows += seen_flows(entries, until_ms)
     return flows
+
+
+def recorded_ways(stub: Any, segment: Segment, since_ms: int) -> list[MapEdge]:
+    """Ways that gateways, lines and enforcers told of since a time; people as far as the caller may
+    know who there is.
+    """
+    reports = ways_of_reports(segment.name, _of_kind(stub, REPORTS, since_ms))
+    admissions = ways_of_admissions(segment.name, _of_kind(stub, ADMISSIONS, since_ms))
+    ways = [*reports, *admissions]
+    try:
+        people = stub.ListOperators(pb.ListRequest()).operators
+    except Refused:
+        return ways
+    seen = (p for p in people if p.seen_ms >= since_ms)
+    return ways + [way_of_operator(p.name, p.roles, p.added_ms, p.seen_ms) for p in seen]
+
+
+def _of_kind(stub: Any, kind: str, since_ms: int) -> Iterator[Mapping[str, Any]]:
+    request = pb.ReadLogRequest(event=kind, limit=MAX_ENTRIES, since_ms=since_ms)
+    for row in stub.ReadLog(request, stream=True):
+        yield json.loads(row.entry)
 
 
 def recorded_drop(stub: Any, entry: int) -> tuple[SeenFlow, Mapping[str, Any]]:

@@ -14,6 +14,7 @@ import typer
 
 from framegate.access.policy import parse_policy
 from framegate.errors import Malformed, Reason, Refused
+from framegate.identity.certificates import from_ms
 from framegate.segment.cases import (
     CaseResult,
     chosen_segment,
@@ -29,8 +30,8 @@ from framegate.segment.nft_bridge import bridge_rules_of
 from framegate.segment.parse import parse_segments
 from framegate.segment.policy import FILE, Segment
 from framegate.segment.radius import Vlans, radius_users
-from framegate.segment.refusal import Verdict
-from framegate.segment.ruling import Ruling
+from framegate.segment.refusal import FEED_LOST, SPOOFED, Verdict
+from framegate.segment.ruling import TRUSTED, Ruling
 from framegate.segment.site_map import SeenFlow
 from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
@@ -314,7 +315,10 @@ def _explain_drop(stub: Any, segments: Mapping[str, Segment], entry: int, output
     key: FlowKey = flow.key
     device = flow.device
     trust = key.told.why in {"trust-from", "trust-to"}
-    because = why_untrusted(stub, device) if trust and device else key.told.why.value
+    said = str(body.get("members", {}).get("said", ""))
+    because = why_untrusted(stub, device) if trust and device else _spoken(key.told.why)
+    if trust and because.startswith(TRUSTED):
+        because = "it is trusted now, and was not in the set at that moment"
     known = any(key.told.where in s.conduits for s in segments.values())
     told = {
         "entry": entry,
@@ -326,8 +330,9 @@ def _explain_drop(stub: Any, segments: Mapping[str, Segment], entry: int, output
         "to": key.destination,
         "port": key.port,
         "because": because,
-        "said": str(body.get("members", {}).get("said", "")),
-        "next": _mend(device if trust else ""),
+        "at": f"{from_ms(flow.first_ms):%F %TZ}",
+        "then": said,
+        "next": _mend_drop(flow, said, device if trust else ""),
     }
     if output == "json":
         show_json(told)
@@ -348,6 +353,26 @@ def _show_ruling(ruling: Ruling, because: str, output: str) -> None:
         show_json(told)
     else:
         show_table(("", ""), [(k, v) for k, v in told.items() if v], empty="")
+
+
+def _spoken(why: str) -> str:
+    """A reason that is no trust, in words."""
+    return {
+        "no-conduit": "no conduit carries it",
+        "to-enforcer": "it was for the enforcer itself",
+        "peers": "hosts of one bridge do not speak to each other here",
+        "unadmitted": "802.1X had not opened the port for it",
+        "unknown-port": "no zone names that port of the bridge",
+    }.get(why, f"somebody spoke as somebody else: {why}")
+
+
+def _mend_drop(flow: SeenFlow, said: str, device: str) -> str:
+    if FEED_LOST in said:
+        return f"see to the way from {flow.enforcer} to the controller: framegate events --all"
+    why = flow.key.told.why
+    if why in SPOOFED:
+        return f"look behind port {flow.key.told.where}: framegate events --all"
+    return _mend(device)
 
 
 def _mend(device: str) -> str:

@@ -21,7 +21,7 @@ from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, read
 from framegate_operator.output import ago, ago_ms, errors, moment_ms, show_table
 from framegate_operator.policy_files import fetch_policy
-from framegate_operator.segment_flows import fleet_standings, recorded_flows
+from framegate_operator.segment_flows import fleet_standings, recorded_flows, recorded_ways
 
 
 @read
@@ -38,7 +38,8 @@ def map_(
     context: Context = None,
 ) -> None:
     """Identities in zones, and the ways between them: allowed and seen, allowed and never seen,
-    refused, not enforced. Exit code 6 where something passed that the policy does not allow.
+    refused, not enforced; frames under a grant, lines that read verdicts, ports that 802.1X opened,
+    people. Exit code 6 where something passed that the policy does not allow.
     """
     with errors():
         operator = load_context(context)
@@ -46,11 +47,13 @@ def map_(
         with operator_stub(operator) as stub:
             standings = fleet_standings(stub, chosen)
             flows = recorded_flows(stub, ago_ms(since))
-        drawn = site_map(chosen, standings, flows)
+            ways = recorded_ways(stub, chosen, ago_ms(since))
+        drawn = site_map(chosen, standings, flows, ways)
         if diff:
             until = moment_ms(diff)
             earlier = [f for f in flows if f.first_ms <= until]
-            _show_new(new_edges(site_map(chosen, standings, earlier), drawn), output, diff)
+            known = [w for w in ways if w.first_ms <= until]
+            _show_new(new_edges(site_map(chosen, standings, earlier, known), drawn), output, diff)
         else:
             _show(drawn, output)
     if drawn.escaped:

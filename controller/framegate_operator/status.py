@@ -4,16 +4,19 @@ one thing to do next.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from framegate.pilot.policy import Pilots, stage_of
 from framegate.signed.statement import Outcome
 from framegate_host.console import safe, show_json
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import summary_json
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import STATE_STYLE, data, errors, show_table, span
+from framegate_operator.pilots import piloted_lines, pilots_in_force
 from framegate_operator.traffic import (
     GatewayFacts,
     LineFacts,
@@ -32,12 +35,14 @@ _LOOK: Final = "all is well: framegate verdict watch"
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """All that one look at the fleet gathered."""
+    """All that one look at the fleet gathered. `pilots` is None where nobody could say."""
 
     fleet: pb.FleetStatusReply
     devices: Sequence[pb.DeviceSummary]
     traffic: Traffic
     waiting: Sequence[pb.AccessRow]
+    pilots: Pilots | None = None
+    now_ms: int = 0
 
     def of_kind(self, kind: str) -> list[pb.DeviceSummary]:
         """Machines of one kind that have not left the fleet."""
@@ -64,7 +69,14 @@ def status(output: Output = "table", context: Context = None) -> None:
                 for r in stub.ListAccess(pb.ListAccessRequest()).rows
                 if r.state == "pending" and r.requester != operator.operator
             ]
-        screen = Screen(fleet, devices, ask_traffic(operator, devices), waiting)
+        screen = Screen(
+            fleet,
+            devices,
+            ask_traffic(operator, devices),
+            waiting,
+            pilots_in_force(operator),
+            time.time_ns() // 1_000_000,
+        )
         if output == "json":
             show_json(_json(screen))
         else:
@@ -76,6 +88,7 @@ def _show(screen: Screen) -> None:
         f"[{STATE_STYLE[s]}]{n} {s}[/]" for s in STATE_STYLE if (n := screen.fleet.states.get(s))
     )
     data.print(f"[bold]fleet {safe(screen.fleet.fleet)}[/]  {counts or 'no machines yet'}\n")
+    _show_stages(screen)
     gateways = list(map(_gateway_row, screen.traffic.gateways))
     show_table(("gateway", "", "gate", "model", "broker"), gateways, empty="no gateway stands")
     cameras = sorted(
@@ -94,6 +107,19 @@ def _show(screen: Screen) -> None:
         lines = list(map(_line_row, screen.traffic.lines))
         show_table(("line", "", "takes decisions", "does not", "heard by"), lines, empty="")
     data.print(f"\n[bold]next[/]  {safe(screen.next)}", soft_wrap=True)
+
+
+def _show_stages(screen: Screen) -> None:
+    """Where nothing is diverted, before anything else: what the policy says, and what lines say."""
+    if screen.pilots is None:
+        data.print("[bold red]?[/] whether a zone is piloted is not known\n", soft_wrap=True)
+        return
+    told = list(piloted_lines(screen.pilots, screen.now_ms))
+    for line in screen.traffic.lines:
+        if line.stage and not line.silent:
+            told.append(f"[bold red]LINE {safe(line.line)} DIVERTS NOTHING[/]: {safe(line.stage)}")
+    if told:
+        data.print("\n".join([*told, ""]), soft_wrap=True)
 
 
 def _gateway_row(g: GatewayFacts) -> tuple[object, ...]:
@@ -116,7 +142,7 @@ def _camera_row(traffic: Traffic, d: pb.DeviceSummary) -> tuple[object, ...]:
 
 
 def _line_row(line: LineFacts) -> tuple[object, ...]:
-    state = f"silent for {span(line.heard_s)}" if line.silent else "up"
+    state = f"silent for {span(line.heard_s)}" if line.silent else line.stage.upper() or "up"
     known = not line.silent
     return (
         line.line,
@@ -190,8 +216,12 @@ def _things_at_cameras(screen: Screen) -> Iterator[str]:
 
 
 def _json(screen: Screen) -> dict[str, Any]:
+    now, pilots = screen.now_ms, screen.pilots
     return {
         "fleet": screen.fleet.fleet,
+        "pilots": None
+        if pilots is None
+        else {z: s.value for z in pilots if not (s := stage_of(pilots, z, now)).diverts},
         "states": dict(screen.fleet.states),
         "gateways": [
             {
@@ -216,6 +246,7 @@ def _json(screen: Screen) -> dict[str, Any]:
                 "taking": list(line.taking),
                 "refusing": list(line.refusing),
                 "gateway": line.gateway,
+                "stage": line.stage or "enforce",
             }
             for line in screen.traffic.lines
         ],

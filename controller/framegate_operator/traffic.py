@@ -91,8 +91,8 @@ class CameraFacts:
 
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """One line as a gateway heard it: outputs that take decisions, those that do not, and how long
-    ago it spoke (seconds).
+    """One line as a gateway heard it: outputs that take decisions, those that do not, how long ago
+    it spoke (seconds), and observe or warn where it says that it diverts nothing.
     """
 
     line: str
@@ -100,6 +100,7 @@ class LineFacts:
     taking: tuple[str, ...]
     refusing: tuple[str, ...]
     heard_s: float
+    stage: str = ""
 
     @property
     def silent(self) -> bool:
@@ -177,7 +178,12 @@ def traffic_of(gateways: tuple[GatewayFacts, ...]) -> Traffic:
         for line in status.lines if status is not None else ():
             age = max(0, (status.now_ms if status is not None else 0) - line.heard_ms) / 1000
             told = LineFacts(
-                line.line, gateway.device, tuple(line.taking), tuple(line.refusing), age
+                line.line,
+                gateway.device,
+                tuple(line.taking),
+                tuple(line.refusing),
+                age,
+                line.stage,
             )
             if line.line not in lines or age < lines[line.line].heard_s:
                 lines[line.line] = told

@@ -63,6 +63,7 @@ def verdict_facts(receipt: VerifiedReceipt) -> list[tuple[str, object]]:
         ]
     rows: list[tuple[str, object]] = [
         ("outcome", f"{fg['outcome']} {fg['reason']}".strip()),
+        *([("stage", f"{fg['stage']}: its zone diverts nothing")] if fg.get("stage") else []),
         ("part", f"{fg['part']} ({fg['part_type']}), trigger {fg['trigger_sequence']}"),
         ("camera", name),
         ("made", made),

@@ -253,6 +253,8 @@ def _row(v: Verdict) -> tuple[str, ...]:
     what = v.reason or ", ".join(
         f"{d.get('kind')} {float(d.get('score', 0)):.2f}" for d in v.defects[:4]
     ) + (" …" if len(v.defects) > 4 else "")
+    if v.stage:
+        what = f"{what} ({v.stage}: not diverted)".strip()
     return (
         ago(v.issued_at_ms),
         v.part,

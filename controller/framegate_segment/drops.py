@@ -7,17 +7,21 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from framegate.segment.flow import FlowKey
 from framegate.segment.policy import Segment
-from framegate.segment.refusal import Verdict, Why
+from framegate.segment.refusal import FEED_LOST, Verdict, Why
 from framegate_host.private_files import write_private
 from framegate_segment.enforcement.enforcer import Enforcer
 from framegate_segment.netlink.packet_log import LoggedPacket
 from framegate_segment.sightings import device_of, lacking_zone, port_name
+
+UNHEARD: Final = f"for the controller is not heard: {FEED_LOST}"
+"""Why nobody is renewed; whoever explains it names what mends that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +44,15 @@ class ExplainedDrop:
 class DropBook:
     """The latest drops, at most so many, written out in turn. Not for several threads."""
 
-    def __init__(self, file: Path, enforcer: Enforcer, most: int) -> None:
-        self._file, self._enforcer, self._most = file, enforcer, most
+    def __init__(
+        self,
+        file: Path,
+        enforcer: Enforcer,
+        most: int,
+        heard: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`heard` says whether the controller was heard lately: else nobody is renewed."""
+        self._file, self._enforcer, self._most, self._heard = file, enforcer, most, heard
         kept = read_drops(file)
         self._drops: OrderedDict[str, ExplainedDrop] = OrderedDict()
         self._number = max((d.number for d in kept), default=0)
@@ -75,6 +86,11 @@ class DropBook:
         self._dirty = True
         return drop
 
+    def explain(self, packet: LoggedPacket, key: FlowKey) -> str:
+        """Keep a packet that is or would be refused, and say why; empty for one that is not."""
+        drop = self.add(packet, key)
+        return drop.because if drop is not None else ""
+
     def write(self) -> None:
         """Put what is new on the disk. Blocks."""
         if self._dirty:
@@ -102,7 +118,8 @@ class DropBook:
             return f"{binding.device}: nobody told this enforcer that it is trusted"
         if standing.state != "trusted":
             return f"{binding.device} is {standing.state}"
-        return f"{binding.device}: its life in the set ended, and nothing renewed it"
+        ended = f"{binding.device}: its life in the set ended"
+        return f"{ended}, {UNHEARD if not self._heard() else 'and nothing renewed it'}"
 
 
 _WORDS: Final = {
@@ -115,6 +132,8 @@ _WORDS: Final = {
     Why.NEIGHBOUR: "a neighbour advertisement for somebody else's address at port {port}",
     Why.ROUTER: "a router advertisement or redirect at port {port}",
     Why.DHCP: "a DHCP server at port {port}",
+    Why.FRAGMENT: "an IPv6 fragment or routing header at port {port}",
+    Why.UNADMITTED: "802.1X has not opened port {port} for this MAC address",
     Why.ETHERTYPE: "neither ARP nor IP at port {port}: a VLAN tag, or another protocol",
 }
 

@@ -15,14 +15,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from framegate.errors import Reason, Unavailable
+from framegate.errors import Malformed, Reason, Unavailable
+from framegate.segment.radius import Vlans, radius_pairs
 from framegate_host import console
 from framegate_host.console import OutputFormat, service_exit_code
 from framegate_host.logs import start_logging
 from framegate_host.program import run_program
+from framegate_host.service_manager import service_manager
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
+from framegate_segment.admission.switch_state import attributes_now
 from framegate_segment.credentials import EnforcerCredentials, load_credentials
 from framegate_segment.drops import read_drops
 from framegate_segment.server import DROPS, Server
@@ -50,8 +53,9 @@ def run(settings: SegmentSettings) -> None:
 
 
 async def _serve(settings: SegmentSettings, credentials: EnforcerCredentials) -> None:
-    server = Server(settings, credentials)
-    await until_stopped(server.run())
+    manager = service_manager()
+    server = Server(settings, credentials, manager)
+    await until_stopped(server.run(), manager=manager)
 
 
 @app.command()
@@ -80,6 +84,39 @@ def drops(
             Console(highlight=False).print(table)
         else:
             console.talk.print("no packet was refused here, so far as this record goes")
+
+
+@app.command()
+@with_settings(SegmentSettings)
+def vlan(
+    mac: Annotated[str, typer.Argument(help="Calling-Station-Id, as the switch spells it.")],
+    switch_state: Path | None,
+    join_vlan: Annotated[int, typer.Option(min=2, max=4094, help="The VLAN before any proof.")],
+    zone_vlan: Annotated[
+        list[str] | None, typer.Option("--vlan", help="A zone's: cameras=11; may be repeated.")
+    ] = None,
+) -> None:
+    """Attributes for a switch's port, as FreeRADIUS' rlm_exec takes them: the join VLAN, or a
+    zone's for a device that is trusted at this moment.
+    """
+    with _errors():
+        if switch_state is None:
+            wanted = "--switch-state, the file that the enforcer writes"
+            raise Malformed.of(Reason.USAGE, wanted, "none")
+        vlans = Vlans(join=join_vlan, zones=_zones(zone_vlan or []))
+        now = time.time_ns() // 1_000_000
+        print(radius_pairs(attributes_now(switch_state, mac, vlans, now)))
+
+
+def _zones(given: list[str]) -> dict[str, int]:
+    """VLAN ids by zone. Raises Malformed (USAGE)."""
+    zones: dict[str, int] = {}
+    for one in given:
+        zone, _, number = one.partition("=")
+        if not zone or not number.isdigit() or zone in zones:
+            raise Malformed.of(Reason.USAGE, "--vlan ZONE=ID, each zone once", ascii(one)[:40])
+        zones[zone] = int(number)
+    return zones
 
 
 def run_app() -> None:

@@ -24,7 +24,7 @@ class SegmentSettings(Settings):
         Path,
         Setting(
             "Folder that framegate-controller enforcer-certificate wrote.",
-            example=Path("/etc/framegate/switch-1"),
+            example=Path("/etc/framegate/segment"),
         ),
     ]
     controller: Annotated[
@@ -49,6 +49,20 @@ class SegmentSettings(Settings):
         Setting(
             "The network namespace whose packets are filtered, by its file; default: its own.",
             example=Path("/run/netns/router"),
+        ),
+    ] = None
+    hostapd: Annotated[
+        Path | None,
+        Setting(
+            "Folder of hostapd's control sockets, one a port: 802.1X opens ports (dot1x = true).",
+            example=Path("/run/hostapd"),
+        ),
+    ] = None
+    switch_state: Annotated[
+        Path | None,
+        Setting(
+            "File that tells a RADIUS server who is trusted now: framegate-segment vlan reads it.",
+            example=Path("/run/framegate-segment/switch.json"),
         ),
     ] = None
     disconnect: Annotated[

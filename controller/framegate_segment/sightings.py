@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from framegate.findings.kinds import FindingKind
+from framegate.findings.kinds import MAX_SAID, FindingKind
 from framegate.segment.flow import ANY, FlowKey
 from framegate.segment.policy import Address, Segment, SegmentZone
 from framegate.segment.refusal import Told, Why
 from framegate_host.reporting import Reporter
+from framegate_segment.admission.ports import Admission
 from framegate_segment.enforcement.enforcer import Cut
 from framegate_segment.netlink.packet_log import LoggedPacket
 
@@ -40,8 +41,14 @@ class Sightings:
         self._ports: set[str] = set()
         self._ports_since_s = monotonic()
 
-    def packet(self, packet: LoggedPacket) -> FlowKey | None:
-        """A packet that a rule told of; what it counts as. None without a policy."""
+    def packet(
+        self,
+        packet: LoggedPacket,
+        explain: Callable[[LoggedPacket, FlowKey], str] = lambda _packet, _key: "",
+    ) -> FlowKey | None:
+        """A packet that a rule told of; what it counts as. None without a policy. `explain` gives
+        why it was refused, by what is known at this moment.
+        """
         segment = self._segment()
         if segment is None:
             return None
@@ -49,7 +56,9 @@ class Sightings:
         key = FlowKey(key.told, key.source, key.destination, self._told_apart(key))
         device = device_of(segment, packet)
         said = f"{packet.source} to {packet.destination}, {port_name(packet)}, at {packet.into}"
-        self._reporter.saw(key.kind, key.text, device, said)
+        because = explain(packet, key)
+        said = f"{said}: {because}" if because else said
+        self._reporter.saw(key.kind, key.text, device, said[:MAX_SAID])
         return key
 
     def cut(self, cut: Cut) -> None:
@@ -60,6 +69,18 @@ class Sightings:
         )
         kind = FindingKind.SEGMENT_NOT_CUT if cut.left else FindingKind.SEGMENT_CUT
         self._reporter.saw(kind, cut.why, cut.device, said)
+
+    def admission(self, told: Admission) -> None:
+        """802.1X let somebody in as far as the join port, or does so no more. The identity is what
+        was claimed, and stands among the words only.
+        """
+        kind = FindingKind.SEGMENT_ADMITTED if told.admitted else FindingKind.SEGMENT_WITHDRAWN
+        segment = self._segment()
+        bindings = segment.bindings if segment is not None else ()
+        bound = (b for b in bindings if (b.port, b.mac) == (told.port, told.mac))
+        device = next((b.device for b in bound), "")
+        claimed = f", who claims to be {told.identity[:60]!a}" if told.identity else ""
+        self._reporter.saw(kind, f"{told.why} {told.port}", device, f"{told.mac}{claimed}")
 
     def switch_kept(self, device: str, why: str) -> None:
         """A switch did not say that it ended the session of who was cut."""

@@ -123,6 +123,7 @@ class Reason(StrEnum):
     POLICY_INVALID = "access-policy-invalid"
     PLAYBOOK = "playbook-invalid"
     SEGMENT = "segment-policy-invalid"
+    PILOT = "pilot-invalid"
     POLICY_DENIED = "denied-by-policy"
     ZONE_FROZEN = "zone-frozen"
     MAINTENANCE = "maintenance"

@@ -329,6 +329,7 @@ def _same_verdict(
         ("model_hash", claims["model_hash"], verdict.get("model_sha256")),
         ("request_hash", claims["request_hash"], verdict.get("input_sha256")),
         ("session", fg["session"], verdict.get("session")),
+        ("stage", fg.get("stage"), verdict.get("stage")),  # of a zone that is piloted, and no other
         *(
             (n, fg[n], verdict.get(n))
             for n in (

@@ -11,6 +11,7 @@ from framegate.errors import Reason
 from framegate.identity.certificates import Purpose
 from framegate.identity.names import Kind
 from framegate.identity.pem import private_pem
+from framegate.pilot.word import verify_stage_word
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -159,6 +160,11 @@ async def test_n121_feed_is_closed_to_a_gateway_process_that_its_host_does_not_v
                 assert update.snapshot and [d.device for d in update.devices] == [
                     "gateway.line-1.gw1"
                 ]
+                root = fleet.root.certificate
+                word = verify_stage_word(
+                    update.stage, "line-1", fleet.intermediates, root, datetime.now(UTC)
+                )
+                assert word.stage == "enforce", "no zone is lifted that no policy lifts"
             else:
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await call.read()

@@ -1,5 +1,9 @@
 """Segments on a real packet filter, in network namespaces: as root, with nft."""
 
+import contextlib
+import shutil
+import socket
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -49,6 +53,27 @@ def told(site):
 def at(network, host, version=4):
     wire = network.wires[host]
     return wire.address if version == 4 else wire.address6
+
+
+def test_who_is_refused_is_told_nothing_not_even_that(network, here):
+    """No reset, no ICMP, no answer of any kind: a listener on its own wire hears silence."""
+    here.trust(GW1)
+    with Receiver(network, "gw", 7443), network.at("cam2"):
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
+        with wire:
+            wire.bind(("eth0", 0))
+            wire.settimeout(0.05)
+            for port in (7443, 22, 9999):
+                assert not reaches(network, "cam2", (at(network, "gw"), port), NO_S)
+            heard = []
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    heard.append(wire.recvfrom(2048))
+    gateway = socket.inet_aton(at(network, "gw"))
+    came = [f for f, (_, _, kind, *_) in heard if kind != socket.PACKET_OUTGOING]
+    assert not [f for f in came if f[12:14] == b"\x08\x00"], "only the router's ARP is heard"
+    sent = [f for f, (_, _, kind, *_) in heard if kind == socket.PACKET_OUTGOING]
+    assert [f for f in sent if gateway in f[26:34]], "its own tries are"
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -216,3 +241,33 @@ def test_renewing_and_swapping_lose_no_packet(network, here):
             here.enforcer.enforce(here.segment)
         stream.stop()
         eventually(lambda: len(came.numbers) == stream.sent)
+
+
+ONE_RIGHT = """
+from framegate.segment.nft import rules_of
+from framegate.segment.nft_bridge import bridge_rules_of
+from framegate_segment.enforcement.kernel import Kernel
+from framegate_segment.netlink.links import LinkEvents
+from framegate_segment.netlink.namespace import Namespace
+from framegate_segment.netlink.packet_log import PacketLog
+from framegate_simulators.plant.segment_plan import planned_segment
+kernel, segment = Kernel(Namespace()), planned_segment(dot1x=True)
+kernel.install(rules_of(segment) + bridge_rules_of(segment))
+LinkEvents(), PacketLog(10, Namespace())
+print("strict" if kernel.strict else "loose")
+"""
+
+
+def test_the_one_capability_of_the_unit_is_all_that_enforcement_needs(network):
+    if shutil.which("setpriv") is None:
+        pytest.skip("needs setpriv: apt-get install util-linux")
+    one = "-all,+net_admin"
+    user = ("setpriv", "--reuid", "6474", "--regid", "6474", "--clear-groups")
+    rights = [f"--{which}={one}" for which in ("bounding-set", "inh-caps", "ambient-caps")]
+    try:
+        done = network.run("plc", *user, *rights, sys.executable, "-c", ONE_RIGHT, check=False)
+        if "Permission denied" in done.stderr and "python" in done.stderr:
+            pytest.skip("needs a Python that other users may run")
+        assert done.stdout.strip() == "strict", done.stderr
+    finally:
+        network.run("plc", "nft", "flush", "ruleset")

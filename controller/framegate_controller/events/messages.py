@@ -84,7 +84,7 @@ class TrustUpdate:
     """A message of the trust feed, as of one revision. With `snapshot` it replaces all before it.
 
     `access` is None where it did not change; `parts` are signed envelopes. `head` is a new signed
-    head of the record, empty where there is none.
+    head of the record, `stage` the word for the zone's lines, both empty where there is none.
     """
 
     revision: int
@@ -95,6 +95,7 @@ class TrustUpdate:
     access: AccessTrust | None = None
     parts: tuple[bytes, ...] | None = None
     head: bytes = b""
+    stage: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def for_enforcers(update: TrustUpdate) -> TrustUpdate:
     if access is not None:
         access = replace(access, operators=(), quorum=0, model_pin=b"")
     devices = tuple(replace(d, facts="", masks=b"", standing=Standing()) for d in update.devices)
-    return replace(update, devices=devices, access=access, parts=None)
+    return replace(update, devices=devices, access=access, parts=None, stage=b"")
 
 
 class Teller:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -22,7 +23,7 @@ from framegate.registry.device import Device
 from framegate.wire import NONCE_BYTES
 from framegate_controller.context import Fleet
 from framegate_controller.events.bus import Bus
-from framegate_controller.events.messages import MachineEvent, Wake
+from framegate_controller.events.messages import MachineEvent, TrustUpdate, Wake
 from framegate_controller.events.notices import DeviceChanged
 from framegate_controller.events.snapshot import Teller, for_enforcers, for_gateways
 from framegate_controller.fleet.attestation import Verifier
@@ -42,6 +43,7 @@ from framegate_controller.joinport.uploads import (
     read_offer,
 )
 from framegate_controller.people.grants import compose_grants
+from framegate_controller.people.stages import StageTurn, stage_word
 from framegate_controller.record.batches import record_batch
 from framegate_controller.record.ledger import last_position
 from framegate_controller.record.reports import ReportDesk
@@ -187,11 +189,12 @@ class FleetService(rpc.FleetServicer):
         self, request: pb.TrustFeedRequest, context: Context
     ) -> AsyncIterator[pb.TrustUpdate]:
         """Trust of the caller's zone: a snapshot, every change, a heartbeat every second. An
-        enforcer is told states and the policy, and nothing of people, frames and parts.
+        enforcer is told states and the policy, and nothing of people, frames and parts. With it
+        goes the word on the zone's stage, for lines: first, when the policy changes, and again.
         """
         peer = await self._relying(context)
         told = for_enforcers if peer.enforcer else for_gateways
-        standing = Recheck(lambda: self._relying(context), HEARTBEAT_S)
+        standing, turn = Recheck(lambda: self._relying(context), HEARTBEAT_S), StageTurn()
         # subscribed before the snapshot is read, so that nothing falls between
         with closing(standing), self._bus.feed(peer.zone) as feed:
             snapshot, log = await self._read(
@@ -200,7 +203,8 @@ class FleetService(rpc.FleetServicer):
                     _position(tx, request.seen),
                 )
             )
-            yield to_trust_update(told(feed.begin(snapshot)), log)
+            begun = await self._staged(peer.zone, feed.begin(snapshot), turn)
+            yield to_trust_update(told(begun), log)
             while feed.open:
                 update = await feed.next(FEED_HEARTBEAT_S)
                 if update is None:
@@ -208,9 +212,21 @@ class FleetService(rpc.FleetServicer):
                         told(feed.heartbeat())
                     )  # out of memory, before anybody is asked
                     standing.begin()
+                    if turn.due(self._fleet.clock()):
+                        stage = await self._stage(peer.zone)
+                        yield to_trust_update(told(replace(feed.heartbeat(), stage=stage)))
                 else:
                     await standing.ask()
-                    yield to_trust_update(told(update))
+                    yield to_trust_update(told(await self._staged(peer.zone, update, turn)))
+
+    async def _staged(self, zone: str, update: TrustUpdate, turn: StageTurn) -> TrustUpdate:
+        """`update`, with the word on the zone's stage where that is due or may have changed."""
+        if not turn.due(self._fleet.clock(), changed=update.access is not None):
+            return update
+        return replace(update, stage=await self._stage(zone))
+
+    async def _stage(self, zone: str) -> bytes:
+        return await self._read(lambda tx: stage_word(tx, self._fleet, self._policies, zone))
 
     async def _verifying(self, work: Callable[..., R], *arguments: object) -> R:
         """What takes a core, in threads of its own: nothing else waits for a machine's evidence."""

@@ -58,6 +58,7 @@ def to_trust_update(update: TrustUpdate, log: LogPosition | None = None) -> pb.T
         access=_access(update.access) if update.access is not None else None,
         parts=pb.PartsUpdate(parts=update.parts) if update.parts is not None else None,
         log=to_log_position(log),
+        stage=update.stage,
     )
 
 

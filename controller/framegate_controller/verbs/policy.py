@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from framegate.access.policy import PolicySet, Request, parse_policy
-from framegate.access.policy_statement import segments_of
+from framegate.access.policy_statement import pilots_of, segments_of
 from framegate.errors import Failure, FramegateError, Malformed, Reason, Refused
+from framegate.pilot.policy import pilot_changes, require_ends
 from framegate.registry.zone import AppliedPolicy, KeptDecision
 from framegate.segment.draft import Effect, changes_between
 from framegate_controller.context import Fleet
@@ -86,7 +87,8 @@ class ApplyPolicy(Verb[AppliedPolicy]):
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`."""
         short = self.sha256.hex()[:_SHORT]
-        change = f"access policy {short} in place of version {self.base}{self._opened(tx)}"
+        told = self._piloted(tx) + self._opened(tx)
+        change = f"access policy {short} in place of version {self.base}{told}"
         return Aim("policy.apply", target=short, summary=change[:MAX_SUMMARY])
 
     def _opened(self, tx: Transaction) -> str:
@@ -103,9 +105,22 @@ class ApplyPolicy(Verb[AppliedPolicy]):
         told = f": {'; '.join(opened)}" if opened else ""
         return f"; its segments open {len(opened)} of {len(changes)} changes{told}"
 
+    def _piloted(self, tx: Transaction) -> str:
+        """Which zones it stops enforcing, or enforces again, in words."""
+        kept = tx.policies.current()
+        try:
+            before = pilots_of(kept.envelope) if kept is not None else {}
+        except FramegateError:
+            return "; pilots in force cannot be read"
+        told = pilot_changes(before, parse_policy(self.files).pilots)
+        return f"; {'; '.join(told)}" if told else ""
+
     def run(self, tx: Transaction, call: Call) -> Outcome[AppliedPolicy]:
-        """See `Verb.run`. Raises Refused (CONFLICT, POLICY_INVALID)."""
+        """See `Verb.run`. Raises Refused (CONFLICT, POLICY_INVALID), and (PILOT) where a pilot has
+        no end in sight.
+        """
         keys = call.fleet.keys
+        require_ends(parse_policy(self.files).pilots, tx.now_ms)
         applied = apply_policy(tx, keys, self.files, base=self.base, note=self.note)
         return Outcome(applied, (AccessChanged(grants=True),))
 

@@ -59,6 +59,7 @@ class StatusReport:
                     taking=row.state.taking,
                     refusing=row.state.refusing,
                     heard_ms=row.heard_ms,
+                    stage=row.state.stage,
                 )
                 for row in (self.lines.rows() if self.lines is not None else ())
             ],

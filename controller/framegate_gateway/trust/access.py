@@ -19,6 +19,7 @@ from framegate.access.questions import inspect_request
 from framegate.access.verbs import find_verb, parse_scoped
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import VerifiedCertificate, from_ms
+from framegate.pilot.policy import Stage, stage_of
 from framegate.signed.statement import CLOCK_SLACK_MS
 from framegate.wire import sha256
 from framegate_host.private_files import write_private
@@ -89,6 +90,10 @@ class AccessView:
                 self._keep()
         self._operators = {o.name: o for o in update.operators}
         self.quorum, self.grace, self.frozen = max(1, update.quorum), update.grace, update.frozen
+
+    def stage(self, zone: str, now_ms: int) -> Stage:
+        """How far `zone` is enforced by the policy in force; wholly before one was heard."""
+        return stage_of(self.policy.pilots if self.policy else {}, zone, now_ms)
 
     def inspect(self, device: str, facts: str, model: str, zone: str) -> tuple[str, ...]:
         """The policies that let `device`, with these facts, use the model with this digest here;

@@ -319,6 +319,7 @@ class VerdictMaker:
             counter=frame.counter,
             issued_at_ms=now,
             valid_until_ms=now + VERDICT_LIFE_MS,
+            stage=self._view.access.stage(credentials.zone, now).mark,
         )
         payload = verdict.payload()
         seal = Seal(self._keys.sign_verdict(pae(Verdict.TYPE, payload)), _der(credentials.verdict))

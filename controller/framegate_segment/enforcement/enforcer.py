@@ -78,6 +78,8 @@ class Enforcer:
         self._pending: list[_Pending] = []
         self._renewed_at_s: dict[str, float] = {}
         self.segment: Segment | None = None
+        self.cut_begun: Callable[[], None] = lambda: None
+        """Called once somebody's elements are out: `finish` is due soon."""
 
     @property
     def standings(self) -> Mapping[str, Standing]:
@@ -209,6 +211,7 @@ class Enforcer:
             self._kernel.remove(elements)
             removed = self._monotonic()
             self._pending.append(_Pending(device, why, elements, heard_s, removed))
+            self.cut_begun()
 
     def _renew(self, devices: Sequence[str]) -> None:
         segment, now = self.segment, self._monotonic()

@@ -14,7 +14,7 @@ from framegate_segment.netlink.channel import Channel
 from framegate_segment.netlink.conntrack import ConnectionTable, Tracked
 from framegate_segment.netlink.namespace import Namespace
 from framegate_segment.netlink.ruleset_events import RulesetEvents
-from framegate_segment.netlink.set_elements import Life, SetElements
+from framegate_segment.netlink.set_elements import BRIDGE, Life, SetElements
 
 _STRICT: Final = Path("/proc/sys/net/netfilter/nf_conntrack_tcp_loose")
 """With 1, a stream whose entry was ended is taken up again in its middle."""
@@ -57,6 +57,7 @@ class Kernel:
             self._channel = Channel()
             self.events = RulesetEvents(frozenset({TABLE}), self._ours)
         self._sets = SetElements(self._channel, TABLE)
+        self.bridge_sets = SetElements(self._channel, TABLE, BRIDGE)
         self._connections = ConnectionTable(self._channel)
         self._ruleset = Ruleset()
 

@@ -52,10 +52,10 @@ class Life:
 
 
 class SetElements:
-    """The sets of `table`, in the family inet, through one channel."""
+    """The sets of `table`, of the family inet or another, through one channel."""
 
-    def __init__(self, channel: Channel, table: str) -> None:
-        self._channel, self._table = channel, table
+    def __init__(self, channel: Channel, table: str, family: int = INET) -> None:
+        self._channel, self._table, self._family = channel, table, family
 
     def put(self, lives: Sequence[Life]) -> None:
         """Let each stand for its time from now on, whether it stood before or not: added, deleted
@@ -88,7 +88,7 @@ class SetElements:
         """What stands in a set now, with the milliseconds left. Raises Refused."""
         sequence = self._channel.next_sequence()
         body = text(_TABLE, self._table) + text(_SET, set_name)
-        asked = message(_GET, REQUEST | DUMP, sequence, INET, body)
+        asked = message(_GET, REQUEST | DUMP, sequence, self._family, body)
         lives: dict[Element, int] = {}
         for reply in self._channel.dump(asked, sequence):
             for life in elements_in(reply):
@@ -101,7 +101,7 @@ class SetElements:
         for kind, lives in steps:
             flags = REQUEST | (CREATE if kind == _NEW else 0)
             for body in element_bodies(self._table, lives, timed=kind == _NEW):
-                parts.append(message(kind, flags, sequence(), INET, body))
+                parts.append(message(kind, flags, sequence(), self._family, body))
         last = sequence()
         parts.append(message(BATCH_END, REQUEST | ACK, last, 0, b"", NFTABLES))
         self._channel.commit(b"".join(parts), last)

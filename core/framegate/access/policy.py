@@ -25,6 +25,8 @@ from framegate.access.schema import STEERING, missing_verbs, schema_actions
 from framegate.access.verbs import Role
 from framegate.errors import Failure, Malformed, Reason
 from framegate.identity.certificates import from_ms
+from framegate.pilot.policy import FILE as PILOTS
+from framegate.pilot.policy import Pilots, parse_pilots
 from framegate.segment.parse import parse_segments
 from framegate.segment.policy import FILE as SEGMENTS
 from framegate.segment.policy import Segment
@@ -39,6 +41,7 @@ PLAYBOOK: Final = "Playbook"
 """The type of principal that is a playbook."""
 PLAYBOOK_ENTITY_NAME: Final = f"entity {PLAYBOOK}"
 _CEDAR: Final = ".cedar"
+_BESIDE: Final = frozenset({SCHEMA, SEGMENTS, PILOTS})
 _FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,40}\.cedar")
 _MISSING: Final = re.compile(r"does not have the attribute `([^`]+)`|have an attribute `([^`]+)`")
 _OPTIONAL: Final = re.compile(r"\b(posture|trustworthiness)\s+has\s+(\w+)")
@@ -152,6 +155,12 @@ class PolicySet:
         """
         text = self.files.get(SEGMENTS)
         return parse_segments(text) if text is not None else MappingProxyType({})
+
+    @cached_property
+    def pilots(self) -> Pilots:
+        """Zones that are not enforced, as was signed with it. Raises Malformed (PILOT)."""
+        text = self.files.get(PILOTS)
+        return parse_pilots(text) if text is not None else MappingProxyType({})
 
     def decide(self, request: Request) -> Decision:
         """What this set says to `request`. An error in any policy denies, whatever the others say:
@@ -274,16 +283,17 @@ def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
     5. the schema knows what it takes to put another policy in force (`STEERING`). Another verb
        that it lacks, because it was written before there was one, is denied, and it alone
        (`PolicySet.missing`);
-    6. a segments file, where there is one beside them, is whole (`parse_segments`).
+    6. a segments file and a pilots file, where there is one beside them, are whole
+       (`parse_segments`, `parse_pilots`).
 
-    Raises Malformed (POLICY_INVALID, SEGMENT), saying where.
+    Raises Malformed (POLICY_INVALID, SEGMENT, PILOT), saying where.
     """
     if (
         SCHEMA not in texts
         or len(texts) < 2
         or len(texts) > MAX_FILES
         or not any(n.endswith(_CEDAR) for n in texts)
-        or any(not _FILE.fullmatch(n) for n in texts if n not in {SCHEMA, SEGMENTS})
+        or any(not _FILE.fullmatch(n) for n in texts if n not in _BESIDE)
     ):  # 1
         raise Malformed.of(
             Reason.POLICY_INVALID,
@@ -312,7 +322,7 @@ def parse_policy(texts: Mapping[str, str], version: int = 0) -> PolicySet:
             f"twice: {', '.join(twice)}" if twice else "one without",
             "the id is what decisions name",
         )
-    _ = policy.segments  # 6
+    _ = policy.segments, policy.pilots  # 6
     validation = cedarpy.validate_policies(_joined(texts), texts[SCHEMA])
     if not validation.validation_passed:  # 4
         raise Malformed.of(

@@ -1,4 +1,4 @@
-"""An access policy as the controller signs it, and the segments in one."""
+"""An access policy as the controller signs it, and the segments and pilots in one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from framegate.errors import Malformed, Reason
 from framegate.identity.certificates import Purpose
+from framegate.pilot.policy import FILE as PILOTS
+from framegate.pilot.policy import Pilots, parse_pilots
 from framegate.segment.parse import parse_segments
 from framegate.segment.policy import FILE, Segment
 from framegate.signed.dsse import parse_envelope
@@ -43,6 +45,16 @@ def segments_of(envelope: bytes) -> Mapping[str, Segment]:
     """The segments in a signed policy, to be shown beside another's. No signature is verified: what
     is shown decides nothing. Raises Malformed.
     """
-    payload = parse_envelope(envelope, PolicyStatement.TYPE).payload
-    text = PolicyStatement.parse_payload(payload).texts.get(FILE)
+    text = _texts(envelope).get(FILE)
     return parse_segments(text) if text is not None else {}
+
+
+def pilots_of(envelope: bytes) -> Pilots:
+    """The pilots in a signed policy; as `segments_of`. Raises Malformed."""
+    text = _texts(envelope).get(PILOTS)
+    return parse_pilots(text) if text is not None else {}
+
+
+def _texts(envelope: bytes) -> dict[str, str]:
+    payload = parse_envelope(envelope, PolicyStatement.TYPE).payload
+    return PolicyStatement.parse_payload(payload).texts

@@ -45,6 +45,11 @@ class FindingKind(StrEnum):
     SEGMENT_REFUSED = "segment-refused"
     SEGMENT_WOULD_REFUSE = "segment-would-refuse"
     SEGMENT_FLOW = "segment-flow"
+    SEGMENT_ADMITTED = "segment-admitted"
+    SEGMENT_WITHDRAWN = "segment-withdrawn"
+    PILOT_WARNED = "pilot-warned"
+    PILOT_OBSERVED = "pilot-observed"
+    PILOT_PASSED = "pilot-passed"
     FOLDED = "findings-folded"
 
 

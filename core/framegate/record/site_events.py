@@ -37,6 +37,8 @@ SITE_SEVERITIES: Final = MappingProxyType(
         FindingKind.SEGMENT_REPAIRED: Severity.HIGH,
         FindingKind.SEGMENT_REFUSED: Severity.LOW,
         FindingKind.SEGMENT_WOULD_REFUSE: Severity.LOW,
+        FindingKind.PILOT_WARNED: Severity.MEDIUM,
+        FindingKind.PILOT_OBSERVED: Severity.LOW,
     }
 )
 

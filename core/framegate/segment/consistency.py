@@ -51,8 +51,9 @@ def _of_a_zone(zone: SegmentZone) -> None:
     if zone.ports and (not zone.adjacent or len(zone.interfaces) != 1):
         wanted = f"zone {zone.name}: ports of one bridge, whose hosts are adjacent"
         raise _bad(wanted, f"{len(zone.interfaces)} interfaces, adjacent {zone.adjacent}")
-    if zone.peers and not zone.ports:
-        raise _bad(f"zone {zone.name}: peers where there are ports", "no ports")
+    for what, said in (("peers", zone.peers), ("dot1x", zone.dot1x)):
+        if said and not zone.ports:
+            raise _bad(f"zone {zone.name}: {what} where there are ports", "no ports")
 
 
 def _of_a_binding(segment: Segment, binding: Binding) -> None:

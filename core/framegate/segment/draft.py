@@ -92,6 +92,10 @@ def _of_zone(old: Segment, new: Segment, name: str) -> Iterator[Change]:
         word = "may" if b.peers else "may not"
         effect = Effect.OPENS if b.peers else Effect.CLOSES
         yield Change(effect, f"zone {name}: its hosts {word} speak to each other")
+    if a.dot1x != b.dot1x:
+        effect = Effect.CLOSES if b.dot1x else Effect.OPENS
+        word = "are closed until" if b.dot1x else "need no"
+        yield Change(effect, f"zone {name}: its ports {word} 802.1X")
     if a.adjacent != b.adjacent:
         effect = Effect.CLOSES if b.adjacent else Effect.OPENS
         word = "are" if b.adjacent else "are no longer"

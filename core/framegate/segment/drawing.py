@@ -16,6 +16,8 @@ COLOURS: Final[Mapping[Edge, str]] = {
     Edge.REFUSED: "#cf222e",
     Edge.STAGED: "#bf8700",
     Edge.OBSERVED: "#0969da",
+    Edge.SERVED: "#0550ae",
+    Edge.ADMITTED: "#2da44e",
     Edge.ESCAPED: "#8250df",
 }
 _COLUMN: Final = 300

@@ -13,6 +13,7 @@ from typing import Final
 from framegate.segment.nft import TABLE, braced, log_of, quoted
 from framegate.segment.policy import Address, Binding, Mode, Segment, SegmentZone
 from framegate.segment.refusal import NO_CONDUIT, VERDICTS, Told, Why
+from framegate.segment.trusted_sets import Element
 
 _END: Final = {Mode.ENFORCE: "drop", Mode.STAGE: "accept", Mode.OBSERVE: "accept"}
 _LOG_RATE: Final = "limit rate 100/second burst 200 packets"
@@ -20,6 +21,11 @@ _EAPOL: Final = "0x888e"
 """IEEE 802.1X: how a port asks to be opened, so it passes before anything else."""
 _NOBODY: Final = IPv4Address(0)
 """Who has no address yet."""
+ADMITTED: Final = "admitted"
+"""The set of MAC addresses that 802.1X let in, each with its port."""
+MAX_ADMITTED: Final = 4_096
+_IFNAME: Final = 16
+"""IFNAMSIZ: an interface's name as a key has it, filled up with zeros."""
 _RAW: Final = -300
 """Before everything that looks at a frame."""
 
@@ -36,6 +42,7 @@ def bridge_rules_of(segment: Segment) -> str:
         f"{{ type filter hook prerouting priority {_RAW}; policy accept; }}",
         f"add chain bridge {TABLE} forward "
         "{ type filter hook forward priority filter; policy accept; }",
+        *(_admitted_set() if any(z.dot1x for z in zones) else ()),
         *(f"add chain bridge {TABLE} p_{port}" for port in ports),
         f"flush table bridge {TABLE}",
     ]
@@ -46,6 +53,18 @@ def bridge_rules_of(segment: Segment) -> str:
             rules = _at_a_port(segment, zone, port)
             lines += [f"add rule bridge {TABLE} p_{port} {r}" for r in rules]
     return "\n".join(lines) + "\n"
+
+
+def _admitted_set() -> tuple[str]:
+    """Who 802.1X opened a port for: the port with the MAC address, for a while."""
+    kind = "type ifname . ether_addr; flags timeout;"
+    return (f"add set bridge {TABLE} {ADMITTED} {{ {kind} size {MAX_ADMITTED}; }}",)
+
+
+def admitted_element(port: str, mac: str) -> Element:
+    """The element of `ADMITTED` for a MAC address behind a port."""
+    name = port.encode().ljust(_IFNAME, b"\0")
+    return Element(ADMITTED, name + bytes.fromhex(mac.replace(":", "")) + b"\0\0")
 
 
 def link_local(mac: str) -> Address:
@@ -75,10 +94,22 @@ def _between_peers(zone: SegmentZone) -> Iterator[str]:
 
 
 def _at_a_port(segment: Segment, zone: SegmentZone, port: str) -> Iterator[str]:
-    """In this order: what no device may send, then who it says it is."""
+    """In this order: whether the port is open, what no device may send, who it says it is. A rule
+    on a field of ARP is one on Ethernet's ARP: whatever else calls itself ARP goes first.
+    """
+    if zone.dot1x:
+        shut = f"iifname . ether saddr != @{ADMITTED}"
+        yield from _refuse(zone, shut, port, Why.UNADMITTED)
     yield from _refuse(zone, "ether type != { arp, ip, ip6 }", port, Why.ETHERTYPE)
-    router = "icmpv6 type { nd-router-advert, nd-redirect }"
-    yield from _refuse(zone, router, port, Why.ROUTER)
+    for field, sound in (("htype", "1"), ("ptype", "ip"), ("hlen", "6"), ("plen", "4")):
+        yield from _refuse(zone, f"ether type arp arp {field} != {sound}", port, Why.ARP)
+    for header in ("frag", "rt"):  # what comes after it may stand in a packet of its own (RFC 7113)
+        yield from _refuse(zone, f"exthdr {header} exists", port, Why.FRAGMENT)
+    for router in (
+        "icmpv6 type { nd-router-advert, nd-redirect }",
+        "icmp type { redirect, router-advertisement }",
+    ):
+        yield from _refuse(zone, router, port, Why.ROUTER)
     yield from _refuse(zone, "udp sport 67", port, Why.DHCP)
     yield from _refuse(zone, "udp sport 547", port, Why.DHCP)
     binding = next((b for b in segment.bindings if b.port == port), None)

@@ -45,7 +45,7 @@ _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _PORT: Final = re.compile(r"(tcp|udp)/([1-9][0-9]{0,4})")
 _LIFE: Final = re.compile(r"([1-9][0-9]{0,2})s")
 _SEGMENT: Final = ("life", "zones", "conduits", "bindings")
-_ZONE: Final = ("interfaces", "mode", "adjacent", "ports", "gateway", "peers")
+_ZONE: Final = ("interfaces", "mode", "adjacent", "ports", "gateway", "peers", "dot1x")
 _CONDUIT: Final = ("from", "to", "port", "trust", "mode")
 _BINDING: Final = ("zone", "device", "host", "mac", "port", "addresses")
 T = TypeVar("T", bound=str)
@@ -115,6 +115,7 @@ def _zone(name: str, body: Mapping[str, Any]) -> SegmentZone:  # 2
         ports=tuple(_interface(i, where) for i in _strings(body, "ports", where)),
         gateway=tuple(_address(a, where) for a in _strings(body, "gateway", where)),
         peers=_switch(body, "peers", where),
+        dot1x=_switch(body, "dot1x", where),
     )
 
 

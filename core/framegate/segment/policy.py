@@ -43,7 +43,8 @@ class SegmentZone:
 
     `adjacent`: its hosts are on the link itself, so that their MAC addresses are seen; `ports` are
     then the bridge ports that are guarded, and `gateway` the enforcer's own addresses there, which
-    nobody else may claim. `peers`: whether hosts of one bridge may speak to each other.
+    nobody else may claim. `peers`: whether hosts of one bridge may speak to each other. `dot1x`:
+    whether a port is closed until 802.1X opened it for who is behind it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class SegmentZone:
     ports: tuple[str, ...]
     gateway: tuple[Address, ...]
     peers: bool
+    dot1x: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

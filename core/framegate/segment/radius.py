@@ -84,3 +84,16 @@ def radius_users(segment: Segment, vlans: Vlans) -> str:
         lines.append(f'{binding.mac.replace(":", "")}\tCalling-Station-Id == "{binding.mac}"')
         lines.append(",\n".join(shown))
     return "\n".join(lines) + "\n"
+
+
+def radius_pairs(attributes: tuple[Attribute, ...]) -> str:
+    """As FreeRADIUS takes them from a program (rlm_exec): one line, separated by commas. Class is
+    of octets, and so written in hex.
+    """
+    return ", ".join(f"{a.name} = {_paired(a)}" for a in attributes)
+
+
+def _paired(attribute: Attribute) -> str:
+    if attribute.name == "Class":
+        return "0x" + str(attribute.value).encode().hex()
+    return f'"{attribute.value}"' if isinstance(attribute.value, str) else str(attribute.value)

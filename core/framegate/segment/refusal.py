@@ -47,14 +47,27 @@ class Why(StrEnum):
     NEIGHBOUR = "neighbour"  # a neighbour advertisement for somebody else's address
     ROUTER = "router"  # a router advertisement or redirect from a device's port
     DHCP = "dhcp"  # a DHCP server behind a device's port
+    FRAGMENT = "fragment"  # an IPv6 fragment or routing header, which hides what follows
+    UNADMITTED = "unadmitted"  # 802.1X has not opened the port for this MAC address
     ETHERTYPE = "ethertype"  # neither ARP, IPv4 nor IPv6, a VLAN tag among them
 
 
 SPOOFED: Final = frozenset(
-    {Why.MAC, Why.ARP, Why.ADDRESS, Why.NEIGHBOUR, Why.ROUTER, Why.DHCP, Why.ETHERTYPE}
+    {
+        Why.MAC,
+        Why.ARP,
+        Why.ADDRESS,
+        Why.NEIGHBOUR,
+        Why.ROUTER,
+        Why.DHCP,
+        Why.FRAGMENT,
+        Why.ETHERTYPE,
+    }
 )
 """Reasons of a guarded port: somebody speaks as somebody else. `where` is then the port."""
 
+FEED_LOST: Final = "the trust feed is lost"
+"""Words of an enforcer that renews nobody, in what it says of a refusal."""
 VERDICTS: Final = {
     Mode.ENFORCE: Verdict.DROP,
     Mode.STAGE: Verdict.WOULD_DROP,

@@ -19,6 +19,8 @@ UNSEEN: Final = (
     "packets between hosts of one link without an enforcer, and of networks beside it",
     "what passed while no enforcer reported, or while its log was full: counts are at least these",
     "which host of a destination's zone it was, where it has several",
+    "who reads verdicts at the broker and is no line: its access list names them",
+    "what people only looked at: reads leave no entry",
 )
 """What a map cannot show, said with every map."""
 _KINDS: Final = frozenset(kind.value for kind in FLOW_KINDS)
@@ -32,6 +34,8 @@ class Edge(StrEnum):
     REFUSED = "seen, refused"
     STAGED = "seen, would be refused"
     OBSERVED = "seen, not enforced there"
+    SERVED = "served, seen"  # by a program that knows who it served, and not by packets
+    ADMITTED = "let in by 802.1X, seen"
     ESCAPED = "seen, not allowed"  # an enforcer let it through and the policy has no such conduit
 
 
@@ -113,17 +117,22 @@ def seen_flows(entries: Iterable[Mapping[str, Any]], until_ms: int = 0) -> Itera
             yield flow
 
 
-def site_map(segment: Segment, standings: Standings, flows: Iterable[SeenFlow]) -> SiteMap:
-    """The map of `segment`."""
+def site_map(
+    segment: Segment,
+    standings: Standings,
+    flows: Iterable[SeenFlow],
+    ways: Iterable[MapEdge] = (),
+) -> SiteMap:
+    """The map of `segment`: flows at enforcers, and `ways` that others tell of."""
     edges: dict[MapEdge, MapEdge] = {}
-    for flow in flows:
-        shape = _edge(segment, flow)
+    for edge in (*(_seen(segment, flow) for flow in flows), *ways):
+        shape = _shape(edge)
         before = edges.get(shape)
         edges[shape] = replace(
-            shape,
-            count=flow.count + (before.count if before else 0),
-            first_ms=min(flow.first_ms, before.first_ms) if before else flow.first_ms,
-            last_ms=max(flow.last_ms, before.last_ms) if before else flow.last_ms,
+            edge,
+            count=edge.count + (before.count if before else 0),
+            first_ms=min(edge.first_ms, before.first_ms) if before else edge.first_ms,
+            last_ms=max(edge.last_ms, before.last_ms) if before else edge.last_ms,
         )
     used = {e.by for e in edges if e.kind is Edge.USED}
     unused = [_unused(segment, c) for n, c in segment.conduits.items() if n not in used]
@@ -169,6 +178,11 @@ def edge_as_dict(edge: MapEdge) -> dict[str, Any]:
 
 def _shape(edge: MapEdge) -> MapEdge:
     return replace(edge, count=0, first_ms=0, last_ms=0)
+
+
+def _seen(segment: Segment, flow: SeenFlow) -> MapEdge:
+    first, last = flow.first_ms, flow.last_ms
+    return replace(_edge(segment, flow), count=flow.count, first_ms=first, last_ms=last)
 
 
 def _edge(segment: Segment, flow: SeenFlow) -> MapEdge:

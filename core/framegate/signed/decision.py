@@ -13,7 +13,7 @@ from cryptography import x509
 
 from framegate.errors import Reason, Refused
 from framegate.identity.certificates import Purpose, common_name
-from framegate.signed.statement import CLOCK_SLACK_MS, Outcome, Statement
+from framegate.signed.statement import CLOCK_SLACK_MS, STAGES, Outcome, Statement
 
 MAX_DECISION_LIFE_S: Final = 120
 """No part is longer between its trigger and the diverter."""
@@ -23,7 +23,8 @@ MAX_DECISION_LIFE_S: Final = 120
 class Decision(Statement):
     """What becomes of one part, which a diverter compares in full: number, type, sequence, and the
     time that its trigger said (`triggered_at_ms`, 0 where it said none). `verdicts` are ids of the
-    verdicts it rests on; `reason` is empty unless UNINSPECTED.
+    verdicts it rests on; `reason` is empty unless UNINSPECTED. `stage`: observe or warn where the
+    controller lets parts of this zone go on whatever the outcome, else empty.
     """
 
     decision_id: str
@@ -37,9 +38,16 @@ class Decision(Statement):
     verdicts: tuple[str, ...]
     issued_at_ms: int
     valid_until_ms: int
+    stage: str = ""
 
     TYPE: ClassVar[str] = "application/vnd.framegate.decision+json"
     PURPOSE: ClassVar[Purpose] = Purpose.LINE
+    LATER: ClassVar[frozenset[str]] = frozenset({"stage"})
+
+    @property
+    def passes(self) -> bool:
+        """Whether the part goes on: by its PASS, or because its zone is piloted."""
+        return self.outcome == Outcome.PASS or bool(self.stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,8 @@ def verify_decision(
     """A decision of `line` that a diverter may act on.
 
     1. to 4. as `Statement.verify`; 5. it is of this line, and its signer's certificate is that
-       line's; 6. PASS rests on verdicts and has no reason; 7. it was issued in the past, lives at
+       line's; 6. PASS rests on verdicts and has no
+       reason, and the stage is a known one; 7. it was issued in the past, lives at
        most `MAX_DECISION_LIFE_S` and has not run out. Raises Malformed or Refused (DECISION).
     """
     decision, signer = Decision.verify(data, intermediates, root, now)
@@ -80,6 +89,8 @@ def verify_decision(
         decision.outcome == Outcome.PASS and (not decision.verdicts or decision.reason)
     ):  # 6
         raise Refused.of(Reason.DECISION, "an outcome with what belongs to it", decision.outcome)
+    if decision.stage not in STAGES:
+        raise Refused.of(Reason.DECISION, "a stage, observe or warn", ascii(decision.stage)[:40])
     now_ms = int(now.timestamp() * 1000)
     life = decision.valid_until_ms - decision.issued_at_ms
     if (

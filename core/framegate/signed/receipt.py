@@ -156,6 +156,8 @@ def verdict_leaf(
     }
     if verdict.inspected_of:  # as in the verdict: of the picture where nothing is said
         fg["inspected_of"] = verdict.inspected_of
+    if verdict.stage:
+        fg["stage"] = verdict.stage
     if behind.provider:  # leaves of a network elsewhere, and of before, have none
         fg["provider"] = behind.provider
     if behind.guarded_by:

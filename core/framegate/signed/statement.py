@@ -37,6 +37,10 @@ CLOCK_SLACK_MS: Final = 5_000
 """Between two machines that each corrected their clock by a signed challenge."""
 
 
+STAGES: Final = frozenset({"", "observe", "warn"})
+"""How far a zone is enforced, as statements say it; empty where wholly."""
+
+
 class Outcome(StrEnum):
     """What an inspection says; only PASS lets a part through."""
 
@@ -165,7 +169,8 @@ class Verdict(Statement):
     an anomaly model with a grid of `heat` besides; `reason` is empty unless UNINSPECTED.
     `inspected_percent`: how much masks and the part's rules left to be inspected, 0 where
     UNINSPECTED; `inspected_of`: of the part's `outline`, of its golden image's `foreground`, or,
-    where it is empty, of the picture.
+    where it is empty, of the picture. `stage`: how far its zone was enforced, as its gateway knew;
+    empty where wholly. It opens nothing: a line goes by the controller's own word.
     """
 
     verdict_id: str
@@ -188,10 +193,11 @@ class Verdict(Statement):
     issued_at_ms: int
     valid_until_ms: int
     inspected_of: str = ""
+    stage: str = ""
 
     TYPE: ClassVar[str] = "application/vnd.framegate.verdict+json"
     PURPOSE: ClassVar[Purpose] = Purpose.VERDICT
-    LATER: ClassVar[frozenset[str]] = frozenset({"inspected_of"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"inspected_of", "stage"})
 
 
 def verify_grant(
@@ -235,7 +241,8 @@ def verify_verdict(
 
     1. to 4. as `Statement.verify`; 5. the outcome is one of three, DEFECT has defects, PASS has
        none, both a model that is one, UNINSPECTED a reason; what was inspected was
-       `MIN_INSPECTED` percent or more of the part or the picture;
+       `MIN_INSPECTED` percent or more of the part or the picture; its stage is one that is written
+       (`STAGES`);
     6. it is not expired at `now` and lives at most `MAX_VERDICT_LIFE_S`; 7. the signer's
        certificate names the gateway it claims to be of. Raises Malformed or Refused (VERDICT). An
        expired UNINSPECTED or DEFECT is refused like an expired PASS: silence diverts.
@@ -251,6 +258,8 @@ def verify_verdict(
         or (bool(verdict.defects), bool(verdict.reason)) != want[Outcome(verdict.outcome)]
     ):  # 5
         raise Refused.of(Reason.VERDICT, "an outcome with what belongs to it", verdict.outcome)
+    if verdict.stage not in STAGES:
+        raise Refused.of(Reason.VERDICT, "a stage, observe or warn", ascii(verdict.stage)[:40])
     if verdict.outcome != Outcome.UNINSPECTED and not (
         verdict.model_sha256 not in {"", NO_MODEL.hex()}
         and verdict.input_sha256

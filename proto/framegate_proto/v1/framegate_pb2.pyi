@@ -1110,10 +1110,13 @@ class TrustUpdate(_message.Message):
     ACCESS_FIELD_NUMBER: _builtins.int
     PARTS_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     snapshot: _builtins.bool
     controller: _builtins.str
     now_ms: _builtins.int
+    stage: _builtins.bytes
+    """The controller's signed word on how far the zone is enforced, for its lines; empty where it is not due."""
     @_builtins.property
     def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceTrust]: ...
     @_builtins.property
@@ -1135,10 +1138,11 @@ class TrustUpdate(_message.Message):
         access: Global___AccessUpdate | None = ...,
         parts: Global___PartsUpdate | None = ...,
         log: Global___LogPosition | None = ...,
+        stage: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "log", b"log", "parts", b"parts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "controller", b"controller", "devices", b"devices", "log", b"log", "now_ms", b"now_ms", "parts", b"parts", "revision", b"revision", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "controller", b"controller", "devices", b"devices", "log", b"log", "now_ms", b"now_ms", "parts", b"parts", "revision", b"revision", "snapshot", b"snapshot", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -5959,8 +5963,11 @@ class LineRow(_message.Message):
     TAKING_FIELD_NUMBER: _builtins.int
     REFUSING_FIELD_NUMBER: _builtins.int
     HEARD_MS_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
     line: _builtins.str
     heard_ms: _builtins.int
+    stage: _builtins.str
+    """observe or warn where the line says that it diverts nothing; else empty."""
     @_builtins.property
     def taking(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -5972,10 +5979,11 @@ class LineRow(_message.Message):
         taking: _abc.Iterable[_builtins.str] | None = ...,
         refusing: _abc.Iterable[_builtins.str] | None = ...,
         heard_ms: _builtins.int = ...,
+        stage: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard_ms", b"heard_ms", "line", b"line", "refusing", b"refusing", "taking", b"taking"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard_ms", b"heard_ms", "line", b"line", "refusing", b"refusing", "stage", b"stage", "taking", b"taking"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

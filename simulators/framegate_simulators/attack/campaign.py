@@ -28,6 +28,7 @@ from framegate_simulators.attack import (
     looks,
     models,
     people,
+    pilots,
     playbooks,
     reports,
     segments,
@@ -55,7 +56,7 @@ THREATS: Final = (
         for n in (
             *range(100, 111),
             *range(111, 156),
-            *range(160, 168),
+            *range(160, 169),
             *range(170, 176),
             *range(180, 197),
         )
@@ -84,6 +85,7 @@ MODULES: Final = (
     playbooks,
     reports,
     segments,
+    pilots,
     watched,
     copies,
     sinks,

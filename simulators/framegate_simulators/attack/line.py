@@ -139,7 +139,7 @@ def n129(t: Target) -> Seen:
     )
 
 
-class _Client:
+class BrokerClient:
     """A client of the broker with a camera's certificate and any client id."""
 
     def __init__(self, t: Target, name: str, port: int = 0) -> None:
@@ -182,7 +182,7 @@ class _Client:
 def n134(t: Target) -> Seen:
     floor, plant = t.once(Floor), t.plant
     connected = plant.log_tail(f"line-{LINE}", 10_000).count("lost")
-    taker = _Client(t, f"line.{LINE}")
+    taker = BrokerClient(t, f"line.{LINE}")
     ghost = floor.part()
     topic = f"framegate/v1/lines/{LINE}"
     taker.client.subscribe(f"{topic}/#", qos=1)
@@ -246,7 +246,7 @@ def _adapter(t: Target, port: int) -> str:
 def n146(t: Target) -> Seen:
     floor = t.once(Floor)
     camera = floor.camera.device
-    client = _Client(t, camera)
+    client = BrokerClient(t, camera)
     topic = f"framegate/v1/frames/{camera}/{GATEWAY}/{1:016x}"
     client.client.publish(topic, bytes(1 << 20), qos=1).wait_for_publish(TIMEOUT_S)
     sound = not client.gone.is_set()

@@ -44,15 +44,15 @@ class ModbusPlc:
         return self.registers[STOP]
 
     def permits(self, part: Part) -> bool:
-        """See `Diverter`: coil, sequence and outcome of the part's slot agree, and the heartbeat
-        moves. The permission is used up.
+        """See `Diverter`: coil, sequence and outcome of the part's slot agree, or it says that the
+        zone is piloted, and the heartbeat moves. The permission is used up.
         """
         slot = part.sequence % SLOTS
         at = FIRST_SLOT + SLOT_SIZE * slot
-        high, low, outcome, _ = self.registers[at : at + SLOT_SIZE]
+        high, low, outcome, stage = self.registers[at : at + SLOT_SIZE]
         mine = high << 16 | low == part.sequence & 0xFFFFFFFF
         alive = time.monotonic() - self._beat[1] < WATCHDOG_S
-        good = alive and mine and outcome == 1 and self.coils[slot]
+        good = alive and mine and (outcome == 1 or stage in {1, 2}) and self.coils[slot]
         self.coils[slot] = False
         return good
 

@@ -18,7 +18,6 @@ from paho.mqtt.enums import CallbackAPIVersion
 from framegate.errors import FramegateError
 from framegate.identity.certificates import from_ms, load_authorities
 from framegate.signed.decision import Decision, Notice, verify_decision
-from framegate.signed.statement import Outcome
 from framegate_simulators.plant.diverter import WATCHDOG_S, Part
 
 
@@ -117,7 +116,7 @@ class MqttDiverter:
                 )
                 key = (decision.part, decision.trigger_sequence)
                 self.decisions[key] = decision.outcome
-                if decision.outcome == Outcome.PASS:
+                if decision.passes:
                     trigger = (
                         decision.part,
                         decision.part_type,

@@ -23,14 +23,23 @@ _HOSTS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-def segment_text(*, modes: Mapping[str, str] = _MODES, life_s: int = 30, extra: str = "") -> str:
-    """The file, with zones' modes, an element's life, and what else is to stand in it."""
+def segment_text(
+    *,
+    modes: Mapping[str, str] = _MODES,
+    life_s: int = 30,
+    extra: str = "",
+    dot1x: bool = False,
+) -> str:
+    """The file, with zones' modes, an element's life, what else is to stand in it, and whether
+    802.1X opens the ports.
+    """
     modes = {**_MODES, **modes}
     ports = ", ".join(f'"{w.port}"' for w in WIRES if w.bridged)
     lines = [
         f'[{ZONE}]\nlife = "{life_s}s"\n',
         f'[{ZONE}.zones.cameras]\ninterfaces = ["{BRIDGE}"]\nmode = "{modes["cameras"]}"\n'
-        f'adjacent = true\nports = [{ports}]\ngateway = ["10.10.1.1", "fd10:1::1"]\n',
+        f'adjacent = true\nports = [{ports}]\ngateway = ["10.10.1.1", "fd10:1::1"]\n'
+        + ("dot1x = true\n" if dot1x else ""),
     ]
     for zone, port in (("gateways", "p-gw"), ("control", "p-ctl"), ("plc", "p-plc")):
         lines.append(f'[{ZONE}.zones.{zone}]\ninterfaces = ["{port}"]\nmode = "{modes[zone]}"\n')
@@ -45,10 +54,15 @@ def segment_text(*, modes: Mapping[str, str] = _MODES, life_s: int = 30, extra: 
 
 
 def planned_segment(
-    *, modes: Mapping[str, str] = _MODES, life_s: int = 30, extra: str = ""
+    *,
+    modes: Mapping[str, str] = _MODES,
+    life_s: int = 30,
+    extra: str = "",
+    dot1x: bool = False,
 ) -> Segment:
     """The same, read."""
-    return parse_segments(segment_text(modes=modes, life_s=life_s, extra=extra))[ZONE]
+    text = segment_text(modes=modes, life_s=life_s, extra=extra, dot1x=dot1x)
+    return parse_segments(text)[ZONE]
 
 
 def _conduit(name: str, source: str, destination: str, port: str, trust: str) -> str:

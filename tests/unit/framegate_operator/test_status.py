@@ -209,3 +209,32 @@ def test_the_same_as_data():
 def test_nobody_asked_nothing_known():
     empty = Traffic((), {}, (), frozenset())
     assert empty.silence(CAM).startswith("unknown")
+
+
+def test_a_zone_and_a_line_that_divert_nothing_stand_before_anything_else(capsys):
+    from framegate.pilot.policy import Pilot, Stage
+    from framegate_operator.status import Screen, _json, _show_stages
+    from framegate_operator.traffic import LineFacts, Traffic
+
+    pilots = {
+        zone: Pilot(zone=zone, stage=stage, until_ms=until, life_s=600)
+        for zone, stage, until in (
+            ("line-1", Stage.OBSERVE, 2_000),
+            ("line-2", Stage.WARN, 500),
+        )
+    }
+    lines = (
+        LineFacts("press-7", "gateway.line-1.gw1", ("mqtt",), (), 1.0, "warn"),
+        LineFacts("press-8", "gateway.line-1.gw1", ("mqtt",), (), 99.0, "observe"),
+        LineFacts("press-9", "gateway.line-1.gw1", ("mqtt",), (), 1.0),
+    )
+    traffic = Traffic((), {}, lines, frozenset())
+    screen = Screen(pb.FleetStatusReply(), (), traffic, (), pilots, 1_000)
+    _show_stages(screen)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "ZONE line-1 DIVERTS NOTHING" in shown and "line-2" not in shown
+    assert "LINE press-7 DIVERTS NOTHING" in shown and "press-9" not in shown
+    assert _json(screen)["pilots"] == {"line-1": "observe"}
+    unknown = Screen(pb.FleetStatusReply(), (), traffic, ())
+    _show_stages(unknown)
+    assert "not known" in capsys.readouterr().out and _json(unknown)["pilots"] is None

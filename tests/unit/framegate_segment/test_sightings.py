@@ -169,3 +169,24 @@ def test_a_damaged_book_is_read_as_far_as_it_goes(tmp_path):
     file = tmp_path / "drops.jsonl"
     file.write_text('{"number": 1}\nnothing\n' + json.dumps([1]) + "\n")
     assert read_drops(file) == [] and read_drops(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(
+    ("heard", "because"),
+    [(True, "nothing renewed it"), (False, "the trust feed is lost")],
+    ids=["heard", "unheard"],
+)
+def test_a_life_that_ended_says_whether_the_controller_was_heard(desk, heard, because):
+    desk.gate.admit(CAM1, GW1, for_s=3_600)
+    book = DropBook(desk.file, desk.gate.enforcer, 10, lambda: heard)
+    desk.sightings.packet(packet(UNTRUSTED), book.explain)
+    (told,) = desk.told().values()
+    assert CAM1 in told.said and because in told.said and len(told.said) <= 200
+    assert because in next(iter(book._drops.values())).because
+
+
+def test_what_passes_has_nothing_to_explain(desk):
+    desk.gate.admit(CAM1, GW1)
+    desk.sightings.packet(packet(Told(Verdict.ALLOW, "frames", Why.NONE)), desk.book.explain)
+    (told,) = desk.told().values()
+    assert told.said.endswith("at brc")

@@ -1,0 +1,1 @@
+"""Pilots: how far a whole zone is enforced, and what says so."""
