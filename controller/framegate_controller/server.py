@@ -128,7 +128,9 @@ class Controller:
     """
 
     def __init__(self, settings: ControllerSettings) -> None:
-        """Raises Unavailable where there are no keys, Refused where record or policy is missing."""
+        """Raises Unavailable where there are no keys or the registry is damaged, Refused where
+        record or policy is missing.
+        """
         self.settings = settings
         state_folder(settings.state)
         keys = settings.state / "keys"
@@ -136,6 +138,7 @@ class Controller:
             closed_folder(keys)
         ring = FolderKeyRing(load_fleet(keys, settings.passphrase_file))
         self.store = open_store(settings.store_at)
+        self.store.require_sound()
         require_witnessed(self.store, ring.keys, settings.witnesses)
         _require_founded(self.store)
         self.fleet = Fleet(
