@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment profile-release demo-part console-demo clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line chaos proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment profile-release demo-part console-demo clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -99,6 +99,9 @@ attack-model: setup ## Attack the shipped model and its second looks, BAD (8) fr
 
 chaos-line: setup ## kill -9 at random, RUNS times (1000): nothing uninspected is let through
 	@$(PY) -m framegate_simulators.plant.chaos_line --runs $(RUNS)
+
+chaos: setup ## RUNS (1000) short runs under faults at random instants: kills, disks, clocks, networks, TPMs, strangers
+	@$(PY) -m framegate_simulators.chaos.run --runs $(RUNS)
 
 proto: setup-dev ## Generate Python from proto/
 	@./scripts/proto.sh

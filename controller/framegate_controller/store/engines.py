@@ -5,7 +5,7 @@ full durability, one writer at a time.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -29,7 +29,6 @@ _RESTORE: Final = "framegate-controller restore BACKUP, into a folder of its own
 _AWAY: Final = MappingProxyType(
     {
         sqlite3.SQLITE_FULL: _MAKE_ROOM,
-        sqlite3.SQLITE_READONLY: _MAKE_WRITABLE,
         sqlite3.SQLITE_IOERR: _MAKE_WRITABLE,
         sqlite3.SQLITE_CANTOPEN: _MAKE_WRITABLE,
         sqlite3.SQLITE_BUSY: "another process writes; try again",
@@ -86,7 +85,7 @@ class SqliteEngines:
 
     def begin(self, *, writes: bool) -> Begun:
         """See `Engines.begin`; BEGIN IMMEDIATE is the wait for the turn. Raises Unavailable."""
-        with self.ours():
+        with self._in_words({**_AWAY, sqlite3.SQLITE_READONLY: _MAKE_WRITABLE}):
             connection = (self._writers if writes else self._readers).connect()
             try:
                 connection.begin()
@@ -97,13 +96,20 @@ class SqliteEngines:
 
     @contextmanager
     def ours(self, *, ending: bool = False) -> Iterator[None]:
-        """See `Engines.ours`. Raises Unavailable where the disk is full, away or damaged."""
+        """See `Engines.ours`. Raises Unavailable where the disk is full, away or damaged; what a
+        reader tries to write stays SQLAlchemy's error.
+        """
         _ = ending
+        with self._in_words(_AWAY):
+            yield
+
+    @contextmanager
+    def _in_words(self, hints: Mapping[int, str]) -> Iterator[None]:
         try:
             yield
         except (DBAPIError, sqlite3.Error) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            hint = _AWAY.get(getattr(cause, "sqlite_errorcode", 0) & _KIND)
+            hint = hints.get(getattr(cause, "sqlite_errorcode", 0) & _KIND)
             if hint is None:
                 raise
             wanted = f"the registry's file {self.path}"

@@ -130,7 +130,7 @@ class Desk:
         self.fleet = Fleet(ring=ring, timing=timing, clock=clock, controller="controller-1")
         self._verifier = Verifier(store, self.fleet, state=without_quota(timing))
 
-    def join(self, forge: Forge, name: str, asked: Asked = str) -> Answer:
+    def join(self, forge: Forge, name: str, asked: Asked = lambda _: None) -> Answer:
         """By its EK where it has joined, else by its ticket."""
         with self.store.reading() as tx:
             device = tx.devices.get(device_of(name))
@@ -141,7 +141,7 @@ class Desk:
         asked(sha256(evidence).hex())
         return self._verifier.complete_join(begun.state, mac, evidence)
 
-    def attest(self, forge: Forge, name: str, asked: Asked = str) -> Answer:
+    def attest(self, forge: Forge, name: str, asked: Asked = lambda _: None) -> Answer:
         """On the fleet port; `asked` is told the evidence's digest before it is sent."""
         hello = forge.attest_hello(known_log=True)
         begun = self._verifier.begin_attest(hello, device_of(name))
@@ -252,7 +252,7 @@ def judge(store: Database, founded: Founded, lines: Sequence[Mapping[str, Any]])
         except FramegateError as error:
             problems.append(f"record: {error}")
         entries = [json.loads(e.entry) for e in _entries(tx)]
-        states = {device.id: device for device in tx.devices.all()}
+        states = {str(device.id): device for device in tx.devices.all()}
     asked = [line["asked"] for line in lines if "asked" in line]
     answered = [line for line in lines if "answered" in line]
     problems += _counted(entries[founded.entries :], asked, answered)  # 2

@@ -4,6 +4,7 @@ connection in the middle of a commit; the database fails over to its standby.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 import psycopg
 
+from framegate.errors import Unavailable
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.store.transfer import move_rows
 from framegate_simulators.chaos import cell
@@ -27,6 +29,8 @@ ACTS: Final = 8
 BREATH_S: Final = 0.05
 AWAY_S: Final = 0.3
 """How long a database is away that was killed and is started again."""
+STARTS: Final = 10
+"""How often a controller that does not come up is started again, as by its supervisor."""
 SIDES: Final = (("cam1", cell.BAD), ("cam2", cell.NEWCOMER))
 """Whose machines ask which controller; a machine is one, and asks one at a time."""
 _CUT: Final = (
@@ -146,8 +150,11 @@ def begun(at: StoreAt, founded: Founded, chance: random.Random) -> list[Forked]:
 
     def living(names: Sequence[str], own: random.Random) -> Callable[[Say], None]:
         def live(say: Say) -> None:
-            with opened(at, clock) as store:
-                life(Desk(store, founded.keys, clock), Asking(founded, own, say, names), ACTS)
+            for _ in range(STARTS):
+                with contextlib.suppress(Unavailable), opened(at, clock) as store:
+                    desk = Desk(store, founded.keys, clock)
+                    life(desk, Asking(founded, own, say, names), ACTS)
+                    return
 
         return live
 
