@@ -78,6 +78,7 @@ from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS
 from framegate_controller.verbs.desk import Desk
 from framegate_host.descriptors import require_descriptors
 from framegate_host.private_files import closed_folder, state_folder
+from framegate_host.signals import ended_within
 from framegate_host.telemetry.listener import Watched, watching
 from framegate_proto.health_service import HealthService
 from framegate_proto.traces import traces_to
@@ -109,6 +110,10 @@ READ_S: Final = 1.0
 """Between two looks at what is new in the record: how late its counters and findings are."""
 PLAYBOOKS_S: Final = 0.1
 """How often playbooks look whether the record grew: most of what they take to answer."""
+STOP_S: Final = 3.0
+"""For all that is under way to end; what takes longer is cut off, as a supervisor would a little
+later.
+"""
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
 """Whose certificates open the fleet port."""
 
@@ -238,7 +243,7 @@ class Controller:
             join=",".join((self._own.join, *at.also_joins())),
             fleet=",".join((self._own.fleet, *at.also_fleets())),
         )
-        self.fleet = replace(self.fleet, addresses=addresses)
+        self.fleet = self.verifier.fleet = replace(self.fleet, addresses=addresses)
         desk = Desk(self.store, self.fleet, self.people, self.bus)
         machines = FleetService(self.verifier, self.policies, self.bus, self.reports)
         rpc.add_FleetServicer_to_server(machines, fleet)
@@ -267,19 +272,21 @@ class Controller:
         await self._shown.enter_async_context(watching(at.metrics, at.metrics_tls, watched))
 
     async def stop(self, grace_s: float = 1.0) -> None:
-        """Close both ports and the registry."""
+        """Close both ports and the registry: what serves and what works beside each other, within
+        `STOP_S`; then what they speak through, and the store.
+        """
         await self._shown.aclose()
+        ends = [self.forwarder.stop(), self.clockwork.stop()]
         if self.join_port is not None:
-            await self.join_port.stop()
-        await self.forwarder.stop()
-        await self.clockwork.stop()
+            ends.append(self.join_port.stop())
         if self._server is not None:
-            await self._server.stop(grace_s)
+            ends.append(self._server.stop(grace_s))
+        await ended_within(STOP_S, *ends)
+        peers, traces = self._sharing.peers.stop, self.metrics.traces.close
+        ends = [asyncio.to_thread(peers), asyncio.to_thread(traces), self.bus.stop()]
         if self.front is not None:
-            await self.front.stop()
-        await asyncio.to_thread(self._sharing.peers.stop)
-        await self.bus.stop()
-        await asyncio.to_thread(self.metrics.traces.close)
+            ends.append(self.front.stop())
+        await ended_within(STOP_S / 2, *ends)
         await asyncio.to_thread(self.store.close)
 
     def _joining(self, listener: socket.socket, pair: ServerPair) -> JoinPort:
