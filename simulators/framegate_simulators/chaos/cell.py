@@ -128,7 +128,7 @@ class Desk:
         ring = FolderKeyRing(keys)
         self.store, self.clock = store, clock
         self.fleet = Fleet(ring=ring, timing=timing, clock=clock, controller="controller-1")
-        self._verifier = Verifier(store, self.fleet, state=without_quota(timing))
+        self.verifier = Verifier(store, self.fleet, state=without_quota(timing))
 
     def join(self, forge: Forge, name: str, asked: Asked = lambda _: None) -> Answer:
         """By its EK where it has joined, else by its ticket."""
@@ -136,18 +136,18 @@ class Desk:
             device = tx.devices.get(device_of(name))
         known = device is not None and device.tpm is not None
         hello = forge.hello(b"" if known else code_of(name))
-        begun = self._verifier.begin_join(hello, PEER)
+        begun = self.verifier.begin_join(hello, PEER)
         mac, evidence = forge.answer(self.fleet.digest, hello, begun.challenge)
         asked(sha256(evidence).hex())
-        return self._verifier.complete_join(begun.state, mac, evidence)
+        return self.verifier.complete_join(begun.state, mac, evidence)
 
     def attest(self, forge: Forge, name: str, asked: Asked = lambda _: None) -> Answer:
         """On the fleet port; `asked` is told the evidence's digest before it is sent."""
         hello = forge.attest_hello(known_log=True)
-        begun = self._verifier.begin_attest(hello, device_of(name))
+        begun = self.verifier.begin_attest(hello, device_of(name))
         _, evidence = forge.answer(self.fleet.digest, hello, begun.challenge, join=False)
         asked(sha256(evidence).hex())
-        return self._verifier.complete_attest(begun.state, evidence, device_of(name))
+        return self.verifier.complete_attest(begun.state, evidence, device_of(name))
 
 
 @contextmanager
