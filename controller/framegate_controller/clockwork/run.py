@@ -14,9 +14,9 @@ from typing import Final
 from framegate_controller.clockwork import rollouts, rotation
 from framegate_controller.clockwork.controllers import look_around
 from framegate_controller.clockwork.housekeeping import (
+    EvidenceCollector,
     HeadKeeper,
     forget_spent_challenges,
-    forget_unused_evidence,
     say_what_is_over,
     say_what_strangers_failed,
 )
@@ -190,7 +190,7 @@ def clockwork_of(
         Chore("other controllers", HOUSEKEEPING_S, partial(look_around, store, fleet)),
         duties.chore("what is over", HOUSEKEEPING_S, of(say_what_is_over)),
         duties.chore("spent challenges", FORGET_S, of(forget_spent_challenges)),
-        duties.chore("unused evidence", COLLECT_S, of(forget_unused_evidence)),
+        duties.chore("unused evidence", COLLECT_S, lambda s: EvidenceCollector(s).collect),
         Chore("failures", HOUSEKEEPING_S, partial(say_what_strangers_failed, store, failures)),
         Chore("refused reports", HOUSEKEEPING_S, reports.tell_counted),
         duties.chore("silent reporters", REPORTERS_S, lambda s: ReportWatch(s).look),

@@ -132,10 +132,10 @@ def _never() -> Outcome:
 
 
 def spread(faults: Sequence[Fault], runs: int) -> Iterator[Fault]:
-    """`runs` of them in turn, by their weights; each at least once."""
-    turns = [fault for fault in faults for _ in range(fault.weight)] or list(faults)
-    yield from (fault for fault in faults if not fault.weight)
-    yield from islice(cycle(turns), max(runs, len(turns)) if runs else 0)
+    """Each once, and as many more in turn, by their weights, as make `runs` of them."""
+    turns = [fault for fault in faults for _ in range(fault.weight)]
+    yield from faults if runs else ()
+    yield from islice(cycle(turns), max(0, runs - len(faults)) if turns else 0)
 
 
 def tried(faults: Sequence[Fault], runs: int, seed: int, say: Callable[[str], None]) -> list[Tally]:

@@ -28,6 +28,7 @@ from framegate_controller.playbooks.engine import (
 from framegate_controller.record.playbooks import Replay
 from framegate_controller.store.database import Database
 from framegate_controller.store.engines import SqliteEngines
+from framegate_controller.store.ports import Sweep
 from framegate_controller.verbs.playbooks import SimulatePlaybook
 from support.paths import ROOT
 from support.playbooks import HOLD, desk_of, playbook_toml
@@ -334,7 +335,7 @@ def test_kept_evidence_outlives_what_is_forgotten(response):
         identifier, _ = tx.evidence.last_content("camera.line-1.cam1")
         tx.evidence.hold(identifier, "camera.line-1.cam1", tx.now_ms)
         tx.evidence.prune("camera.line-1.cam1", tx.now_ms + 10**9)
-        tx.evidence.collect(tx.now_ms + 10**9, 100)
+        tx.evidence.collect(tx.now_ms + 10**9, 100, Sweep())
         tx.evidence.trim("camera.line-1.cam1", 1, 1)
         kept = tx.evidence.get(identifier)
         assert kept is not None and tx.evidence.boot_log(kept.boot_log_sha256)
