@@ -81,6 +81,7 @@ bench: setup ## Measure; writes build/bench.json
 
 bench-scale: setup ## Cost of a machine by the size of its fleet; DEVICES (100 1000), each a run
 	@$(PY) -m framegate_simulators.fleet.cost $(if $(DEVICES),--devices $(DEVICES))
+	@$(PY) -m framegate_simulators.fleet.queueing
 
 fairness: setup ## One camera floods at ten times its rate: the others' p99 may be 1.5 times what it was
 	@$(PY) -m framegate_simulators.bench.fairness
