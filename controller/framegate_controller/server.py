@@ -110,9 +110,9 @@ READ_S: Final = 1.0
 """Between two looks at what is new in the record: how late its counters and findings are."""
 PLAYBOOKS_S: Final = 0.1
 """How often playbooks look whether the record grew: most of what they take to answer."""
-STOP_S: Final = 3.0
-"""For all that is under way to end; what takes longer is cut off, as a supervisor would a little
-later.
+STOP_S: Final = 3.5
+"""For all that is under way to end, each part within its own patience; what takes longer is cut
+off, as a supervisor would a little later.
 """
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
 """Whose certificates open the fleet port."""

@@ -49,7 +49,7 @@ CHORE_MOST_S: Final = 120.0
 """How long one chore may take, a disk that is busy and a record that grew for days included. One
 that takes longer stands still, and so does what waits for the store behind it.
 """
-END_S: Final = 5.0
+END_S: Final = 3.0
 """How long the end waits for a chore: longer than any takes, unless a disk is away."""
 
 

@@ -37,6 +37,8 @@ _AWAY: Final = MappingProxyType(
     }
 )
 """What SQLite says of the disk, and not of us; and what to do."""
+MOST_LOOKED_THROUGH: Final = 2 << 30
+"""Bytes of a file that is looked through before it is served: some seconds of a start."""
 _KIND: Final = 0xFF
 """Of an extended result code."""
 
@@ -121,8 +123,10 @@ class SqliteEngines:
 
     def require_sound(self, connection: Connection) -> None:
         """See `Engines.require_sound`: each page, row and index by SQLite's own look at it, some
-        tenths of a second for a hundred megabytes.
+        tenths of a second for a hundred megabytes; a file of gigabytes is for `store check`.
         """
+        if self.path.stat().st_size > MOST_LOOKED_THROUGH:
+            return
         said = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
         if said != "ok":
             wanted = f"the registry's file {self.path} whole"

@@ -32,7 +32,7 @@ PARTS: Final = 4
 INTERVAL_S: Final = 4.0
 LASTS_S: Final = 3.0
 """How long a link or a TPM is disturbed at most."""
-HEAL_S: Final = 90.0
+HEAL_S: Final = 150.0
 SLACK_MS: Final = 3_000
 """From the moment that a result is too old to the one at which the registry says so."""
 KILLED: Final = ("camera", "gateway", "broker", "adapter", "controller", "host")

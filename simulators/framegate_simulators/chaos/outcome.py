@@ -76,7 +76,7 @@ def table(tallies: Iterable[Tally]) -> Table:
     )
     for tally in tallies:
         body = tally.body()
-        if not tally.runs:
+        if not tally.runs and not tally.problems:
             shown.add_row(tally.fault, "0", "", f"not run: {tally.skipped}", "", "")
             continue
         shown.add_row(
