@@ -101,7 +101,7 @@ attack-model: setup ## Attack the shipped model and its second looks, BAD (8) fr
 chaos-line: setup ## kill -9 at random, RUNS times (1000): nothing uninspected is let through
 	@$(PY) -m framegate_simulators.plant.chaos_line --runs $(RUNS)
 
-chaos: setup ## RUNS (1000) short runs under faults at random instants: kills, disks, clocks, networks, TPMs, strangers
+chaos: setup ## RUNS (1000) short runs under faults at random instants, and what became of them
 	@$(PY) -m framegate_simulators.chaos.run --runs $(RUNS)
 
 proto: setup-dev ## Generate Python from proto/

@@ -63,12 +63,14 @@ class LineRuns:
         }
 
     def __enter__(self) -> LineRuns:
-        relays = self._stack.enter_context(Relays())
-        plant = ChaosPlant(relays, interval_s=INTERVAL_S, logs=self._logs)
-        self.plant = self._stack.enter_context(plant)
-        self._stack.enter_context(plant.explained())
-        self.line = self._stack.enter_context(LinePlant(plant))
-        self._keys = load_fleet(plant.folder / "controller" / "keys")
+        with contextlib.ExitStack() as stack:
+            relays = stack.enter_context(Relays())
+            plant = ChaosPlant(relays, interval_s=INTERVAL_S, logs=self._logs)
+            self.plant = stack.enter_context(plant)
+            stack.enter_context(plant.explained())
+            self.line = stack.enter_context(LinePlant(plant))
+            self._keys = load_fleet(plant.folder / "controller" / "keys")
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
