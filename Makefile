@@ -5,7 +5,7 @@ PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 # The longest first; each says what is wrong by itself, also where another failed
 CHECKS := check-types check-code check-pages check-names
-.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test clean
+.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos clean
 TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
 SOURCE ?=
 STORE ?=
@@ -103,6 +103,7 @@ bench: setup ## Measure; writes build/bench.json
 
 bench-scale: setup ## Cost of a machine by the size of its fleet; DEVICES (100 1000), each a run
 	@$(PY) -m framegate_simulators.fleet.cost $(if $(DEVICES),--devices $(DEVICES))
+	@$(PY) -m framegate_simulators.fleet.queueing
 
 fairness: setup ## One camera floods at ten times its rate: the others' p99 may be 1.5 times what it was
 	@$(PY) -m framegate_simulators.bench.fairness
@@ -121,6 +122,9 @@ attack-model: setup ## Attack the shipped model and its second looks, BAD (8) fr
 
 chaos-line: setup ## kill -9 at random, RUNS times (1000): nothing uninspected is let through
 	@$(PY) -m framegate_simulators.plant.chaos_line --runs $(RUNS)
+
+chaos: setup ## RUNS (1000) short runs under faults at random instants, and what became of them
+	@$(PY) -m framegate_simulators.chaos.run --runs $(RUNS)
 
 proto: setup-dev ## Generate Python from proto/
 	@./scripts/proto.sh

@@ -50,6 +50,7 @@ from framegate_agent.settings import IMA_PATH
 from framegate_agent.state import AgentState, TrustedClock
 from framegate_agent.tpm.chip import Tpm
 from framegate_proto.edge import answered, evidence_parts, from_failures
+from framegate_proto.targets import known_addresses
 from framegate_proto.traces import Metadata, NoTraces, Traces
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -327,6 +328,8 @@ class Attester:
             authorities=tuple(base64.b64encode(a).decode() for a in answer.authorities),
             seen_ms=self.clock.now_ms(),
             attest_interval_ms=max(1000, answer.attest_interval_ms),
+            join_address=known_addresses(state.join_address, answer.join_address),
+            fleet_address=known_addresses(state.fleet_address, answer.fleet_address),
         )
         return Outcome(new, failures, gateways, answer.result_life_ms)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import grpc
 
-from framegate.errors import Failure, FramegateError, Reason
+from framegate.errors import Failure, FramegateError, Reason, Unavailable
 from framegate.identity.certificates import from_ms, spki_of
 from framegate.signed.mask import Masks, verify_masks
 from framegate.wire import Warrant
@@ -289,7 +289,10 @@ class Agent:
                 zone=outcome.state.zone,
                 seen_ms=outcome.state.seen_ms,
             )
-        self.file.save(self.state)
+        try:
+            self.file.save(self.state)
+        except Unavailable as error:  # it is known here; after a restart this machine attests anew
+            log.error("the state is not kept: %s", error)
         self._manager.status(f"{self.state.device} is {self.state.state}")
         if self.state.state != before.state:
             say = started.info if self.state.state == "trusted" else log.warning
@@ -385,6 +388,7 @@ class Agent:
     def _write_status(self, running: str) -> None:
         progress = self._progress()
         told = (*self.controller.behind, *self.failures)
-        self.file.write_status(
-            status_body(running, progress, told, self.streams, self._mask_version)
-        )
+        with contextlib.suppress(Unavailable):  # for people alone
+            self.file.write_status(
+                status_body(running, progress, told, self.streams, self._mask_version)
+            )

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.certificates import load_certificate
 from framegate_host.file_lock import hold
-from framegate_host.private_files import state_folder, write_private
+from framegate_host.private_files import keep_private, state_folder
 
 BUILD_MS: Final = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
 """No certificate of a fleet is older than this program: a clock before it is wrong."""
@@ -129,7 +129,7 @@ class StateFile:
 
     def save(self, state: AgentState) -> None:
         """Replace the state; a power cut leaves the old or the new one."""
-        write_private(self.path, json.dumps(asdict(state), indent=1).encode())
+        keep_private(self.path, json.dumps(asdict(state), indent=1).encode())
 
     def load_masks(self) -> bytes:
         """The masks' signed envelope that was last taken in; empty where there never were any."""
@@ -138,11 +138,11 @@ class StateFile:
 
     def save_masks(self, envelope: bytes) -> None:
         """Keep masks over restarts."""
-        write_private(self.folder / "masks.json", envelope)
+        keep_private(self.folder / "masks.json", envelope)
 
     def write_status(self, status: dict[str, Any]) -> None:
         """What `framegate-agent status` shows."""
-        write_private(self.status_path, json.dumps(status).encode(), durable=False)
+        keep_private(self.status_path, json.dumps(status).encode(), durable=False)
 
 
 class TrustedClock:

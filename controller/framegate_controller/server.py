@@ -78,6 +78,7 @@ from framegate_controller.verbs.desk import Desk
 from framegate_host.descriptors import require_descriptors
 from framegate_host.private_files import closed_folder, state_folder
 from framegate_host.secret_files import read_secret
+from framegate_host.signals import ended_within
 from framegate_host.telemetry.listener import Watched, watching
 from framegate_proto.health_service import HealthService
 from framegate_proto.server_tls import ChangingTls, ServerTls
@@ -115,6 +116,10 @@ JOIN: Final = "framegate.v1.Join"
 """What the health service calls the join port: strangers there are answered nothing of health."""
 PLAYBOOKS_S: Final = 0.1
 """How often playbooks look whether the record grew: most of what they take to answer."""
+STOP_S: Final = 3.5
+"""For all that is under way to end, each part within its own patience; what takes longer is cut
+off, as a supervisor would a little later.
+"""
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
 """Whose certificates open the fleet port."""
 
@@ -134,7 +139,9 @@ class Controller:
     """
 
     def __init__(self, settings: ControllerSettings) -> None:
-        """Raises Unavailable where there are no keys, Refused where record or policy is missing."""
+        """Raises Unavailable where there are no keys or the registry is damaged, Refused where
+        record or policy is missing.
+        """
         self.settings = settings
         state_folder(settings.state)
         keys = settings.state / "keys"
@@ -142,6 +149,7 @@ class Controller:
             closed_folder(keys)
         ring = FolderKeyRing(load_fleet(keys, settings.passphrase_file))
         self.store = open_store(settings.store_at)
+        self.store.require_sound()
         require_witnessed(self.store, ring.keys, settings.witnesses)
         _require_founded(self.store)
         self.fleet = Fleet(
@@ -248,7 +256,7 @@ class Controller:
             join=",".join((self._own.join, *at.also_joins())),
             fleet=",".join((self._own.fleet, *at.also_fleets())),
         )
-        self.fleet = replace(self.fleet, addresses=addresses)
+        self.fleet = self.verifier.fleet = replace(self.fleet, addresses=addresses)
         desk = Desk(self.store, self.fleet, self.people, self.bus)
         machines = FleetService(self.verifier, self.policies, self.bus, self.reports)
         rpc.add_FleetServicer_to_server(machines, fleet)
@@ -277,19 +285,21 @@ class Controller:
         await self._shown.enter_async_context(watching(at.metrics, at.metrics_tls, watched))
 
     async def stop(self, grace_s: float = 1.0) -> None:
-        """Close both ports and the registry."""
+        """Close both ports and the registry: what serves and what works beside each other, within
+        `STOP_S`; then what they speak through, and the store.
+        """
         await self._shown.aclose()
+        ends = [self.forwarder.stop(), self.clockwork.stop()]
         if self.join_port is not None:
-            await self.join_port.stop()
-        await self.forwarder.stop()
-        await self.clockwork.stop()
+            ends.append(self.join_port.stop())
         if self._server is not None:
-            await self._server.stop(grace_s)
+            ends.append(self._server.stop(grace_s))
+        await ended_within(STOP_S, *ends)
+        peers, traces = self._sharing.peers.stop, self.metrics.traces.close
+        ends = [asyncio.to_thread(peers), asyncio.to_thread(traces), self.bus.stop()]
         if self.front is not None:
-            await self.front.stop()
-        await asyncio.to_thread(self._sharing.peers.stop)
-        await self.bus.stop()
-        await asyncio.to_thread(self.metrics.traces.close)
+            ends.append(self.front.stop())
+        await ended_within(STOP_S / 2, *ends)
         await asyncio.to_thread(self.store.close)
 
     def _joins(self) -> bool:

@@ -232,9 +232,11 @@ class GatewayProcess:
                         self.receipts, self.keys, self.view.now_ms, self._signed, self._batches
                     )
                 )
-                group.create_task(follow_log(self.receipts, self.keys, self._signed))
+                group.create_task(
+                    follow_log(self.receipts, self.keys, self.view.now_ms, self._signed)
+                )
                 group.create_task(keep_within_quota(self.retention, self.maker.event))
-                group.create_task(sign_reports(self.reporter, self.keys))
+                group.create_task(sign_reports(self.reporter, self.keys, self.view.now_ms))
                 group.create_task(
                     deliver_reports(self.reporter, self.line_reports, self.keys, self._send)
                 )
@@ -251,7 +253,7 @@ class GatewayProcess:
                 await asyncio.to_thread(self.vault.close)
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(self._sign_rest)
-                await asyncio.to_thread(gather_and_sign, self.reporter, self.keys)
+                await asyncio.to_thread(gather_and_sign, self.reporter, self.keys, self.view.now_ms)
             await asyncio.to_thread(self.receipts.close)
             await asyncio.to_thread(self.reporter.store.close)
             await asyncio.to_thread(self.metrics.traces.close)

@@ -7,10 +7,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Unavailable
@@ -23,6 +23,7 @@ from framegate.signed.statement import Outcome, Verdict, verify_verdict
 from framegate_host.watchdog import Promise
 from framegate_line.credentials import Credentials
 from framegate_line.decisions import decision_on, said_of, would_be
+from framegate_line.early import EARLY, EARLY_MS, Early
 from framegate_line.ledger import NOT_TAKEN, SENT, UNDIVERTED, Ledger
 from framegate_line.ledger_keeper import LedgerKeeper
 from framegate_line.ledger_rows import DecidedPart, Done, Retention
@@ -50,24 +51,11 @@ BEAT_MOST_S: Final = 20.0
 """From one heartbeat to the next where every output is tried to the end of its patience: an adapter
 that takes longer stands still.
 """
+AGAIN_S: Final = 1.0
+"""Between two tries of a disk that does not take a part's decision."""
 STATE_BEATS: Final = 4
 """Heartbeats between two words on the outputs: one a second is what a person wants to know."""
-EARLY: Final = 256
-"""Verdicts that came before their trigger and wait for it: a fast camera overtakes a slow PLC by a
-few parts.
-"""
-EARLY_MS: Final = 5_000
-"""How long it waits; the trigger of a part is not that much slower than its picture."""
 DEFAULT_RETENTION: Final = Retention(90 * 86_400_000, 1024 * 1024 * 1024)
-
-
-@dataclass(frozen=True, slots=True)
-class _Early:
-    """A verdict that waits for its trigger: the envelope too, because it must hold again then."""
-
-    envelope: bytes
-    verdict: Verdict
-    came_ms: int
 
 
 class Adapter:
@@ -96,7 +84,7 @@ class Adapter:
         self.in_a_row = 0
         self.keeper = LedgerKeeper(ledger, retention, self.done, self.now_ms, self._filling)
         self.promise = Promise("the heartbeat")
-        self._early: OrderedDict[tuple[PartKey, str], _Early] = OrderedDict()
+        self._early: OrderedDict[tuple[PartKey, str], Early] = OrderedDict()
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._announced: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -113,7 +101,11 @@ class Adapter:
 
     async def _take(self, source: PartSource) -> None:
         async for trigger, done in source.triggers():
-            self.trigger(trigger)
+            try:
+                self.trigger(trigger)
+            except sqlite3.Error as error:  # diverted, and announced again: it was not acknowledged
+                log.error("a part is not entered, the disk does not take it: %s", error)
+                continue
             done()
 
     def take_no_more(self) -> None:
@@ -191,10 +183,16 @@ class Adapter:
         verdict = self._verified(envelope)
         if verdict is None:
             return
+        try:
+            self._take_in(envelope, verdict)
+        except sqlite3.Error as error:  # its part is diverted at its deadline
+            log.error("a verdict is not taken in, the disk does not take it: %s", error)
+
+    def _take_in(self, envelope: bytes, verdict: Verdict) -> None:
         now, key = self.now_ms(), PartKey.of(verdict)
         part = self.ledger.latest_of(key)
         if part is None or (part.decided and now - part.opened_ms >= REUSE_MS):
-            self._wait_for_trigger(key, _Early(envelope, verdict, now), now)
+            self._wait_for_trigger(key, Early(envelope, verdict, now), now)
         elif part.decided:
             self.ledger.note_late(verdict, "the part is decided", now)
         else:
@@ -242,12 +240,12 @@ class Adapter:
         if ruling is not None:
             self._decide(part, ruling)
 
-    def _wait_for_trigger(self, key: PartKey, early: _Early, now: int) -> None:
+    def _wait_for_trigger(self, key: PartKey, early: Early, now: int) -> None:
         if self._early.setdefault((key, early.verdict.device), early) is not early:
             self.ledger.note_late(early.verdict, "another one waits for that trigger", now)
         self.evict(now)
 
-    def _take_early(self, part: EnteredPart, early: _Early, now: int) -> None:
+    def _take_early(self, part: EnteredPart, early: Early, now: int) -> None:
         """Its trigger came: life, certificate and belonging are looked at again, as they are now;
         then it is a verdict like any other.
         """
@@ -266,7 +264,12 @@ class Adapter:
         timer = self._timers.pop(part.entry, None)
         if timer is not None:
             timer.cancel()
-        decided = self.ledger.decide(part, ruling, self.now_ms())
+        try:
+            decided = self.ledger.decide(part, ruling, self.now_ms())
+        except sqlite3.Error as error:  # nothing is let through that the ledger does not have
+            log.error("a part is not decided, the disk does not take it: %s", error)
+            self._later(AGAIN_S, part)
+            return
         if decided is not None:
             self._spawn(self._hand_over(decided))
 
@@ -373,7 +376,9 @@ class Adapter:
         self.report(FindingKind.STORE_FILLING, Reason.STORE_QUOTA, said)
 
     def _arm(self, part: EnteredPart) -> None:
-        delay = max(0.0, (part.deadline_ms - self.now_ms()) / 1000)
+        self._later(max(0.0, (part.deadline_ms - self.now_ms()) / 1000), part)
+
+    def _later(self, delay: float, part: EnteredPart) -> None:
         self._timers[part.entry] = asyncio.get_running_loop().call_later(
             delay, self._decide, part, Ruling(Outcome.UNINSPECTED, Reason.TIMEOUT)
         )

@@ -7,10 +7,12 @@ another part. What goes by `prune` stays in the counts.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ from framegate_host.private_files import private_folder, touch_private
 from framegate_line.ledger_rows import Counts, DecidedPart, Fill, PartRow, Retention
 from framegate_line.rules import EnteredPart, PartKey, Ruling, Trigger
 
+log = logging.getLogger(__name__)
 _VERSION: Final = 2
 _SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS parts (
@@ -212,8 +215,10 @@ class Ledger:
         return DecidedPart(part, ruling, verdicts, now_ms) if done.rowcount == 1 else None
 
     def emitted(self, part: EnteredPart, state: int) -> None:
-        """Note what became of a decision: `SENT`, `NOT_TAKEN` or `UNDIVERTED`."""
-        with self._db:
+        """Note what became of a decision: `SENT`, `NOT_TAKEN` or `UNDIVERTED`. Where the disk does
+        not take that, the next start hands it over again, while it is in time.
+        """
+        with self._tolerant():
             self._db.execute("UPDATE parts SET emitted = ? WHERE entry = ?", (state, part.entry))
 
     def viewed(self, part: EnteredPart) -> tuple[str, ...]:
@@ -229,8 +234,10 @@ class Ledger:
         return int(parts)
 
     def note_late(self, verdict: Verdict, why: str, now_ms: int) -> None:
-        """Log a verdict that came too late or for nothing; it is never acted on."""
-        with self._db:
+        """Log a verdict that came too late or for nothing; it is never acted on, and does without
+        its row where the disk does not take it.
+        """
+        with self._tolerant():
             self._db.execute(
                 "INSERT INTO late (at_ms, verdict_id, part, sequence, device, outcome, why)"
                 " VALUES (?,?,?,?,?,?,?)",
@@ -244,6 +251,15 @@ class Ledger:
                     why,
                 ),
             )
+
+    @contextmanager
+    def _tolerant(self) -> Iterator[None]:
+        """A transaction that no part rests on."""
+        try:
+            with self._db:
+                yield
+        except sqlite3.Error as error:
+            log.error("the ledger's disk does not take a note: %s", error)
 
     def left_open(self) -> list[EnteredPart]:
         """Parts that an earlier run left undecided."""

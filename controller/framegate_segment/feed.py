@@ -16,7 +16,7 @@ from framegate.access.policy import PolicySet, verify_policy
 from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.record.following import RESTORE
 from framegate.record.verify import LogAnchor
-from framegate_host.private_files import write_private
+from framegate_host.private_files import keep_private
 from framegate_host.seen_log import SeenLog
 from framegate_proto.edge import from_log_position, to_seen_log
 from framegate_proto.fleet_channel import fleet_channel
@@ -120,7 +120,7 @@ class FeedView:
         self._heard_at_s = self._monotonic()
         if update.revision > self.revision:
             self.revision = update.revision
-            write_private(self._files.revision, str(self.revision).encode(), durable=False)
+            keep_private(self._files.revision, str(self.revision).encode(), durable=False)
 
     def disconnected(self) -> None:
         """The stream ended: until a new snapshot nothing is renewed."""
@@ -167,7 +167,7 @@ class FeedView:
             log.warning("%s has no segment %s: what held holds on", policy.label, self._own.zone)
         self.policy = policy
         if not kept:
-            write_private(self._files.policy, envelope)
+            keep_private(self._files.policy, envelope)
 
 
 async def follow_feed(

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from framegate.errors import Reason, Refused
+from framegate.errors import Reason, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 PRIVATE_FILE: Final = 0o600
@@ -78,6 +78,17 @@ def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
     anew every few seconds. A link at `path` is replaced, never followed.
     """
     _replace(path, data, PRIVATE_FILE, durable=durable)
+
+
+def keep_private(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """`write_private` for a service that goes on by itself once its disk has room again: raises
+    Unavailable where it has none, or may not be written, and `path` is as it was.
+    """
+    try:
+        write_private(path, data, durable=durable)
+    except OSError as error:
+        wanted, hint = f"room to write {path}", "make room on that disk; it goes on by itself"
+        raise Unavailable.of(Reason.UNAVAILABLE, wanted, error.strerror or error, hint) from error
 
 
 def write_public(path: Path, data: bytes) -> None:

@@ -12,7 +12,7 @@ from framegate.record.following import RESTORE, FollowedHead, LogPosition, follo
 from framegate.record.verify import LogAnchor
 from framegate.record.witness import grown, head_line, parse_head
 from framegate.signed.receipt import Checkpoint
-from framegate_host.private_files import write_private
+from framegate_host.private_files import keep_private
 from framegate_host.witness_file import last_head
 
 log = logging.getLogger(__name__)
@@ -63,5 +63,5 @@ class SeenLog:
 
     def _keep(self, envelope: bytes, head: Checkpoint) -> None:
         if grown(self._envelope, envelope):
-            write_private(self._path, head_line(envelope) + b"\n")
+            keep_private(self._path, head_line(envelope) + b"\n")
             self._envelope, self.head = envelope, head

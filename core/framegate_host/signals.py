@@ -32,6 +32,20 @@ def run_service(work: Coroutine[Any, Any, None]) -> None:
         raise first from None
 
 
+async def ended_within(seconds: float, *ends: Coroutine[Any, Any, Any]) -> None:
+    """Await all of `ends` beside each other. What takes longer is cancelled, and what fails is
+    logged: neither keeps the others from their end.
+    """
+    tasks = [asyncio.ensure_future(end) for end in ends]
+    done, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in late:
+        log.warning("%s is not at its end after %g s: cut off", task.get_coro(), seconds)
+        task.cancel()
+    for task in done:
+        if (error := task.exception()) is not None:
+            log.error("an end that failed", exc_info=error)
+
+
 async def until_stopped(
     work: Coroutine[Any, Any, Any],
     *,

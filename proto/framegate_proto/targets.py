@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
+from framegate.wire import MAX_TEXT
+
 MAX_ADDRESSES: Final = 16
 """Controllers of a store that are named to others; a connection may have to try them all."""
 SEPARATOR: Final = ","
+_ADDRESS: Final = re.compile(r"[\[\]A-Za-z0-9.:_-]{1,253}:[0-9]{1,5}")
 _ANY_ORDER: Final = json.dumps(
     {"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": True}}]}
 )
@@ -29,6 +33,19 @@ class Target(NamedTuple):
 def addresses_of(text: str) -> list[str]:
     """The addresses, host:port, that `text` names: one, or several with commas between."""
     return [a.strip() for a in text.split(SEPARATOR) if a.strip()][:MAX_ADDRESSES]
+
+
+def known_addresses(own: str, told: str) -> str:
+    """The addresses that somebody knows who knew `own` and was `told` others: the first of its own,
+    which it came by, then those that it was told; as many as one text has room for. A peer that
+    tells none (of an earlier version) changes nothing.
+    """
+    known, room = [], MAX_TEXT
+    for address in dict.fromkeys((*addresses_of(own)[:1], *addresses_of(told))):
+        room -= len(address.encode()) + len(SEPARATOR)
+        if _ADDRESS.fullmatch(address) and room >= 0 and len(known) < MAX_ADDRESSES:
+            known.append(address)
+    return SEPARATOR.join(known) if addresses_of(told) and known else own
 
 
 def target_of(text: str) -> Target:

@@ -65,6 +65,28 @@ def test_a_change_at_one_is_acted_on_though_the_machine_listens_at_the_other(pla
         wait_for("the camera to come back", lambda: cam.status().get("state") == "trusted", 30)
 
 
+def test_a_rolling_upgrade_under_load_is_noticed_by_nobody(plant):
+    """Each controller ends in order and another process takes its place, while the machine goes on
+    attesting and the other serves; what a next version reads of this one's, test_released.py shows.
+    """
+
+    def counted(event: str) -> int:
+        rows = f"SELECT count(*) FROM log_entries WHERE event = '{event}'"
+        return int(plant.server.sql("plant", rows))
+
+    late = counted("late")
+    for name, start in (("controller", plant.start_first), (SECOND, plant.start_second)):
+        process, before = plant.process(name), counted("attested")
+        plant.stop(name)
+        assert process.returncode == 0
+        wait_for("attestations at the other", lambda b=before: counted("attested") > b + 2, 60)
+        start()
+        before = counted("attested")
+        wait_for("attestations at both", lambda b=before: counted("attested") > b + 2, 60)
+    assert counted("late") == late
+    assert states(plant, first=True) == states(plant, first=False) == {"cam1": "trusted"}
+
+
 def test_the_record_is_whole_after_all_of_that(plant):
     state = plant.folder / "controller"
     done = plant.command("framegate-controller", "store", "check", "--state", state, "-o", "json")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from framegate.errors import FramegateError
 from framegate.signed.statement import Verdict
-from framegate_line.adapter import EARLY, EARLY_MS
+from framegate_line.early import EARLY, EARLY_MS
 from framegate_line.rules import (
     MATCH_SLACK_MS,
     REUSE_MS,

@@ -11,7 +11,7 @@ from framegate.record.machine_events import StrangersRefused
 from framegate.record.people_events import SignInFailed
 from framegate.wire import MAX_EVIDENCE_BYTES, MAX_HELLO_BYTES, Challenge, transcript
 from framegate_controller.clockwork.housekeeping import (
-    forget_unused_evidence,
+    EvidenceCollector,
     say_what_strangers_failed,
 )
 from framegate_controller.fleet.attestation import Verifier, VerifierState
@@ -289,13 +289,13 @@ def test_n132_what_nothing_refers_to_is_collected_and_nothing_else(bench):
         tx.evidence.keep_boot_log(b"u" * 32, b"a log of nobody")
         tx.evidence.keep_ima("camera.line-1.gone", 1, 1, 0, 1, b"a list of nobody")
     before = bench.sql("SELECT count(*) FROM boot_logs"), bench.sql("SELECT id FROM evidence")
-    forget_unused_evidence(bench.store)
+    EvidenceCollector(bench.store).collect()
     assert bench.sql("SELECT count(*) FROM boot_logs") == [(int(str(before[0][0][0])) - 1,)]
     assert bench.sql("SELECT count(*) FROM ima_segments WHERE device LIKE '%gone'") == [(0,)]
     assert bench.sql("SELECT id FROM evidence") == before[1]
     assert bench.attest(forge, known_log=True).state == "trusted"
     bench.clock.pass_s(KEEP_MS / 1000 + 1)
-    forget_unused_evidence(bench.store)
+    EvidenceCollector(bench.store).collect()
     assert bench.sql("SELECT id FROM evidence") == []
     with bench.store.reading() as tx:
         device = tx.devices.get(CAM1)
@@ -305,7 +305,7 @@ def test_n132_what_nothing_refers_to_is_collected_and_nothing_else(bench):
 
 def test_n132_collecting_takes_no_turn_of_a_writer_where_there_is_nothing(bench, monkeypatch):
     monkeypatch.setattr(bench.store, "writing", None)
-    forget_unused_evidence(bench.store)
+    EvidenceCollector(bench.store).collect()
     say_what_strangers_failed(bench.store, InMemoryFailures())
 
 

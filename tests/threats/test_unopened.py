@@ -3,6 +3,7 @@ more than a camera needs.
 """
 
 import asyncio
+import math
 
 import pytest
 
@@ -171,7 +172,7 @@ async def test_n133_gaps_of_a_camera_are_joined_and_nothing_of_them_is_lost(gate
 
 async def test_n133_a_gap_whose_receipt_cannot_be_kept_is_counted_all_the_same(gate):
     talk = Talk(gate)
-    gate.receipts.failed = "disk full"
+    gate.receipts.failed, gate.receipts._failed_s = "disk full", math.inf
     await gate.talk([talk.open, talk.frame(1, part_type="unknown"), talk.frame(4)])
     await gate.conversations.gaps.close()
     assert gate.journal.refusals["frame-gap"] == 2 and gate.journal.outcomes["PASS"] == 0

@@ -9,6 +9,7 @@ that the camera has not signed. Nothing is synced; only a power cut loses the ta
 from __future__ import annotations
 
 import json
+import logging
 import os
 import struct
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from framegate_agent.signing import KeyInTpm, sign_head
 from framegate_host.private_files import append_private, private_folder
 from framegate_proto.v1 import framegate_pb2 as pb
 
+log = logging.getLogger(__name__)
 KEPT: Final = 64
 """Sessions that may be owed: half an hour of them; the oldest go first."""
 MAX_UNANSWERED: Final = 1024
@@ -55,14 +57,28 @@ class OwedSession:
         """A frame was sealed under the next counter."""
         self.unanswered.add(self.count)
         self.leaves += leaf
-        if self._file >= 0:
-            os.write(self._file, _SEALED + leaf)
+        self._note(_SEALED + leaf)
 
     def answered(self, counter: int) -> None:
         """The gateway answered that frame."""
         self.unanswered.discard(counter)
-        if self._file >= 0:
-            os.write(self._file, _ANSWERED + struct.pack(">I", counter))
+        self._note(_ANSWERED + struct.pack(">I", counter))
+
+    def _note(self, record: bytes) -> None:
+        """Write a record for a process that comes after a kill. Where the disk has no room, none is
+        left at all: a head over some of the frames would accuse the gateway of the others.
+        """
+        if self._file < 0:
+            return
+        try:
+            whole = os.write(self._file, record) == len(record)
+        except OSError:
+            whole = False
+        if not whole:
+            log.error("heads: no room on the disk; after a kill this session has no head")
+            os.ftruncate(self._file, 0)
+            os.close(self._file)
+            self._file = -1
 
 
 class HeadSpool:

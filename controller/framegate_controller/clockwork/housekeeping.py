@@ -20,7 +20,7 @@ from framegate_controller.events.notices import AccessChanged, DeviceChanged, He
 from framegate_controller.fleet.evidence import KEEP_MS
 from framegate_controller.people.signin import record_counted
 from framegate_controller.record.ledger import checkpoint
-from framegate_controller.store.ports import CONTROLLER, Store, Transaction
+from framegate_controller.store.ports import CONTROLLER, Store, Sweep, Transaction
 from framegate_controller.store.shared.failures import FailureFold
 from framegate_host.witness_file import write_head
 
@@ -77,16 +77,23 @@ def say_what_strangers_failed(store: Store, failures: FailureFold) -> tuple[Noti
     return ()
 
 
-def forget_unused_evidence(store: Store) -> tuple[Notice, ...]:
-    """Forget evidence that was not seen for long, of whatever machine, and the logs that no
+class EvidenceCollector:
+    """Forgets evidence that was not seen for long, of whatever machine, and the logs that no
     evidence and no machine refers to any more; so much at once that nobody waits for it.
     """
-    with store.reading() as tx:
-        unused = tx.evidence.unused(tx.now_ms - KEEP_MS, COLLECT_AT_ONCE)
-    if unused:
-        with store.writing() as tx:
-            tx.evidence.collect(tx.now_ms - KEEP_MS, COLLECT_AT_ONCE)
-    return ()
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._after = store, Sweep()
+
+    def collect(self) -> tuple[Notice, ...]:
+        """Look at the next of them."""
+        with self._store.reading() as tx:
+            swept = tx.evidence.unused(tx.now_ms - KEEP_MS, COLLECT_AT_ONCE, self._after)
+        if swept.unused:
+            with self._store.writing() as tx:
+                tx.evidence.collect(tx.now_ms - KEEP_MS, COLLECT_AT_ONCE, self._after)
+        self._after = swept.after
+        return ()
 
 
 def forget_spent_challenges(store: Store) -> tuple[Notice, ...]:

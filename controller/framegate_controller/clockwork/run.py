@@ -14,9 +14,9 @@ from typing import Final
 from framegate_controller.clockwork import rollouts, rotation
 from framegate_controller.clockwork.controllers import look_around
 from framegate_controller.clockwork.housekeeping import (
+    EvidenceCollector,
     HeadKeeper,
     forget_spent_challenges,
-    forget_unused_evidence,
     say_what_is_over,
     say_what_strangers_failed,
 )
@@ -50,7 +50,7 @@ CHORE_MOST_S: Final = 120.0
 """How long one chore may take, a disk that is busy and a record that grew for days included. One
 that takes longer stands still, and so does what waits for the store behind it.
 """
-END_S: Final = 5.0
+END_S: Final = 3.0
 """How long the end waits for a chore: longer than any takes, unless a disk is away."""
 
 
@@ -191,7 +191,7 @@ def clockwork_of(
         Chore("other controllers", HOUSEKEEPING_S, partial(look_around, store, fleet)),
         duties.chore("what is over", HOUSEKEEPING_S, of(say_what_is_over)),
         duties.chore("spent challenges", FORGET_S, of(forget_spent_challenges)),
-        duties.chore("unused evidence", COLLECT_S, of(forget_unused_evidence)),
+        duties.chore("unused evidence", COLLECT_S, lambda s: EvidenceCollector(s).collect),
         Chore("failures", HOUSEKEEPING_S, partial(say_what_strangers_failed, store, failures)),
         Chore("refused reports", HOUSEKEEPING_S, reports.tell_counted),
         duties.chore("silent reporters", REPORTERS_S, lambda s: ReportWatch(s).look),

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.lifecycle import State
+from framegate.signed.statement import CLOCK_SLACK_MS
 from framegate_controller.context import Fleet
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.messages import DeviceTrust
@@ -34,15 +35,20 @@ class Silence:
 
 
 def look(tx: Transaction, device: str, stale_ms: int) -> Silence:
-    """Make `device` stale where it is trusted and has no result for `stale_ms`."""
+    """Make `device` stale where it is trusted and has no result for `stale_ms`, or one of a time
+    that is to come: the clock was set back since, and how old the result is nobody knows (N85).
+    """
     machine = tx.devices.get(device)
     if machine is None or machine.state != State.TRUSTED:
         return Silence()
     last = machine.standing.result_ms
-    if last + stale_ms > tx.now_ms:
+    ahead = last > tx.now_ms + CLOCK_SLACK_MS
+    if last + stale_ms > tx.now_ms and not ahead:
         return Silence(result_ms=last)
     expected = ", expected: in maintenance" if machine.serviced(tx.now_ms) else ""
     why = f"no result for {(tx.now_ms - last) / 1000:.0f} s{expected}"
+    if ahead:
+        why = "the clock was set back since its last result"
     change_state(tx, machine, Edge.LATE, why=why, by=CONTROLLER)
     return Silence(stale=True)
 
@@ -144,9 +150,12 @@ class Staleness:
             self.arm(trust.device, trust.standing.result_ms)
 
     def arm(self, device: str, result_ms: int) -> None:
-        """Look at `device` when a result of `result_ms` is too old."""
-        due_ms = result_ms + self._fleet.timing.stale_ms
-        self.timers.arm(device, (due_ms - self._fleet.clock()) / 1000)
+        """Look at `device` when a result of `result_ms` is too old; where the clock says that it is
+        of a time to come, no later than for one of now.
+        """
+        stale_ms = self._fleet.timing.stale_ms
+        due_ms = result_ms + stale_ms - self._fleet.clock()
+        self.timers.arm(device, min(due_ms, stale_ms) / 1000)
 
     async def late(self, device: str) -> None:
         """A timer fired. What cannot be looked at now is looked at again."""

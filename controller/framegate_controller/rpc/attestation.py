@@ -35,6 +35,8 @@ def to_answer(answer: Answer, fleet: Fleet) -> pb.AttestationReply:
         failures=to_failures(answer.failures),
         retry_with_boot_log=answer.retry_with_boot_log,
         gateways=[_warrant(w) for w in answer.gateways],
+        join_address=fleet.addresses.join,
+        fleet_address=fleet.addresses.fleet,
     )
 
 

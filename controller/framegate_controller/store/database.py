@@ -173,6 +173,11 @@ class Database:
         with self.engines.begin(writes=False).connection as connection, self.engines.ours():
             return _schema(connection)
 
+    def require_sound(self) -> None:
+        """That all of it can be read. Raises Unavailable where something damaged it."""
+        with self.engines.begin(writes=False).connection as connection, self.engines.ours():
+            self.engines.require_sound(connection)
+
     def close(self) -> None:
         """Close every connection."""
         self.engines.close()

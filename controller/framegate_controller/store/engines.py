@@ -4,13 +4,17 @@ full durability, one writer at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 
+from framegate.errors import Reason, Unavailable
 from framegate_host.private_files import touch_private
 
 _PRAGMAS: Final = (
@@ -19,6 +23,24 @@ _PRAGMAS: Final = (
     "foreign_keys=ON",
     "busy_timeout=10000",
 )
+_MAKE_ROOM: Final = "nothing was changed; make room, it goes on by itself"
+_MAKE_WRITABLE: Final = "nothing was changed; look at the disk, it goes on by itself"
+_RESTORE: Final = "framegate-controller restore BACKUP, into a folder of its own"
+_AWAY: Final = MappingProxyType(
+    {
+        sqlite3.SQLITE_FULL: _MAKE_ROOM,
+        sqlite3.SQLITE_IOERR: _MAKE_WRITABLE,
+        sqlite3.SQLITE_CANTOPEN: _MAKE_WRITABLE,
+        sqlite3.SQLITE_BUSY: "another process writes; try again",
+        sqlite3.SQLITE_CORRUPT: _RESTORE,
+        sqlite3.SQLITE_NOTADB: _RESTORE,
+    }
+)
+"""What SQLite says of the disk, and not of us; and what to do."""
+MOST_LOOKED_THROUGH: Final = 2 << 30
+"""Bytes of a file that is looked through before it is served: some seconds of a start."""
+_KIND: Final = 0xFF
+"""Of an extended result code."""
 
 
 class Begun(NamedTuple):
@@ -46,12 +68,17 @@ class Engines(Protocol):
     def require_fit(self, connection: Connection) -> None:
         """That a registry can be kept here."""
 
+    def require_sound(self, connection: Connection) -> None:
+        """That what is kept here can be read. Raises Unavailable."""
+
     def close(self) -> None:
         """Close every connection."""
 
 
 class SqliteEngines:
-    """A file. Its errors stay SQLAlchemy's: a disk that is full is for the operator to read."""
+    """A file. What its disk does to it is said in words; SQLAlchemy's other errors stay what they
+    are: faults of ours.
+    """
 
     def __init__(self, path: Path) -> None:
         touch_private(path)
@@ -59,24 +86,51 @@ class SqliteEngines:
         self._writers, self._readers = _engine(path, writes=True), _engine(path, writes=False)
 
     def begin(self, *, writes: bool) -> Begun:
-        """See `Engines.begin`; BEGIN IMMEDIATE is the wait for the turn."""
-        connection = (self._writers if writes else self._readers).connect()
-        try:
-            connection.begin()
-        except BaseException:
-            connection.close()
-            raise
+        """See `Engines.begin`; BEGIN IMMEDIATE is the wait for the turn. Raises Unavailable."""
+        with self._in_words({**_AWAY, sqlite3.SQLITE_READONLY: _MAKE_WRITABLE}):
+            connection = (self._writers if writes else self._readers).connect()
+            try:
+                connection.begin()
+            except BaseException:
+                connection.close()
+                raise
         return Begun(connection, None)
 
     @contextmanager
     def ours(self, *, ending: bool = False) -> Iterator[None]:
-        """See `Engines.ours`."""
+        """See `Engines.ours`. Raises Unavailable where the disk is full, away or damaged; what a
+        reader tries to write stays SQLAlchemy's error.
+        """
         _ = ending
-        yield
+        with self._in_words(_AWAY):
+            yield
+
+    @contextmanager
+    def _in_words(self, hints: Mapping[int, str]) -> Iterator[None]:
+        try:
+            yield
+        except (DBAPIError, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            hint = hints.get(getattr(cause, "sqlite_errorcode", 0) & _KIND)
+            if hint is None:
+                raise
+            wanted = f"the registry's file {self.path}"
+            raise Unavailable.of(Reason.UNAVAILABLE, wanted, cause, hint) from error
 
     def require_fit(self, connection: Connection) -> None:
         """See `Engines.require_fit`: any file does."""
         _ = connection
+
+    def require_sound(self, connection: Connection) -> None:
+        """See `Engines.require_sound`: each page, row and index by SQLite's own look at it, some
+        tenths of a second for a hundred megabytes; a file of gigabytes is for `store check`.
+        """
+        if self.path.stat().st_size > MOST_LOOKED_THROUGH:
+            return
+        said = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+        if said != "ok":
+            wanted = f"the registry's file {self.path} whole"
+            raise Unavailable.of(Reason.UNAVAILABLE, wanted, said.splitlines()[-1], _RESTORE)
 
     def close(self) -> None:
         """See `Engines.close`."""

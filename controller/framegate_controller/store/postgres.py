@@ -162,6 +162,12 @@ class PostgresEngines:
             seen = f"{row.encoding}, {row.collation}"
             raise Refused.of(Reason.USAGE, wanted, seen, _CREATE)
 
+    def require_sound(self, connection: Connection) -> None:
+        """See `Engines.require_sound`: that is the server's to see to, page by page as it reads
+        them (its data checksums).
+        """
+        _ = connection
+
     def close(self) -> None:
         """See `Engines.close`."""
         for engine in (self._writers, self._readers, self._beside):

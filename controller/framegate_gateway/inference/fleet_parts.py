@@ -20,7 +20,7 @@ from framegate.wire import sha256
 from framegate_gateway.inference.parts import GoldenImages, Part
 from framegate_gateway.trust.fleet_channel import fleet_stub
 from framegate_gateway.trust.keys import GatewayKeys
-from framegate_host.private_files import private_folder, write_private
+from framegate_host.private_files import keep_private, private_folder
 from framegate_proto.edge import answered
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -137,7 +137,7 @@ class FleetParts:
     def _keep(self, digest: str, image: bytes) -> None:
         self._images[digest] = image
         private_folder(self._folder)
-        write_private(self._folder / digest, image)
+        keep_private(self._folder / digest, image)
 
     def _missing(self) -> list[str]:
         return sorted(

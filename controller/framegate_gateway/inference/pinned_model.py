@@ -20,7 +20,7 @@ from framegate.signed.pin import ModelPin, anchor_of, verify_model_pin
 from framegate.wire import NO_MODEL, sha256
 from framegate_gateway.inference.bundle import Bundle, parse_bundle, read_bundle_files
 from framegate_gateway.inference.models import Models
-from framegate_host.private_files import write_private
+from framegate_host.private_files import keep_private
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN_S: Final = 5.0
@@ -234,7 +234,7 @@ class PinnedModel:
         return bundles[:MAX_BUNDLES]
 
     def _keep(self) -> None:
-        write_private(
+        keep_private(
             self._file,
             json.dumps(
                 {"sequence": self._sequence, "model_sha256": self._digest, "highest": self._highest}

@@ -2,8 +2,8 @@
 gathered while it was committing.
 
 Group commit costs the frame path a queue and a wake-up; the disk's own time is waited for outside
-the event loop. A store that once failed to commit takes nothing more, because its numbers would
-have a gap: the gateway then says UNINSPECTED until it is started again.
+the event loop. A store that failed to commit takes nothing of what waits, because its numbers would
+have a gap: the gateway says UNINSPECTED, until `AGAIN_S` later it goes on from what is on the disk.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -35,6 +36,14 @@ from framegate_host.sqlite_file import open_sqlite
 
 MAX_GROUP: Final = 512
 """Leaves of one commit: some ten milliseconds of inserts at most."""
+MAX_UNLOGGED: Final = 64
+"""Batches that are handed to the log at a time."""
+MAX_AGAIN: Final = 1_000
+"""Beginnings of sessions that wait for a disk that failed: more than its cameras' in a day."""
+AGAIN_S: Final = 1.0
+"""How soon after a commit that failed the next is tried: a disk that is full fails at once, and
+each try costs the frame that it is for its inspection.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +86,16 @@ class ReceiptStore:
         self.id: str = self._connection.execute(
             "SELECT value FROM meta WHERE name = 'store'"
         ).fetchone()[0]
-        self.last = int(
-            self._connection.execute(
-                "SELECT max((SELECT coalesce(max(number), 0) FROM leaves),"
-                " (SELECT coalesce(max(first + count) - 1, 0) FROM batches))"
-            ).fetchone()[0]
-        )
+        self.last = _last(self._connection)
         self.orphans_end = self.last
         """Leaves up to this number were here when the process started: those not in a batch yet are
         another process's, to be marked recovered.
         """
+        self.signing = threading.Lock()
+        """Of who makes a batch: each names the one before."""
         self.failed = ""
+        self._failed_s, self._owed = 0.0, 0
+        self._again: list[_Task] = []
         self.appended = asyncio.Event()
         self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._commit_forever, name="receipts", daemon=True)
@@ -96,25 +104,54 @@ class ReceiptStore:
 
     def next_number(self) -> int:
         """The number of the next leaf, which the caller MUST append. Raises Unavailable (RECEIPT)
-        where the store has failed.
+        where the store has failed and was not tried again since.
         """
-        if self.failed:
+        if self.failed and not self._tried_again():
             raise Unavailable.of(
                 Reason.RECEIPT,
                 "a store that keeps receipts",
                 self.failed,
-                "free the disk, then start the gateway again",
+                "free the disk; the gateway goes on by itself",
             )
         self.last += 1
+        self._owed += 1
         return self.last
+
+    def _tried_again(self) -> bool:
+        """Go on from what is on the disk, once nobody waits for a number that is not."""
+        if self._owed or time.monotonic() < self._failed_s + AGAIN_S:
+            return False
+        try:
+            with self.reading() as connection:
+                self.last = _last(connection)
+        except sqlite3.Error as error:
+            self._fail(error)
+            return False
+        self.failed = ""
+        return True
+
+    def _fail(self, error: Exception) -> str:
+        self._failed_s, self.failed = time.monotonic(), f"{type(error).__name__}: {error}"
+        return self.failed
 
     async def append(self, row: LeafRow) -> None:
         """Keep a leaf; returns once it would survive a power cut. Raises Unavailable (RECEIPT)."""
         self._loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = self._loop.create_future()
         self._queue.put(_Task(lambda: self._leaves.write(row), done))
-        await done
+        try:
+            await asyncio.shield(done)  # whoever stops waiting leaves it on its way
+        finally:
+            if done.done():
+                self._owed -= 1
+            else:
+                done.add_done_callback(self._paid)
         self.appended.set()
+
+    def _paid(self, done: asyncio.Future[None]) -> None:
+        self._owed -= 1
+        if not done.cancelled():
+            done.exception()  # nobody waits for it any more
 
     def opened(self, session: bytes, device: str, certificate: bytes, at_ms: int) -> None:
         """A frame session began under this certificate of the camera's; nobody waits for it to be
@@ -163,11 +200,28 @@ class ReceiptStore:
         with self.writing() as connection:
             write_batch(connection, BatchRow(number, first, count, payload, envelope, None))
 
-    def unlogged(self) -> list[BatchRow]:
-        """The oldest batches that are not in the controller's log."""
+    def sign_again(self, batches: Sequence[BatchRow]) -> None:
+        """Put signed batches in the place of those of their numbers, none of which the controller's
+        log has. Blocks.
+        """
+        with self.writing() as connection:
+            for batch in batches:
+                connection.execute(
+                    "DELETE FROM batches WHERE number = ? AND log IS NULL", (batch.number,)
+                )
+            for batch in batches:
+                write_batch(connection, batch)
+
+    def unlogged(self, after: int = 0) -> list[BatchRow]:
+        """The oldest batches, after number `after`, that are not in the controller's log."""
         with self.reading() as connection:
-            where = "WHERE log IS NULL ORDER BY first LIMIT 64"
-            return list(stored_batches(connection, where))
+            where = "WHERE log IS NULL AND batches.number > ? ORDER BY first LIMIT ?"
+            return list(stored_batches(connection, where, (after, MAX_UNLOGGED)))
+
+    def batch(self, number: int) -> BatchRow | None:
+        """The batch of this number; None where it is not here, or not any more."""
+        with self.reading() as connection:
+            return next(stored_batches(connection, "WHERE batches.number = ?", (number,)), None)
 
     def count_unlogged(self) -> int:
         """How many batches are not in the controller's log. Blocks."""
@@ -227,17 +281,37 @@ class ReceiptStore:
                 self._commit(tasks)
 
     def _commit(self, tasks: Sequence[_Task]) -> None:
-        problem = ""
+        problem = self.failed
+        if not problem:
+            problem = self._written((*self._again, *tasks))
+        if problem:
+            self._again = [*self._again, *(t for t in tasks if t.done is None)][-MAX_AGAIN:]
+        else:
+            self._again.clear()
+        waiting = [t.done for t in tasks if t.done is not None]
+        if waiting and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_finish, waiting, problem)
+
+    def _written(self, tasks: Sequence[_Task]) -> str:
+        """Write and commit; why not, where that failed, and then nothing was."""
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
                 for task in tasks:
                     task.write()
         except (sqlite3.Error, zlib.error, ValueError) as error:
-            problem = self.failed = f"{type(error).__name__}: {error}"
-        waiting = [t.done for t in tasks if t.done is not None]
-        if waiting and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_finish, waiting, problem)
+            self._leaves.forget()
+            return self._fail(error)
+        return ""
+
+
+def _last(connection: sqlite3.Connection) -> int:
+    """The highest number of a leaf, pruned ones too; 0 where there was none."""
+    (last,) = connection.execute(
+        "SELECT max((SELECT coalesce(max(number), 0) FROM leaves),"
+        " (SELECT coalesce(max(first + count) - 1, 0) FROM batches))"
+    ).fetchone()
+    return int(last)
 
 
 def _finish(waiting: Sequence[asyncio.Future[None]], problem: str) -> None:
@@ -250,7 +324,7 @@ def _finish(waiting: Sequence[asyncio.Future[None]], problem: str) -> None:
                     Reason.RECEIPT,
                     "a leaf on disk before its verdict leaves",
                     problem,
-                    "free the disk, then start the gateway again",
+                    "free the disk; the gateway goes on by itself",
                 )
             )
         else:

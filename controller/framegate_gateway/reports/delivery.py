@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -30,18 +31,24 @@ AT_ONCE: Final = 16
 Send = Callable[[str, bytes], None]
 
 
-async def sign_reports(reporter: Reporter, keys: GatewayKeys) -> None:
+async def sign_reports(reporter: Reporter, keys: GatewayKeys, now_ms: Callable[[], int]) -> None:
     """Gather and sign every `GATHER_S`, forever; without standing, gather alone."""
     while True:
-        await asyncio.to_thread(gather_and_sign, reporter, keys)
+        try:
+            await asyncio.to_thread(gather_and_sign, reporter, keys, now_ms)
+        except (FramegateError, sqlite3.Error) as error:  # a disk that is full for a while
+            log.error("reports are not signed: %s", error)
+            await asyncio.sleep(RETRY_S)
         await asyncio.sleep(GATHER_S)
 
 
-def gather_and_sign(reporter: Reporter, keys: GatewayKeys) -> None:
-    """Once. Blocks."""
+def gather_and_sign(reporter: Reporter, keys: GatewayKeys, now_ms: Callable[[], int]) -> None:
+    """Once; under a certificate that has lapsed nothing is signed, for nobody would take it.
+    Blocks.
+    """
     reporter.gather()
     credentials = keys.credentials
-    if credentials is None:
+    if credentials is None or not credentials.signs(now_ms()):
         return
     der = credentials.verdict.public_bytes(Encoding.DER)
     signer = Signer(credentials.device, der, keys.sign_verdict)
@@ -59,7 +66,7 @@ async def deliver_reports(
         if credentials is not None and waits:
             try:
                 await _deliver(reporter, lines, keys, credentials, send)
-            except (FramegateError, TimeoutError) as error:
+            except (FramegateError, TimeoutError, sqlite3.Error) as error:
                 refused = isinstance(error, FramegateError) and error.reason == Reason.REPORT
                 log.log(logging.ERROR if refused else logging.INFO, "reports: %s", error)
                 await asyncio.sleep(RETRY_S)

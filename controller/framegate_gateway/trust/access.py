@@ -22,7 +22,7 @@ from framegate.identity.certificates import VerifiedCertificate, from_ms
 from framegate.pilot.policy import Stage, stage_of
 from framegate.signed.statement import CLOCK_SLACK_MS
 from framegate.wire import sha256
-from framegate_host.private_files import write_private
+from framegate_host.private_files import keep_private
 from framegate_proto.v1 import framegate_pb2 as pb
 
 MAX_CACHED: Final = 10_000
@@ -224,7 +224,7 @@ class AccessView:
     def _keep(self) -> None:
         if self._folder is None:
             return
-        write_private(
+        keep_private(
             self._folder / "access.json",
             json.dumps(
                 {"version": self._floor[0], "sha256": self._floor[1].hex(), "used": self._used}

@@ -18,7 +18,7 @@ from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.fleet_channel import fleet_stub
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_gateway.trust.log_view import LogView
-from framegate_host.private_files import write_private
+from framegate_host.private_files import keep_private
 from framegate_proto.trust_feed import SILENCE_S, read_trust_feed
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -215,7 +215,7 @@ class TrustView:
 
     def _keep(self) -> None:
         if self._file is not None:
-            write_private(self._file, str(self.revision).encode(), durable=False)
+            keep_private(self._file, str(self.revision).encode(), durable=False)
 
 
 async def follow_feed(view: TrustView, keys: GatewayKeys) -> None:

@@ -76,6 +76,12 @@ class HpkeKey:
         return secret
 
 
+def lives(certificate: x509.Certificate, at_ms: int) -> bool:
+    """Whether it is of a time that `at_ms` (since the epoch) is in."""
+    born, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return born <= from_ms(at_ms) <= ends
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What the present warrant gives this process."""
@@ -89,6 +95,10 @@ class Credentials:
     result_id: str
     fleet_address: str
     server_name: str
+
+    def signs(self, now_ms: int) -> bool:
+        """Whether the verdict key's certificate lives: what is signed under another is refused."""
+        return lives(self.verdict, now_ms)
 
     def authority(self, fragment: str) -> bytes:
         """PEM of the issuing CA whose common name contains `fragment`."""

@@ -170,6 +170,8 @@ class AttestationReply(_message.Message):
     GATEWAYS_FIELD_NUMBER: _builtins.int
     ZONE_FIELD_NUMBER: _builtins.int
     RETRY_WITH_BOOT_LOG_FIELD_NUMBER: _builtins.int
+    JOIN_ADDRESS_FIELD_NUMBER: _builtins.int
+    FLEET_ADDRESS_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     state: _builtins.str
     certificate: _builtins.bytes
@@ -178,6 +180,11 @@ class AttestationReply(_message.Message):
     attest_interval_ms: _builtins.int
     zone: _builtins.str
     retry_with_boot_log: _builtins.bool
+    join_address: _builtins.str
+    """where this fleet's controllers are now, one host:port or several with commas between, as
+    tickets say it: a machine that joined before there were others learns of them
+    """
+    fleet_address: _builtins.str
     @_builtins.property
     def authorities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     @_builtins.property
@@ -198,10 +205,12 @@ class AttestationReply(_message.Message):
         gateways: _abc.Iterable[Global___GatewayCertificates] | None = ...,
         zone: _builtins.str = ...,
         retry_with_boot_log: _builtins.bool = ...,
+        join_address: _builtins.str = ...,
+        fleet_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attest_interval_ms", b"attest_interval_ms", "authorities", b"authorities", "certificate", b"certificate", "device", b"device", "failures", b"failures", "gateways", b"gateways", "result_id", b"result_id", "result_life_ms", b"result_life_ms", "retry_with_boot_log", b"retry_with_boot_log", "state", b"state", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attest_interval_ms", b"attest_interval_ms", "authorities", b"authorities", "certificate", b"certificate", "device", b"device", "failures", b"failures", "fleet_address", b"fleet_address", "gateways", b"gateways", "join_address", b"join_address", "result_id", b"result_id", "result_life_ms", b"result_life_ms", "retry_with_boot_log", b"retry_with_boot_log", "state", b"state", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

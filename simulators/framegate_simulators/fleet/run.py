@@ -39,7 +39,11 @@ START_S: Final = 60.0
 TICKET_S: Final = 86_400
 MOST_KEPT: Final = 1_500
 """Machines that may each keep a connection: a fleet port has 2,048."""
-_CONTROLLER: Final = "from framegate_controller.main import run_app; run_app()"
+_CONTROLLER: Final = (
+    "from framegate_host.confinement import end_with_parent; end_with_parent();"
+    "from framegate_controller.main import run_app; run_app()"
+)
+"""A controller of this run, which a killed run does not leave behind."""
 Say = Callable[[str], None]
 
 

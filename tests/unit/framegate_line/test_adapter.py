@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 from framegate.errors import Malformed
 from framegate.identity.certificates import from_ms
 from framegate.signed.decision import verify_decision
+from framegate.signed.statement import Outcome
+from framegate_line import adapter as adapter_module
 from framegate_line.ledger import NOT_TAKEN, SENT
+from framegate_line.rules import Ruling, Trigger
 from framegate_line.triggers import parse_trigger, trigger_json
 from support.line import CAM1, CAM2, RULES, LineBench
+from support.waiting import until
 
 
 async def test_a_part_passes_when_every_camera_says_so(bench_line):
@@ -134,3 +138,50 @@ async def test_n149_a_ledger_that_cannot_be_pruned_decides_parts_all_the_same(
         b.adapter.verdict(b.verdict(camera))
     assert await b.settled() == ["PASS"] and not task.done() and "disk I/O error" in caplog.text
     task.cancel()
+
+
+class FullDisk:
+    """A ledger whose writes fail while `full`."""
+
+    def __init__(self, ledger) -> None:
+        self._ledger, self.full = ledger, True
+
+    def __getattr__(self, name):
+        def write(*arguments):
+            if self.full and name in {"open_part", "view", "decide"}:
+                raise sqlite3.OperationalError("database or disk is full")
+            return getattr(self._ledger, name)(*arguments)
+
+        return write if callable(getattr(self._ledger, name)) else getattr(self._ledger, name)
+
+
+async def test_n106_a_disk_that_is_full_lets_nothing_pass_and_ends_nothing(bench_line, monkeypatch):
+    b = bench_line
+    monkeypatch.setattr(adapter_module, "AGAIN_S", 0.01)
+    b.trigger()
+    b.adapter.ledger = full = FullDisk(b.ledger)
+    b.adapter.verdict(b.verdict(CAM1))
+    b.adapter.verdict(b.verdict(CAM2))
+    assert await b.settled() == []
+    b.now += 5_000
+    (part,) = b.ledger.left_open()
+    b.adapter._decide(part, Ruling(Outcome.UNINSPECTED, "timeout"))
+    assert await b.settled() == [] and b.adapter.under_way == 1
+    full.full = False
+    await until(lambda: bool(b.output.decisions))
+    assert await b.settled() == ["UNINSPECTED"] and not b.ledger.left_open()
+
+
+async def test_n106_a_part_that_the_disk_did_not_take_is_announced_again(bench_line):
+    b = bench_line
+    acknowledged = []
+
+    class Source:
+        async def triggers(self):
+            for number in (1, 2):
+                yield Trigger(f"p{number}", "t", number), lambda n=number: acknowledged.append(n)
+                b.adapter.ledger.full = False
+
+    b.adapter.ledger = FullDisk(b.ledger)
+    await b.adapter._take(Source())
+    assert acknowledged == [2] and [r.key.part for r in b.ledger.latest(5)] == ["p2"]

@@ -6,7 +6,14 @@ import socket
 import grpc
 import pytest
 
-from framegate_proto.targets import MAX_ADDRESSES, addresses_of, secured_target, target_of
+from framegate.wire import MAX_TEXT
+from framegate_proto.targets import (
+    MAX_ADDRESSES,
+    addresses_of,
+    known_addresses,
+    secured_target,
+    target_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +58,30 @@ def test_a_channel_with_a_certificate_names_its_server_and_shares_nothing(text):
 def test_a_list_has_an_end():
     text = ",".join(f"127.0.0.{n}:7444" for n in range(1, 60))
     assert len(addresses_of(text)) == MAX_ADDRESSES
+
+
+@pytest.mark.parametrize(
+    ("own", "told", "known"),
+    [
+        ("a:1", "", "a:1"),  # a controller of an earlier version tells none
+        ("a:1,b:1", "", "a:1,b:1"),
+        ("a:1", "a:1,b:2", "a:1,b:2"),
+        ("a:1", "b:2,c:3", "a:1,b:2,c:3"),  # its own first is one that it reached
+        ("a:1,gone:9", "a:1,b:2", "a:1,b:2"),
+        ("a:1", "b:2,b:2,,a:1", "a:1,b:2"),
+        ("a:1", "no port,b:x,\x1b[2Jc:3,d:4", "a:1,d:4"),
+        ("a:1", "nothing that is one", "a:1"),
+        ("", "b:2", "b:2"),
+    ],
+)
+def test_addresses_that_a_machine_learns_of(own, told, known):
+    assert known_addresses(own, told) == known
+
+
+def test_addresses_that_a_machine_learns_of_have_room_in_what_it_tells_its_gateways():
+    told = ",".join(f"controller-{n}.a-long-name-of-a-plant.example.net:7444" for n in range(30))
+    known = known_addresses("own:1", told)
+    assert 1 < len(addresses_of(known)) <= MAX_ADDRESSES and len(known) <= MAX_TEXT
 
 
 async def test_whoever_is_gone_is_gone_over_from():

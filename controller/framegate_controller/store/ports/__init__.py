@@ -18,6 +18,8 @@ from framegate_controller.store.ports.machines import (
     Profiles,
     Rollouts,
     SpentChallenges,
+    Sweep,
+    Swept,
     Tickets,
     TpmMakers,
 )
@@ -56,6 +58,8 @@ __all__ = [
     "Sinks",
     "SpentChallenges",
     "Store",
+    "Sweep",
+    "Swept",
     "Tickets",
     "TpmMakers",
     "Transaction",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from framegate.identity.names import DeviceId, Kind
 from framegate.ima.allowlist import Allowlist
@@ -172,6 +172,22 @@ class Masks(Protocol):
         """In force from now on."""
 
 
+class Sweep(NamedTuple):
+    """Where a look through boot logs and IMA lists is: the last log and device it looked at; empty
+    at its beginning.
+    """
+
+    log: bytes = b""
+    device: str = ""
+
+
+class Swept(NamedTuple):
+    """What a look came to, and where the next one begins."""
+
+    unused: bool
+    after: Sweep
+
+
 class EvidenceKept(Protocol):
     """Evidence, results, boot logs, IMA lists, allowlists: what it takes to look at a decision
     again.
@@ -216,12 +232,13 @@ class EvidenceKept(Protocol):
         so much as they are kept, with the logs that they refer to; never the last.
         """
 
-    def unused(self, before_ms: int, most: int) -> bool:
-        """Whether `collect` would forget anything."""
+    def unused(self, before_ms: int, most: int, after: Sweep) -> Swept:
+        """Whether `collect` would forget anything, and where the look after it goes on."""
 
-    def collect(self, before_ms: int, most: int) -> None:
+    def collect(self, before_ms: int, most: int, after: Sweep) -> None:
         """Forget evidence of any device last seen before, boot logs that no evidence and no device
-        refers to, and IMA lists of boots that neither does: at most so many of each.
+        refers to, and IMA lists of boots that neither does: at most so many of each; of logs and
+        lists so many are looked at, from `after` on.
         """
 
     def result(self, identifier: str) -> KeptResult | None:

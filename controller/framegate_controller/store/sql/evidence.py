@@ -12,6 +12,7 @@ from framegate.errors import Reason, Refused
 from framegate.identity.names import DeviceId
 from framegate.ima.allowlist import Allowlist, parse_allowlist
 from framegate.registry.evidence import KeptEvidence, KeptResult
+from framegate_controller.store.ports import Sweep, Swept
 from framegate_controller.store.sql.device_rows import DEVICES
 from framegate_controller.store.sql.evidence_room import (
     HELD,
@@ -131,13 +132,14 @@ class SqlEvidence:
         """See `ports.EvidenceKept.trim`."""
         trim(self._rows, device, most, most_bytes)
 
-    def unused(self, before_ms: int, most: int) -> bool:
+    def unused(self, before_ms: int, most: int, after: Sweep) -> Swept:
         """See `ports.EvidenceKept.unused`."""
-        return any(self._rows.one(q) is not None for q in unused(before_ms, most))
+        gone = unused(self._rows, before_ms, most, after)
+        return Swept(bool(gone.evidence or gone.logs or gone.boots), gone.after)
 
-    def collect(self, before_ms: int, most: int) -> None:
+    def collect(self, before_ms: int, most: int, after: Sweep) -> None:
         """See `ports.EvidenceKept.collect`."""
-        collect(self._rows, before_ms, most)
+        collect(self._rows, before_ms, most, after)
 
     def result(self, identifier: str) -> KeptResult | None:
         """See `ports.EvidenceKept.result`."""

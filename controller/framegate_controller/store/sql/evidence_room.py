@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, Select, delete, func, select, tuple_
+from sqlalchemy import Row, delete, exists, func, or_, select
 
+from framegate_controller.store.ports import Sweep
 from framegate_controller.store.sql.device_rows import DEVICES
 from framegate_controller.store.sql.rows import Rows, table_of
 from framegate_controller.store.tables import evidence, playbooks
@@ -69,38 +70,61 @@ def _fitting(
 
 
 class Unused(NamedTuple):
-    """Queries of what nobody needs any more: evidence by id, boot logs by digest, IMA lists by
-    device and boot.
+    """What nobody needs any more: evidence by id, boot logs by digest, IMA lists by device and
+    boot; and where the next look goes on.
     """
 
-    evidence: Select[Any]
-    logs: Select[Any]
-    boots: Select[Any]
+    evidence: Sequence[str]
+    logs: Sequence[bytes]
+    boots: Sequence[Row[Any]]
+    after: Sweep
 
 
-def unused(before_ms: int, most: int) -> Unused:
-    """At most so many of each; evidence that was last seen before."""
+def unused(rows: Rows, before_ms: int, most: int, after: Sweep) -> Unused:
+    """At most so many of each; evidence that was last seen before. Of logs and lists so many are
+    looked at from `after` on, so that a look costs the same in a fleet of any size.
+    """
     e, s = _EVIDENCE.c, _SEGMENTS.c
-    old = select(e.id).where(e.last_ms < before_ms, e.id.not_in(HELD))
-    logs = select(_LOGS.c.sha256).where(
-        _LOGS.c.sha256.not_in(select(e.boot_log_sha256)),
-        _LOGS.c.sha256.not_in(select(DEVICES.c.boot_log_sha256)),
+    old = select(e.id).where(e.last_ms < before_ms, e.id.not_in(HELD)).limit(most)
+    digest, theirs = _LOGS.c.sha256, DEVICES.c.boot_log_sha256
+    logs = rows.scalars(select(digest).where(digest > after.log).order_by(digest).limit(most))
+    # whether there is any: thousands of machines may have one log
+    referred = or_(exists().where(e.boot_log_sha256 == digest), exists().where(theirs == digest))
+    needed = set(rows.scalars(select(digest).where(digest.in_(logs), referred)))
+    boots = rows.all(
+        select(s.device, s.reset_count, s.restart_count)
+        .where(s.device > after.device)
+        .distinct()
+        .order_by(s.device, s.reset_count, s.restart_count)
+        .limit(most)
     )
-    boots = select(s.device, s.reset_count, s.restart_count).where(
-        tuple_(s.device, s.reset_count, s.restart_count).not_in(
-            select(e.device, e.reset_count, e.restart_count)
-        )
+    machines = sorted({boot.device for boot in boots})
+    seen = rows.all(
+        select(e.device, e.reset_count, e.restart_count).where(e.device.in_(machines)).distinct()
     )
-    return Unused(old.limit(most), logs.limit(most), boots.distinct().limit(most))
+    lived = {tuple(boot) for boot in seen}
+    # a machine whose boots were cut off by the limit is looked at again, unless it is the only one
+    whole = machines if len(boots) < most or len(machines) < 2 else machines[:-1]
+    return Unused(
+        rows.scalars(old),
+        [log for log in logs if log not in needed],
+        [boot for boot in boots if tuple(boot) not in lived],
+        Sweep(
+            log=logs[-1] if len(logs) == most else b"",
+            device=whole[-1] if len(boots) == most else "",
+        ),
+    )
 
 
-def collect(rows: Rows, before_ms: int, most: int) -> None:
+def collect(rows: Rows, before_ms: int, most: int, after: Sweep) -> None:
     """See `ports.EvidenceKept.collect`."""
     s = _SEGMENTS.c
-    queries = unused(before_ms, most)
-    rows.run(delete(_EVIDENCE).where(_EVIDENCE.c.id.in_(rows.scalars(queries.evidence))))
-    rows.run(delete(_LOGS).where(_LOGS.c.sha256.in_(rows.scalars(queries.logs))))
-    for boot in rows.all(queries.boots):
+    gone = unused(rows, before_ms, most, after)
+    if gone.evidence:
+        rows.run(delete(_EVIDENCE).where(_EVIDENCE.c.id.in_(gone.evidence)))
+        gone = unused(rows, before_ms, most, after)  # what only that evidence referred to
+    rows.run(delete(_LOGS).where(_LOGS.c.sha256.in_(gone.logs)))
+    for boot in gone.boots:
         rows.run(
             delete(_SEGMENTS).where(
                 s.device == boot.device,

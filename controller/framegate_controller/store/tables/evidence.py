@@ -60,7 +60,7 @@ class EvidenceRow(Base):
     tls_public: Mapped[bytes] = mapped_column(LargeBinary)
     bank: Mapped[int] = mapped_column(BigInteger)
     pcrs: Mapped[str] = mapped_column(Text)
-    boot_log_sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    boot_log_sha256: Mapped[bytes] = mapped_column(LargeBinary, index=True)
     ima_entries: Mapped[int] = mapped_column(BigInteger)
     reset_count: Mapped[int] = mapped_column(BigInteger)
     restart_count: Mapped[int] = mapped_column(BigInteger)

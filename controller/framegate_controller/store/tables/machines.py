@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, LargeBinary, String, Text
+from sqlalchemy import BigInteger, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from framegate_controller.store.tables.base import Base
@@ -46,8 +46,17 @@ class Device(Base):
     ima_profile_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
     maintenance_until_ms: Mapped[int] = mapped_column(BigInteger, default=0)
     maintenance: Mapped[str] = mapped_column(Text, default="")
-    boot_log_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
+    boot_log_sha256: Mapped[bytes] = mapped_column(LargeBinary, default=b"", index=True)
     version: Mapped[int] = mapped_column(BigInteger, default=0)
+    __table_args__ = (
+        Index(
+            "ix_devices_maintenance",
+            "maintenance_until_ms",
+            sqlite_where=text("maintenance_until_ms <> 0"),
+            postgresql_where=text("maintenance_until_ms <> 0"),
+        ),
+        Index("ix_devices_kind_state", "kind", "state"),
+    )
 
 
 class Ticket(Base):

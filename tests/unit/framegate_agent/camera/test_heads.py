@@ -1,6 +1,7 @@
 """What a camera signs for, through its death and restart."""
 
 import asyncio
+import os
 import time
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -58,3 +59,21 @@ def test_numbers_survive_restarts(tmp_path):
         asyncio.run(add())
         store.close()
     assert time.time() and Encoding.DER
+
+
+def test_a_disk_without_room_leaves_no_head_that_accuses_a_gateway(tmp_path, monkeypatch):
+    """What was sealed after the last record that had room would be missing in it."""
+    spool = HeadSpool(tmp_path / "heads", b"key")
+    owed = spool.begin("gateway.line-1.gw1", b"s" * 16, CAMERA, bytes(32))
+    owed.sealed(bytes(32))
+    real = os.write
+
+    def full(descriptor, data):
+        return real(descriptor, data[:7])
+
+    monkeypatch.setattr(os, "write", full)
+    owed.sealed(b"\1" * 32)
+    monkeypatch.undo()
+    owed.answered(0)
+    assert (owed.count, owed.unanswered) == (2, {1}), "this process signs for all of them"
+    assert not HeadSpool(tmp_path / "heads", b"key").owed

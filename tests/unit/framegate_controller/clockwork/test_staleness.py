@@ -84,3 +84,30 @@ def test_what_a_look_finds(bench):
         assert look(tx, CAMERA, 2000) == Silence(stale=True)
         assert look(tx, CAMERA, 2000) == Silence()
     assert bench.events("late")[0]["detail"] == "no result for 3 s, expected: in maintenance"
+
+
+def test_n85_a_clock_that_was_set_back_keeps_nobody_trusted(bench):
+    """A result of a time to come: how old it is nobody knows, so its machine attests anew."""
+    forge = bench.enrol()
+    bench.clock.pass_s(-3600)
+    with bench.store.writing() as tx:
+        assert look(tx, CAMERA, 120_000) == Silence(stale=True)
+    assert bench.events("late")[0]["detail"] == "the clock was set back since its last result"
+    bench.clock.pass_s(3600 - 4)  # as little as two clocks that were corrected differ
+    assert bench.attest(forge).state == "trusted"
+    bench.clock.pass_s(-4)
+    with bench.store.writing() as tx:
+        assert not look(tx, CAMERA, 120_000).stale
+
+
+async def test_n85_after_a_clock_was_set_back_a_timer_is_armed_no_longer_than_for_a_new_result(
+    bench,
+):
+    staleness, _ = staleness_of(bench)
+    armed = []
+    staleness.timers.arm = lambda _device, delay_s: armed.append(delay_s)
+    staleness.arm(CAMERA, bench.clock() + 3_600_000)
+    staleness.arm(CAMERA, bench.clock() - 500)
+    longest = bench.fleet.timing.stale_ms / 1000
+    assert armed[0] <= longest and 0 < armed[1] < longest
+    staleness.stop()

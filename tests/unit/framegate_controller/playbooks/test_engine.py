@@ -32,6 +32,7 @@ from framegate_controller.rpc import playbooks as rows
 from framegate_controller.rpc import zones as zone_rows
 from framegate_controller.store.database import Database
 from framegate_controller.store.engines import SqliteEngines
+from framegate_controller.store.ports import Sweep
 from framegate_controller.verbs.playbooks import SimulatePlaybook
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.fixtures.verbs import AllowedCaller
@@ -412,7 +413,7 @@ def test_kept_evidence_outlives_what_is_forgotten(response):
         identifier, _ = tx.evidence.last_content("camera.line-1.cam1")
         tx.evidence.hold(identifier, "camera.line-1.cam1", tx.now_ms)
         tx.evidence.prune("camera.line-1.cam1", tx.now_ms + 10**9)
-        tx.evidence.collect(tx.now_ms + 10**9, 100)
+        tx.evidence.collect(tx.now_ms + 10**9, 100, Sweep())
         tx.evidence.trim("camera.line-1.cam1", 1, 1)
         kept = tx.evidence.get(identifier)
         assert kept is not None and tx.evidence.boot_log(kept.boot_log_sha256)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
-from framegate.errors import Reason, Refused
+from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.names import DeviceId, Kind
 from framegate.ima.replay import ImaPrefix
 from framegate.machines.lifecycle import State
@@ -223,3 +223,50 @@ def test_a_prefix_that_went_in_is_a_prefix_that_comes_out(store):
         )
         assert isinstance(tx.devices.get(CAMERA.id).baseline.ima, ImaPrefix)
         raise TakenBack
+
+
+def damaged(path, page: int, by: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096 * page)
+        file.write(by)
+
+
+@pytest.mark.parametrize("by", [bytes(4096), b"\xa5" * 4096], ids=["zeros", "noise"])
+def test_n85_a_damaged_page_is_said_in_words_and_nothing_is_served_from_it(tmp_path, by):
+    path = tmp_path / "registry.db"
+    registry = open_registry(path, lambda: 1_000)
+    with registry.writing() as tx:
+        for number in range(500):
+            tx.record(ZoneThawed(zone="line-1", why=f"entry {number}"))
+    registry.require_sound()
+    registry.close()
+    damaged(path, path.stat().st_size // 4096 // 2, by)
+    with pytest.raises(Unavailable) as refused:
+        opened = open_registry(path, lambda: 1_000)
+        opened.require_sound()
+    assert "restore" in refused.value.failures[0].hint
+
+
+def test_n85_a_file_that_is_no_registry_is_said_in_words(tmp_path):
+    path = tmp_path / "registry.db"
+    path.write_bytes(b"x" * 8192)
+    with pytest.raises(Unavailable) as refused:
+        open_registry(path)
+    assert "restore" in refused.value.failures[0].hint
+
+
+def test_n85_a_disk_that_is_full_undoes_the_transaction_and_says_so(tmp_path):
+    registry = open_registry(tmp_path / "registry.db", lambda: 1_000)
+    with registry.engines.begin(writes=True).connection as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # SQLite's own way to be full
+        with pytest.raises(Unavailable) as refused, registry.engines.ours():
+            for number in range(10_000):
+                connection.exec_driver_sql(
+                    "INSERT INTO settings (name, value) VALUES (?, ?)", (f"n{number}", "x" * 999)
+                )
+        connection.rollback()
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    assert "make room" in refused.value.failures[0].hint
+    with registry.writing() as tx:
+        assert tx.raise_revision() == 1
+    registry.close()

@@ -395,6 +395,13 @@ def test_an_early_default_of_no_bytes_is_bytes_after_the_migration(tmp_path):
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0011'")
         for table in ("controllers", "answered_challenges", "waiting", "tries", "leases"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
+        for index in (
+            "ix_devices_maintenance",
+            "ix_devices_kind_state",
+            "ix_devices_boot_log_sha256",
+            "ix_evidence_boot_log_sha256",
+        ):
+            connection.exec_driver_sql(f"DROP INDEX {index}")
         connection.commit()
     store.close()
     store = open_registry(tmp_path / "registry.db")

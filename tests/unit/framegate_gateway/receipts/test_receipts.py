@@ -14,15 +14,19 @@ import pytest
 
 import framegate.receipt_verifier as verifier
 from framegate.errors import FramegateError, Reason
+from framegate.identity.certificates import from_ms
 from framegate.receipt_verifier import ReceiptRefused, missing_frames, verify_receipt
-from framegate.signed.receipt import Checkpoint, b64
+from framegate.signed.receipt import Checkpoint, ReceiptBatch, b64
 from framegate.signed.statement import verify_verdict
-from framegate.wire import Captured
+from framegate.wire import Captured, sha256
 from framegate_agent.camera.heads import sign_owed
 from framegate_gateway.inference.inspection import Inspection
+from framegate_gateway.receipts.batch_rows import stored_batches
+from framegate_gateway.receipts.batches import sign_lapsed_again, sign_one
 from framegate_gateway.receipts.read import find
 from framegate_gateway.receipts.rows import stored_leaves
 from framegate_gateway.receipts.store import ReceiptStore
+from framegate_gateway.trust.keys import Credentials
 from framegate_simulators.fixtures.gateway import CAMERA
 from support.receipts import proved
 
@@ -242,3 +246,70 @@ async def test_receipts_that_are_not_there(receipts_desk, identifier):
     with pytest.raises(FramegateError) as caught:
         find(receipts_desk.store, identifier)
     assert caught.value.reason == Reason.NOT_FOUND
+
+
+async def test_n106_a_store_goes_on_by_itself_once_its_disk_does(receipts_desk):
+    """No number is given twice, none is missing, and nothing that waited is written late."""
+    store = receipts_desk.store
+    store._connection.execute("ALTER TABLE leaves RENAME TO away")
+    for number in (20, 21):
+        with pytest.raises(FramegateError):
+            await receipts_desk.frame(number)
+    store._connection.execute("ALTER TABLE away RENAME TO leaves")
+    with pytest.raises(FramegateError):  # it waits a moment before it tries again
+        await receipts_desk.frame(22)
+    store._failed_s = float("-inf")
+    await receipts_desk.frame(23)
+    assert not store.failed
+    receipts_desk.sign()
+    with store.reading() as connection:
+        numbers = [one.number for one in stored_leaves(connection, "ORDER BY leaves.number", ())]
+        batches = list(stored_batches(connection, "ORDER BY batches.number"))
+    assert numbers == [1, 2, 3, 4, 5, 6]
+    assert [(b.first, b.count) for b in batches] == [(1, 3), (4, 3)]
+
+
+async def test_n106_a_session_that_began_while_the_disk_was_full_is_there_later(receipts_desk):
+    store = receipts_desk.store
+    store._connection.execute("ALTER TABLE sessions RENAME TO away")
+    store.opened(b"n" * 16, CAMERA, b"certificate", 1)
+    with pytest.raises(FramegateError):
+        await receipts_desk.frame(20)
+    store._connection.execute("ALTER TABLE away RENAME TO sessions")
+    store._failed_s = float("-inf")
+    await receipts_desk.frame(21)
+    with store.reading() as connection:
+        (count,) = connection.execute(
+            "SELECT count(*) FROM sessions WHERE session = ?", (b"n" * 16,)
+        ).fetchone()
+    assert count == 1
+
+
+async def test_n106_nothing_is_signed_under_a_certificate_that_has_lapsed(receipts_desk):
+    later = receipts_desk.view.now_ms() + 3_600_000
+    assert not sign_one(receipts_desk.store, receipts_desk.keys, lambda: later)
+    assert sign_one(receipts_desk.store, receipts_desk.keys, receipts_desk.view.now_ms)
+
+
+async def test_n106_a_batch_that_was_signed_under_one_is_signed_anew_and_goes(
+    receipts_desk, monkeypatch
+):
+    """An earlier version signed such batches; the controller refused them and all after them."""
+    desk, now = receipts_desk, receipts_desk.view.now_ms
+    with monkeypatch.context() as patched:
+        patched.setattr(Credentials, "signs", lambda *_: True)
+        assert sign_one(desk.store, desk.keys, lambda: now() + 3_600_000)
+    await desk.frame(20)
+    desk.sign()
+    assert sign_lapsed_again(desk.store, desk.keys, now) == 2, "it, and what names it"
+    assert sign_lapsed_again(desk.store, desk.keys, now) == 0
+    previous = ""
+    for row in desk.store.unlogged():
+        batch, _ = ReceiptBatch.verify(
+            row.envelope, desk.fleet.intermediates, desk.fleet.root.certificate, from_ms(now())
+        )
+        assert abs(batch.closed_at_ms - now()) < 60_000 and batch.previous == previous
+        previous = sha256(row.payload).hex()
+    await desk.head()
+    desk.log()
+    assert len([desk.check(receipt) for receipt in desk.receipts()]) == 6

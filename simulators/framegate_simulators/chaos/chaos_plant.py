@@ -1,0 +1,77 @@
+"""A plant whose programs reach each other, and a TPM, over links that can be disturbed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from framegate_simulators.chaos.relay import Relay, Relays
+from framegate_simulators.plant.plant import Plant
+from framegate_simulators.plant.site import Site
+
+LOOPBACK: Final = "127.0.0.1"
+ADVERTISED: Final = "127.0.0.2"
+"""Where tickets say that the controller is: links stand there on the ports of its own."""
+
+
+class ChaosPlant(Plant):
+    """`links` by name: controller, camera, gateway-broker, adapter-broker, tpm."""
+
+    def __init__(self, relays: Relays, *, interval_s: float, logs: Path) -> None:
+        super().__init__(interval_s=interval_s, logs=logs)
+        self._relays = relays
+        self.links: dict[str, list[Relay]] = {
+            "controller": [
+                relays.tcp(ADVERTISED, port, (LOOPBACK, port))
+                for port in (self.join_port, self.fleet_port)
+            ],
+            "camera": [],
+            "gateway-broker": [relays.tcp(LOOPBACK, 0, (LOOPBACK, self.broker_port))],
+            "adapter-broker": [relays.tcp(LOOPBACK, 0, (LOOPBACK, self.broker_port))],
+            "tpm": [],
+        }
+        self._cameras: dict[str, Relay] = {}
+        self._tpms: dict[str, str] = {}
+
+    def start_controller(self, *extra: object) -> None:
+        super().start_controller("--advertise", ADVERTISED, *extra)
+
+    def start_link(self, site: Site) -> int:
+        """A link of ours instead of a process; it stays."""
+        if site.name not in self._cameras:
+            at = self.gateway_ports(site)[0]
+            link = self._cameras[site.name] = self._relays.tcp(LOOPBACK, 0, (LOOPBACK, at))
+            self.links["camera"].append(link)
+        return self._cameras[site.name].port
+
+    def start_gateway(self, site: Site, *extra: object, golden: list[Path] | None = None) -> None:
+        with self._broker_by("gateway-broker"):
+            super().start_gateway(site, *extra, golden=golden)
+
+    def start_line(self, name: str, cameras: list[Site], *extra: object) -> None:
+        with self._broker_by("adapter-broker"):
+            super().start_line(name, cameras, *extra)
+
+    @contextlib.contextmanager
+    def _broker_by(self, link: str) -> Iterator[None]:
+        """Who is started meanwhile reaches the broker over that link."""
+        own, self.broker_port = self.broker_port, self.links[link][0].port
+        try:
+            yield
+        finally:
+            self.broker_port = own
+
+    def _agent_arguments(self, site: Site) -> list[object]:
+        """A camera's TPM is reached over a link; a gateway's as it is."""
+        arguments = super()._agent_arguments(site)
+        if site.kind != "camera":
+            return arguments
+        if site.name not in self._tpms:
+            own, here = site.machine.tpm.socket, site.machine.folder / "far.sock"
+            self.links["tpm"].append(self._relays.unix(here, own, tpm=True))
+            self._relays.unix(Path(f"{here}.ctrl"), Path(f"{own}.ctrl"))
+            self._tpms[site.name] = f"swtpm:path={here}"
+        arguments[arguments.index("--tcti") + 1] = self._tpms[site.name]
+        return arguments

@@ -1,0 +1,111 @@
+"""What a controller does by the clock costs no more in a large fleet than in a small one."""
+
+import contextlib
+import shutil
+import sqlite3
+
+import pytest
+from sqlalchemy import event
+
+from framegate.machines.lifecycle import State
+from framegate_controller.clockwork.run import Duties, clockwork_of
+from framegate_controller.events.bus import InMemoryBus
+from framegate_controller.record.counts import EventCounts
+from framegate_controller.record.reports import ReportDesk
+from framegate_controller.record.tail import RecordTail
+from framegate_controller.store.database import open_registry
+from framegate_controller.store.engines import SqliteEngines
+from framegate_controller.store.shared.duties import NoPeers
+from framegate_controller.store.shared.failures import InMemoryFailures
+
+SMALL, LARGE = 100, 10_000
+EACH = 10
+"""Instructions of SQLite's virtual machine between two looks at its progress."""
+MORE = 1.5
+"""Times as many for a hundred times the fleet: trees are deeper, and no row more is read."""
+A_FEW = 2_000
+"""Instructions that a store of any size may take more: less than one a machine."""
+COPIED = {
+    "devices": ("id", "name", "ek_sha256", "ak_name"),
+    "results": ("id", "device"),
+    "evidence": ("id", "device"),
+    "tickets": ("code_sha256", "device"),
+}
+"""Tables that grow with a fleet, and which of their columns tell rows apart."""
+
+
+def grown(bench, path, machines: int):
+    """A copy of the registry with so many copies of its machine, as rows."""
+    shutil.copy(bench.store.path, path)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        for table, own in COPIED.items():
+            columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+            assert columns and set(own) <= set(columns), table
+            picked = ", ".join(_copied(c) if c in own else f'"{c}"' for c in columns)
+            db.execute(
+                f"INSERT INTO {table} WITH RECURSIVE n(i) AS"
+                " (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+                f" SELECT {picked} FROM n, (SELECT * FROM {table} ORDER BY rowid LIMIT 1)",
+                (machines,),
+            )
+    return open_registry(path, bench.clock)
+
+
+def _copied(column: str) -> str:
+    kind = "TEXT" if column in {"id", "name", "device"} else "BLOB"
+    return f"CAST({column} || '-' || i AS {kind})"
+
+
+class Instructions:
+    """How many a store's connections took."""
+
+    def __init__(self, store) -> None:
+        self.count = 0
+        for engine in (store.engines._writers, store.engines._readers):
+            engine.dispose()
+            event.listen(engine, "connect", self._connected)
+
+    def _connected(self, connection, _record) -> None:
+        connection.set_progress_handler(self._seen, EACH)
+
+    def _seen(self) -> int:
+        self.count += EACH
+        return 0
+
+
+def chores(bench, store):
+    tail = RecordTail(store)
+    clockwork = clockwork_of(
+        Duties(store, NoPeers()),
+        tail,
+        bench.fleet,
+        InMemoryBus(store, bench.fleet),
+        (),
+        InMemoryFailures(),
+        ReportDesk(store, bench.fleet, InMemoryFailures()),
+    )
+    counts = EventCounts(store, tail)
+    works = {chore.name: chore.work for chore in clockwork._chores}
+    return {**works, "counts of the record": counts.read}
+
+
+def test_nothing_that_is_done_by_the_clock_reads_through_the_fleet(bench, tmp_path):
+    if not isinstance(bench.store.engines, SqliteEngines):
+        pytest.skip("counts instructions of SQLite")
+    bench.enrol()
+    bench.sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    took: dict[str, list[int]] = {}
+    for machines in (SMALL, LARGE):
+        store = grown(bench, tmp_path / f"{machines}.db", machines)
+        seen = Instructions(store)
+        for name, work in chores(bench, store).items():
+            work()  # what is done once is done
+            seen.count = 0
+            work()
+            took.setdefault(name, []).append(seen.count)
+        with store.reading() as tx:
+            assert len(tx.devices.ids(states=(State.TRUSTED,))) == machines + 1
+        assert seen.count > 3 * machines, "a look at the whole fleet is seen"
+        store.close()
+    slow = {name: n for name, n in took.items() if n[1] > MORE * n[0] + A_FEW}
+    assert slow == {}, f"instructions at {SMALL} and {LARGE} machines"
