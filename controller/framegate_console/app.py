@@ -23,6 +23,7 @@ from framegate_console.pages import (
     record,
     rollouts,
     signin,
+    site_map,
     verdicts,
     wall,
 )
@@ -95,6 +96,7 @@ def _routes() -> list[Route]:
         _get("/incident/{number}", _live(incidents.INCIDENT, "number")),
         _post("/incident/{number}", incidents.change),
         _get("/playbooks", _live(incidents.PLAYBOOKS)),
+        _get("/map", site_map.show),
         _get("/record", record.search),
         _get("/record/{index}", record.entry),
         _get("/record/{index}/proof.json", record.proof),
