@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from framegate_console.guard import Guard
 from framegate_console.pages import (
     approvals,
+    boot,
     camera,
     incidents,
     line,
@@ -76,6 +77,7 @@ def _routes() -> list[Route]:
         _get("/camera/{device}", _live(camera.CAMERA, "device")),
         _post("/camera/{device}/change", camera.change),
         _post("/camera/{device}/maintenance", camera.maintenance),
+        _get("/camera/{device}/boot", boot.show),
         _get("/camera/{device}/masks", camera.edit_masks),
         _post("/camera/{device}/masks", camera.set_masks),
         _get("/verdicts", _searched(verdicts.VERDICTS)),

@@ -28,6 +28,8 @@ STATIC: Final = MappingProxyType(
         "console.js": "console.js",
         "keys.js": "keys.js",
         "regions.js": "regions.js",
+        "verdict.js": "verdict.js",
+        "verifier.js": "verifier.js",
         "console.css": "console.css",
         "icon.svg": "icon.svg",
     }

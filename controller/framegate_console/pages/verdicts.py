@@ -69,6 +69,7 @@ async def show(visit: Visit) -> Response:
         proof=proof,
         chain=lineage,
         verdict=_verdict(receipt),
+        scripts=("verdict.js",),
     )
 
 
