@@ -5,7 +5,15 @@ import json
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from framegate.eventlog import EventType
 from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.machine.boot import (
+    Firmware,
+    Measurement,
+    boot_log,
+    measurements,
+    profile_toml,
+)
 
 MARKUP = """"'><img src=x onerror=alert(1)><script>alert(2)</script></textarea>{{7*7}}"""
 STEERS = "\u202egnp.exe\u2066\x1b[2J\x07\u200b"
@@ -71,6 +79,10 @@ class HostileCalls:
         elif name == "Show":
             reply.summary.kind = "camera"
             reply.posture = json.dumps({HOSTILE: [HOSTILE]})
+        elif name == "Observe":
+            reply.boot_log = boot_log([*measurements(BOOTED), _said(HOSTILE)])
+        elif name == "ShowProfile":
+            reply.toml = profile_toml(BOOTED, "m").encode()
         elif name == "ShowModel":
             reply.card = json.dumps({"trained_on": {"source": HOSTILE, "signer": HOSTILE}}).encode()
             reply.recipe = json.dumps({"classes": [HOSTILE]}).encode()
@@ -104,7 +116,15 @@ class HostileCalls:
         pass
 
 
-READS = ("Show", "List", "Fleet", "Events", "Who", "Playbook", "Prove", "Policy", "CanI")
+BOOTED = Firmware("m")
+
+
+def _said(text):
+    """An event of firmware that calls itself `text`."""
+    return Measurement("hostile", 4, EventType.EFI_ACTION, text.encode(), text.encode())
+
+
+READS = ("Show", "Observe", "List", "Fleet", "Events", "Who", "Playbook", "Prove", "Policy", "CanI")
 ENTRY = {
     "index": NUMBER,
     "at_ms": NUMBER,
@@ -123,6 +143,7 @@ PAGES = (
     "/gateways",
     f"/camera/{DEVICE}",
     f"/camera/{DEVICE}/masks",
+    f"/camera/{DEVICE}/boot",
     "/verdicts",
     "/approvals",
     "/approval/00000001",

@@ -38,7 +38,7 @@ def page_verified(pairs) -> list[Told]:
     if NODE is None:
         pytest.skip("no Node here, which runs the page's worker without a browser: nodejs")
     asked = json.dumps([[receipt, root.decode()] for receipt, root in pairs])
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: PLW1510 - read below
         [NODE, "-e", _RUN, str(FILE)], input=asked, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr[-2000:]
