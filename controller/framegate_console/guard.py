@@ -37,11 +37,12 @@ _FIXED: Final = MappingProxyType(
 )
 _POLICY: Final = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types htmx verifier"
 )
-"""Two policies of Trusted Types: that of htmx with its nonce gate, and one that makes nothing but the
-address of the page's own worker. Scripts by nonce alone.
+"""Two policies of Trusted Types: that of htmx with its nonce gate, and one that makes nothing but
+the address of the page's own worker. Scripts by nonce alone.
 """
 
 

@@ -175,6 +175,9 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
             if visit.session.over:
                 return _sign_in_first(visit)
             return await told(visit, error)
+        finally:
+            if request.method == "POST" and visit.session.live is not None:
+                visit.session.live.expire()
 
     return answer
 

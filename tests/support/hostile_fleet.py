@@ -1,5 +1,6 @@
 """A fleet whose every text was written by somebody who wants to be more than text."""
 
+import asyncio
 import json
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -100,6 +101,10 @@ class HostileCalls:
 
     async def operator_rows(self, name, request, most):
         return [pb.LogRow(index=NUMBER, entry=json.dumps(ENTRY).encode())]
+
+    async def operator_watched(self, name, request):
+        yield await self.operator("Events", request)
+        await asyncio.Event().wait()
 
     async def gateway(self, at, name, request, **_):
         service = pb.DESCRIPTOR.services_by_name["GatewayOperator"]

@@ -153,7 +153,7 @@ class Totals:
 async def waits_for_others(live: Live) -> list[pb.AccessRow]:
     """What waits for somebody else than whoever asked for it; nothing where one may not see it."""
     try:
-        rows = (await live.calls.operator("ListAccess", pb.ListAccessRequest())).rows
+        rows = (await live.asked("ListAccess", pb.ListAccessRequest())).rows
     except Refused:
         return []
     return [r for r in rows if r.state == "pending" and r.requester != live.session.operator]
@@ -162,7 +162,7 @@ async def waits_for_others(live: Live) -> list[pb.AccessRow]:
 async def open_incidents(live: Live) -> Sequence[pb.IncidentRow]:
     """Incidents that nobody closed; nothing where one may not see them."""
     try:
-        reply = await live.calls.operator("ListIncidents", pb.ListIncidentsRequest(limit=20))
+        reply = await live.asked("ListIncidents", pb.ListIncidentsRequest(limit=20))
     except Refused:
         return ()
     rows: Sequence[pb.IncidentRow] = reply.incidents

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -50,7 +50,12 @@ async def show(visit: Visit) -> Response:
     segments = await _segments(visit)
     asked = {name: visit.asked(name) for name in ("segment", "since", "diff")}
     chosen = _chosen(segments, asked["segment"])
-    shown = {"title": "map.title", "segments": sorted(segments), "days": DAYS, "asked": asked}
+    shown: dict[str, Any] = {
+        "title": "map.title",
+        "segments": sorted(segments),
+        "days": DAYS,
+        "asked": asked,
+    }
     if chosen is None:
         return visit.show("map.html", **shown, map=None)
     days = int(asked["since"]) if asked["since"] in map(str, DAYS) else DAYS[2]
