@@ -12,7 +12,7 @@ from framegate.errors import Malformed, Reason, Refused
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.mask import MaskStatement, check_masks
 from framegate_console.live import Live
-from framegate_console.pages.line import latest
+from framegate_console.pages.line import latest, tiles
 from framegate_console.pages.live_page import LivePage, Loaded
 from framegate_console.pages.signin import factor
 from framegate_console.visit import Visit
@@ -43,7 +43,7 @@ async def load(live: Live, key: str) -> Loaded:
         "posture": _posture(detail.posture),
         "claims": sorted(detail.vector.items()),
         "pcrs": sorted(detail.pcrs.items(), key=lambda i: (len(i[0]), i)),
-        "parts": parts,
+        "parts": tiles(parts),
         "pictured": next((v for v in parts if v.outcome != "UNINSPECTED"), None),
         "masks": await masks_of(live, device) if detail.summary.kind == "camera" else (),
     }

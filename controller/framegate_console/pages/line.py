@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -45,6 +45,18 @@ class CameraCard:
     known: bool
 
     @property
+    def key(self) -> Hashable:
+        """All that a card shows."""
+        d = self.device
+        shown = (d.device, d.name, d.zone, d.state, d.last_result_ms, d.maintenance_until_ms)
+        return (*shown, self.known, bool(self.silence), self.rate, *self.outcomes)
+
+    @property
+    def rate(self) -> str:
+        """Frames a second; empty where nobody knows of any."""
+        return f"{self.traffic.frames_per_s:.1f}" if self.traffic is not None else ""
+
+    @property
     def quiet(self) -> bool:
         """Whether it is trusted and no frames come."""
         return self.device.state == "trusted" and bool(self.silence)
@@ -54,6 +66,20 @@ class CameraCard:
         """What became of its frames in the last minute."""
         counts = self.traffic.outcomes if self.traffic is not None else {}
         return [(o, counted(counts.get(o, 0), known=self.known)) for o in Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class PartTile:
+    """The verdict on a part, as a tile."""
+
+    verdict: Verdict
+
+    @property
+    def key(self) -> Hashable:
+        """All that a tile shows."""
+        v = self.verdict
+        shown = (v.verdict_id, v.outcome, v.part, v.reason, v.device, v.issued_at_ms)
+        return (*shown, *(str(d["kind"]) for d in v.defects))
 
 
 def counted(count: int, *, known: bool) -> str:
@@ -176,6 +202,11 @@ def latest(live: Live, device: str = "", most: int = PARTS) -> list[Verdict]:
     return rows[:most]
 
 
+def tiles(verdicts: Sequence[Verdict]) -> list[PartTile]:
+    """Verdicts as tiles."""
+    return [PartTile(v) for v in verdicts]
+
+
 async def load(live: Live, _: str) -> Loaded:
     """The line as it is now."""
     look = await live.look()
@@ -187,7 +218,7 @@ async def load(live: Live, _: str) -> Loaded:
         "things": todo,
         "totals": Totals.of(look),
         "rate_curve": curve(list(live.rates.points)),
-        "parts": latest(live),
+        "parts": tiles(latest(live)),
         "answered": answered(look),
         "cameras": cameras[:SHOWN],
         "more": max(0, len(cameras) - SHOWN),

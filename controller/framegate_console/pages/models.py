@@ -18,7 +18,7 @@ from framegate.wire import sha256
 from framegate_console.calls import Endpoint
 from framegate_console.live import Live
 from framegate_console.pages.camera import regions_of
-from framegate_console.pages.line import latest
+from framegate_console.pages.line import latest, tiles
 from framegate_console.pages.live_page import LivePage, Loaded
 from framegate_console.pages.signin import factor, factor_at_gateways
 from framegate_console.pages.verdicts import image
@@ -98,7 +98,7 @@ async def part(visit: Visit) -> Response:
         part_type=part_type,
         p=row,
         goldens=count,
-        frames=[v for v in seen if v.outcome != "UNINSPECTED"][:8],
+        frames=tiles([v for v in seen if v.outcome != "UNINSPECTED"][:8]),
         gateways=gateways,
         least=MIN_LESSON,
         most=MAX_LESSON,
