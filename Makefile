@@ -1,6 +1,6 @@
 # Every command of the project. `make` alone prints this help.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment profile-release demo-part console-demo clean
+.PHONY: help setup setup-dev try quick unit coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test demo-segment bench-segment profile-release demo-part console-demo bench-console clean
 RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
@@ -78,6 +78,9 @@ check: setup-dev ## Format, lint, types, layers, module borders, stale generated
 
 bench: setup ## Measure; writes build/bench.json
 	@$(PY) -m framegate_simulators.bench.run
+
+bench-console: setup-dev ## What the web console costs: build/bench-console.json
+	@$(PY) -m framegate_simulators.bench.console
 
 bench-scale: setup ## Cost of a machine by the size of its fleet; DEVICES (100 1000), each a run
 	@$(PY) -m framegate_simulators.fleet.cost $(if $(DEVICES),--devices $(DEVICES))

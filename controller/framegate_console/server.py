@@ -55,7 +55,7 @@ def console_of(settings: ConsoleSettings) -> Console:
 async def serve(settings: ConsoleSettings) -> None:
     """Serve until it is stopped. Raises Refused, Unavailable, OSError where it cannot listen."""
     console = console_of(settings)
-    listening = _listen(settings.listen)
+    listening = listening_at(settings.listen)
     config = uvicorn.Config(
         application(console),
         http="h11",
@@ -83,7 +83,8 @@ async def serve(settings: ConsoleSettings) -> None:
     await server.serve([listening])
 
 
-def _listen(at: str) -> socket.socket:
+def listening_at(at: str) -> socket.socket:
+    """A socket that listens at host:port. Raises OSError."""
     host, _, port = at.rpartition(":")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""N176: a receipt that does not hold, and a page whose own worker should not say that it does. The
+"""A receipt that does not hold, and a page whose own worker should not say that it does. The
 worker's file is held against the receipt verifier, one alteration after the other.
 """
 
@@ -93,7 +93,7 @@ async def test_a_whole_receipt_holds_in_the_page_by_every_check(receipts_desk):
     assert (said.state, said.check, said.passed) == ("holds", "", ALL)
 
 
-async def test_n176_no_bit_of_a_receipt_is_another_and_the_page_says_it_holds(receipts_desk):
+async def test_no_bit_of_a_receipt_is_another_and_the_page_says_it_holds(receipts_desk):
     receipt, root = (await proved(receipts_desk))[3], receipts_desk.fleet.root.pem
     draw = random.Random(176)  # noqa: S311 - the same alterations in every run
     places = sorted(members(receipt), key=str)
@@ -107,7 +107,7 @@ async def test_n176_no_bit_of_a_receipt_is_another_and_the_page_says_it_holds(re
         assert word == "refused" or at[0] == "authorities", (at, said)
 
 
-async def test_n176_each_way_past_is_refused_by_the_same_check_as_on_the_command_line(
+async def test_each_way_past_is_refused_by_the_same_check_as_on_the_command_line(
     receipts_desk, fleet_elsewhere
 ):
     whole, others = await proved(receipts_desk), receipts_desk.fleet.root.pem
@@ -141,7 +141,7 @@ async def test_n176_each_way_past_is_refused_by_the_same_check_as_on_the_command
     assert {word for word, _ in words} == {"refused"}, dict(zip(cases, words, strict=True))
 
 
-async def test_n176_a_proof_that_is_not_there_is_pending_and_one_that_is_wrong_is_refused(
+async def test_a_proof_that_is_not_there_is_pending_and_one_that_is_wrong_is_refused(
     receipts_desk,
 ):
     receipt, root = (await proved(receipts_desk))[1], receipts_desk.fleet.root.pem
@@ -160,7 +160,7 @@ async def test_n176_a_proof_that_is_not_there_is_pending_and_one_that_is_wrong_i
     ["", "null", "[]", "7", "{", '{"format": "framegate-receipt-1"}', "{}" * 300_000],
     ids=["nothing", "null", "list", "number", "cut", "empty", "large"],
 )
-def test_n176_what_is_no_receipt_is_refused(text, fleet_elsewhere):
+def test_what_is_no_receipt_is_refused(text, fleet_elsewhere):
     (said,) = page_verified([(text, fleet_elsewhere)])
     assert (said.state, said.passed) == ("refused", ())
 
