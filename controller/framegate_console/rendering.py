@@ -12,6 +12,7 @@ from hashlib import sha256
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -75,7 +76,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    made.filters |= {"fragment": fragment, "when": when, "short": short, "name": name_of}
+    made.filters |= {"at": at, "fragment": fragment, "when": when, "short": short, "name": name_of}
     made.globals |= {"static": lambda name: static_files()[name].address}
     return made
 
@@ -119,6 +120,13 @@ def fragment(shown: Any, template: str, words: Words) -> Markup:
     there.
     """
     return FRAGMENTS.of(shown.key, template, words, {"it": shown})
+
+
+def at(value: object) -> str:
+    """A name as one step of an address: none leads to another page, whatever it is made of."""
+    text = str(value)
+    # browsers take dots for a step up, quoted or not
+    return "-" if text in {".", ".."} else quote(text, safe="")
 
 
 def when(ms: int, form: str = "at") -> Markup:

@@ -101,6 +101,14 @@ class Visit:
         """Where the browser is."""
         return self.request.client.host if self.request.client else "unknown"
 
+    @property
+    def here(self) -> str:
+        """The address of this request as it came: what was quoted in it still is, so that a form
+        that is sent here again goes nowhere else.
+        """
+        raw: bytes = self.request.scope["raw_path"]
+        return raw.partition(b"?")[0].decode("ascii", "replace")
+
     def path(self, name: str) -> str:
         """A part of the address."""
         return str(self.request.path_params[name])
@@ -142,7 +150,7 @@ class Visit:
             "nonce": self.request.scope["nonce"],
             "fleet": self.console.fleet,
             "me": self.session,
-            "here": self.request.url.path,
+            "here": self.here,
             "live": "",
             "forms": "",
             "head": "",
@@ -212,7 +220,7 @@ async def told(visit: Visit, error: FramegateError) -> Response:
 
 def _sign_in_first(visit: Visit) -> Response:
     visit.console.sessions.end(visit.cookie)
-    back = visit.request.url.path if visit.request.method == "GET" else "/"
+    back = visit.here if visit.request.method == "GET" else "/"
     if back.startswith(("/live/", "/picture/")) or visit.request.headers.get("hx-request"):
         return Response(status_code=401)
     return visit.go(f"/signin?next={quote(back, safe='')}")

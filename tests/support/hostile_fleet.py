@@ -6,7 +6,9 @@ import json
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from framegate.errors import Reason, Refused
 from framegate.eventlog import EventType
+from framegate_console.calls import Endpoint
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.machine.boot import (
     Firmware,
@@ -18,7 +20,8 @@ from framegate_simulators.machine.boot import (
 
 MARKUP = """"'><img src=x onerror=alert(1)><script>alert(2)</script></textarea>{{7*7}}"""
 STEERS = "\u202egnp.exe\u2066\x1b[2J\x07\u200b"
-HOSTILE = MARKUP + STEERS
+PATHS = "/../../signout?x=1#y"
+HOSTILE = MARKUP + PATHS + STEERS
 DEVICE, GATEWAY = "camera.line-1.cam1", "gateway.line-1.gw1"
 NUMBER = 5
 
@@ -88,6 +91,8 @@ class HostileCalls:
             reply.card = json.dumps({"trained_on": {"source": HOSTILE, "signer": HOSTILE}}).encode()
             reply.recipe = json.dumps({"classes": [HOSTILE]}).encode()
             del reply.pins[:]
+        elif name == "ShowPart":
+            raise Refused.of(Reason.NOT_FOUND, "a part", HOSTILE)
         elif name == "ListParts":
             del reply.parts[:]
         elif name == "ShowIncident":
@@ -105,6 +110,9 @@ class HostileCalls:
     async def operator_watched(self, name, request):
         yield await self.operator("Events", request)
         await asyncio.Event().wait()
+
+    async def gateways(self):
+        return [Endpoint(HOSTILE, HOSTILE)]
 
     async def gateway(self, at, name, request, **_):
         service = pb.DESCRIPTOR.services_by_name["GatewayOperator"]
@@ -160,5 +168,6 @@ PAGES = (
     "/record",
     "/models",
     "/model/5",
+    "/part/drawn-1",
     "/me",
 )

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -83,6 +84,9 @@ class Elements(HTMLParser):
             assert not name.startswith("on") and name != "style", (tag, name)
             if name in {"href", "src", "action"}:
                 assert re.match(r"/(?![/\\])|#", value), (tag, name, value)
+                path, _, query = value.partition("?")
+                assert {".", ".."}.isdisjoint(unquote(path.replace("%2F", "_")).split("/")), value
+                assert not query or value.startswith(("/verdicts?", "/live/")), (name, value)
 
 
 def harmless(answer) -> None:
@@ -96,6 +100,24 @@ def harmless(answer) -> None:
     )
     assert MARKUP[:9] not in answer.text
     Elements().feed(answer.text)
+
+
+async def test_n170_a_parts_name_leads_to_no_other_page(hostile):
+    """A form of a part's page goes to that part, whatever it is called: not to a camera's masks."""
+    for name in (f"..%2Fcamera%2F{CAM}%2Fmasks", "..%2Fsignout", "%2E%2E%2Fsignout", "a%2F..%2Fb"):
+        page = await hostile.ask("GET", f"/part/{name}", NAVIGATED)
+        assert page.status == 200
+        action = re.search(r'<form method="post" action="(/part/[^"]*)" class="learn"', page.text)[
+            1
+        ]
+        assert "/" not in action.removeprefix("/part/") and action.count("/") == 2
+        harmless(page)
+    # and what is no form of masks asks for none
+    hostile.session.live.calls.asked.clear()
+    for form in ({}, {"regions": ""}, {"frames": "12", "reason": "a lesson"}):
+        answer = await hostile.post(f"/camera/{CAM}/masks", **form)
+        assert answer.status in {400, 403}
+    assert hostile.session.live.calls.asked == []
 
 
 async def signed_in(browser, walk, name: str = "nina", *roles: str):

@@ -13,6 +13,7 @@ from framegate.signed.statement import Outcome, Verdict
 from framegate_console.charts import curve
 from framegate_console.live import Live, Look
 from framegate_console.pages.live_page import LivePage, Loaded
+from framegate_console.rendering import at
 from framegate_operator.traffic import CameraFacts, GatewayFacts, LineFacts
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -114,13 +115,13 @@ def things(look: Look, waiting: int, incidents: Sequence[pb.IncidentRow]) -> Ite
     for card in cards(look):
         d = card.device
         if d.state in _BAD:
-            yield Thing("bad", f"thing.{d.state}", f"/camera/{d.device}", {"name": d.name})
+            yield Thing("bad", f"thing.{d.state}", f"/camera/{at(d.device)}", {"name": d.name})
         elif d.state == "pending":
-            yield Thing("look", "thing.pending", f"/camera/{d.device}", {"name": d.name})
+            yield Thing("look", "thing.pending", f"/camera/{at(d.device)}", {"name": d.name})
         elif card.quiet and card.known:
-            yield Thing("look", "thing.quiet", f"/camera/{d.device}", {"name": d.name})
+            yield Thing("look", "thing.quiet", f"/camera/{at(d.device)}", {"name": d.name})
         elif d.maintenance_until_ms:
-            yield Thing("look", "thing.maintenance", f"/camera/{d.device}", {"name": d.name})
+            yield Thing("look", "thing.maintenance", f"/camera/{at(d.device)}", {"name": d.name})
     for line in look.traffic.lines:
         if line.silent:
             yield Thing("bad", "thing.line", "/", {"name": line.line})
@@ -128,7 +129,7 @@ def things(look: Look, waiting: int, incidents: Sequence[pb.IncidentRow]) -> Ite
             where = ", ".join(line.refusing)
             yield Thing("bad", "thing.refusing", "/", {"name": line.line, "where": where})
     for row in incidents:
-        where = f"/incident/{row.incident}"
+        where = f"/incident/{at(row.incident)}"
         yield Thing("look", "thing.incident", where, {"name": row.title, "about": row.about})
     if waiting:
         yield Thing("look", "thing.waiting", "/approvals", {"n": waiting})

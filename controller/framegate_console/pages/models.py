@@ -23,6 +23,7 @@ from framegate_console.pages.line import latest, tiles
 from framegate_console.pages.live_page import LivePage, Loaded
 from framegate_console.pages.signin import factor, factor_at_gateways
 from framegate_console.pages.verdicts import image
+from framegate_console.rendering import at
 from framegate_console.sessions import Session
 from framegate_console.visit import Visit
 from framegate_operator.part_types import seen_types
@@ -197,7 +198,7 @@ async def put_in_force(visit: Visit) -> Response:
     rules = {
         "thresholds": [],
         "min_size_px": 0.0,
-        "ignore": regions_of(form.get("regions", ""), Reason.PART),
+        "ignore": regions_of(form.get("regions"), Reason.PART),
     }
     await factor(visit)
     request = pb.AddPartRequest(
@@ -207,7 +208,7 @@ async def put_in_force(visit: Visit) -> Response:
         source=form.get("source", ""),
     )
     await visit.calls.operator("AddPart", request, reason=form.get("reason", ""))
-    return visit.go(f"/part/{learnt.part_type}")
+    return visit.go(f"/part/{at(learnt.part_type)}")
 
 
 def _lesson(visit: Visit) -> Lesson:
