@@ -126,6 +126,11 @@ class Live:
         self._changed = asyncio.Condition()
         session.at_end.append(self.stop)
 
+    @property
+    def windows(self) -> int:
+        """How many pages of the session follow it now."""
+        return self._pages
+
     async def changes(self, most_s: float) -> AsyncIterator[int]:
         """A number whenever something changed, and every `most_s` at least, until the session
         ends.

@@ -5,6 +5,7 @@ or at the provider. The session's key is made here, and is in this process's mem
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 SIGN_IN_S: Final = 20.0
 """A password takes a second of Argon2 at the controller, and some may wait before it."""
+WAYS_S: Final = 10.0
+"""A provider is set up once; strangers who load the page cost the controller nothing meanwhile."""
 _HINT: Final = "is the controller running and reachable from the console's machine?"
 
 
@@ -40,14 +43,21 @@ class SignInDesk:
 
     def __init__(self, context: OperatorContext) -> None:
         self._context = context
+        self._ways, self._asked = SignInWays("", ""), -WAYS_S
 
     async def ways(self) -> SignInWays:
-        """What it offers. Raises Unavailable."""
+        """What it offers, asked for at most once in `WAYS_S`: whoever comes is shown it.
+
+        Raises Unavailable.
+        """
+        if time.monotonic() - self._asked < WAYS_S:
+            return self._ways
         async with self._stub() as stub:
             reply = await answered(
                 stub.Methods(pb.SignInMethodsRequest(), timeout=SIGN_IN_S), _HINT
             )
-        return SignInWays(reply.fleet, reply.oidc_issuer)
+        self._ways, self._asked = SignInWays(reply.fleet, reply.oidc_issuer), time.monotonic()
+        return self._ways
 
     async def by_password(self, operator: str, password: str, code: str) -> Session:
         """A session by password and a code of the authenticator. Raises Refused, Unavailable."""

@@ -18,15 +18,17 @@ import pytest
 from framegate.access.verbs import Role
 from framegate.errors import Reason, Refused
 from framegate_console.live import Live
-from framegate_console.pages import models
+from framegate_console.pages import live_page, models
 from framegate_console.pages.models import Lesson
 from framegate_console.pages.wall import require_viewer
 from framegate_console.sessions import COOKIE, Session
+from framegate_console.tries import TRIES
 from framegate_simulators.fixtures.access import PASSWORD, add_person, totp_now
 from support.asgi import NAVIGATED, SAME_ORIGIN, Browser
 from support.console import console_at
 from support.hostile_fleet import DEVICE, HOSTILE, MARKUP, PAGES, HostileCalls
 from support.paths import ROOT
+from support.waiting import until
 
 CAM = "camera.line-1.cam1"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -189,6 +191,52 @@ async def test_n171_an_answer_to_somebody_elses_sign_in_signs_nobody_in(hostile)
         headers = {**NAVIGATED, "sec-fetch-site": "cross-site"}
         answer = await browser.ask("GET", f"/oidc?state={state}&code=stolen", headers)
         assert answer.status == 403 and COOKIE not in browser.jar
+
+
+class Guessed:
+    """A sign-in desk at which every guess is wrong, and which counts them."""
+
+    def __init__(self):
+        self.asked = 0
+
+    async def by_key(self, *_):
+        self.asked += 1
+        raise Refused.of(Reason.SIGN_IN, "a key's answer", "another")
+
+    by_provider = oidc_begin = by_key
+
+
+@pytest.mark.parametrize("path", ["/signin/key", "/signin/provider", "/oidc"])
+async def test_n172_whoever_guesses_is_stopped_here_and_locks_nobody_out(hostile, path):
+    """Every way to sign in is counted by the browser's address, before the controller hears of it:
+    it would count them all as this console's.
+    """
+    desk = hostile.app._app.state.console.desk = Guessed()
+    state = "ab" * 16
+    browser = Browser(hostile.app, jar={"__Host-framegate-oidc": state})
+    for _ in range(TRIES + 3):
+        if path == "/oidc":
+            answer = await browser.get(f"{path}?state={state}&code=x")
+        else:
+            kind = {**SAME_ORIGIN, "content-type": "application/json"}
+            body = json.dumps({"state": state, "response": {}}).encode()
+            form = {**kind, "content-type": "application/x-www-form-urlencoded"}
+            given = (form, b"") if path == "/signin/provider" else (kind, body)
+            answer = await browser.ask("POST", path, *given)
+    assert answer.status == 429 and desk.asked == TRIES
+    elsewhere = Browser(hostile.app, client="10.0.0.9", jar=dict(browser.jar))
+    if path == "/oidc":
+        assert (await elsewhere.get(f"{path}?state={state}&code=x")).status == 403
+
+
+async def test_n172_no_session_takes_every_connection(hostile, monkeypatch):
+    monkeypatch.setattr(live_page, "MAX_WINDOWS", 1)
+    open_one = asyncio.ensure_future(hostile.fetch("/live/line"))
+    live = hostile.session.live
+    await until(lambda: live.windows)
+    assert (await hostile.fetch("/live/cameras")).status == 429
+    hostile.session.end()
+    await asyncio.wait_for(open_one, 60)
 
 
 async def test_n172_a_session_that_was_there_before_is_not_gone_on_with(shown, walk):

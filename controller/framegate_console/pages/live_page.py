@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from framegate.errors import FramegateError
 from framegate_console.live import Live, Picture
@@ -23,6 +23,10 @@ of people.
 """
 MAX_PICTURES: Final = 32
 """Of one session: a person has some windows open."""
+MAX_WINDOWS: Final = 64
+"""Streams of one session, and of all who look at the wall board: no one of them takes every
+connection of the console.
+"""
 LEAST_S: Final = 0.25
 """Between two pictures of a page: a line of many parts a second is not read faster."""
 BEAT_S: Final = 5.0
@@ -57,7 +61,9 @@ class LivePage:
         )
 
     def stream(self, visit: Visit, live: Live, key: str) -> Response:
-        """Its inside as server-sent events."""
+        """Its inside as server-sent events; 429 where somebody has `MAX_WINDOWS` of them open."""
+        if live.windows >= MAX_WINDOWS:
+            return PlainTextResponse("close a window first", 429)
         return StreamingResponse(
             self._events(visit, live, key),
             media_type="text/event-stream",

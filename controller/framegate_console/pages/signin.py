@@ -67,6 +67,7 @@ async def key_begin(visit: Visit) -> Response:
 async def by_key(visit: Visit) -> Response:
     """A session by what a security key answered."""
     body = await visit.json()
+    visit.console.tries.begin(visit.address, "", time.monotonic())
     session = await visit.console.desk.by_key(_hex(body.get("state")), _answer(body))
     return _began(visit, session, JSONResponse({"next": _back(str(body.get("next", "")))}))
 
@@ -77,6 +78,7 @@ async def oidc_begin(visit: Visit) -> Response:
     forms lead nowhere but here.
     """
     scheme = "https" if visit.console.settings.tls else "http"
+    visit.console.tries.begin(visit.address, "", time.monotonic())
     redirect = f"{scheme}://{visit.request.headers['host']}/oidc"
     begun = await visit.console.desk.oidc_begin(redirect)
     response = visit.show("onward.html", title="signin.title", address=begun.url)
@@ -95,6 +97,7 @@ async def oidc_return(visit: Visit) -> Response:
     if not code:
         came = ascii(visit.asked("error")[:80])
         raise Refused.of(Reason.SIGN_IN, "the provider's consent", came, "sign in again")
+    visit.console.tries.begin(visit.address, "", time.monotonic())
     session = await visit.console.desk.by_provider(_hex(state), code)
     visit.session = None
     # a page, not a redirection: one that another site began carries no strict cookie
