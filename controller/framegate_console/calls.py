@@ -75,7 +75,11 @@ class Calls:
         """
         call = getattr(rpc.OperatorStub(self._controller()), name)(request)
         try:
-            while (item := await asyncio.wait_for(call.read(), SILENT_S)) is not grpc.aio.EOF:
+            while True:
+                async with asyncio.timeout(SILENT_S):
+                    item = await call.read()
+                if item is grpc.aio.EOF:
+                    return
                 yield item
         except TimeoutError as late:
             wanted = f"a word every {SILENT_S:g} s"

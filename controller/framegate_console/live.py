@@ -210,9 +210,10 @@ class Live:
             raise Refused.of(Reason.SIGNED_OUT, wanted, "one that ended") from None
 
     async def _wait(self, most_s: float) -> None:
-        async with self._changed:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), most_s)
+        # wait_for would swallow a cancellation that comes with the change (Python before 3.12)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_s), self._changed:
+                await self._changed.wait()
 
     async def _tell(self) -> None:
         async with self._changed:

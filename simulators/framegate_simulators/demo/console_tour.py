@@ -25,7 +25,7 @@ ARGUMENTS: Final = (
     "--force-color-profile=srgb",
 )
 WIDTHS: Final = {"wide": 1280, "middle": 800, "phone": 390}
-PATIENCE_MS: Final = 180_000
+PATIENCE_MS: Final = 300_000
 CHOSEN: Final = 6
 """Good frames that a golden image is learnt from."""
 SETTLE_MS: Final = 1_500

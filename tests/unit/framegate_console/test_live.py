@@ -14,6 +14,7 @@ from framegate_console.sessions import Session
 from framegate_proto.v1 import framegate_pb2 as pb
 from support.waiting import until
 
+GATEWAY = "gateway.line-1.gw1"
 LISTED = pb.ListRequest()
 
 
@@ -21,7 +22,8 @@ class Told:
     """Answers of a controller, counted; events come when they are put."""
 
     def __init__(self):
-        self.asked, self.errors, self.silent = Counter(), {}, False
+        self.asked, self.errors = Counter(), {}
+        self.silent = self.standing = False
         self.events = asyncio.Queue()
 
     async def operator(self, name, _request, *, reason=""):
@@ -29,7 +31,23 @@ class Told:
         await (asyncio.Event().wait() if self.silent else asyncio.sleep(0))
         if name in self.errors:
             raise self.errors[name]
-        return {"List": pb.ListReply(), "FleetStatus": pb.FleetStatusReply()}.get(name)
+        gateway = pb.DeviceSummary(
+            device=GATEWAY, kind="gateway", state="trusted", operator_addresses=["127.0.0.1:1"]
+        )
+        return {
+            "List": pb.ListReply(devices=[gateway] if self.standing else []),
+            "FleetStatus": pb.FleetStatusReply(),
+        }.get(name)
+
+    async def gateway(self, _at, name, _request, **_):
+        self.asked[name] += 1
+        await asyncio.sleep(0)
+        return {"Status": pb.GatewayStatus(gate_open=True), "ListVerdicts": pb.Verdicts()}[name]
+
+    async def watched(self, at, _request):
+        self.asked[f"watched {at.device}"] += 1
+        yield pb.Verdicts()
+        await asyncio.Event().wait()
 
     async def operator_watched(self, name, _request):
         self.asked[name] += 1
@@ -68,6 +86,20 @@ async def test_an_entry_has_it_asked_anew_and_a_window_told(live):
     await live.look()
     assert live.calls.asked["List"] == 3, "the same entry again is nothing new"
     assert await asyncio.gather(*windows) == [3] * 5
+
+
+async def test_gateways_that_stand_are_heard_while_a_window_is_open_and_once_each(live):
+    live.calls.standing = True
+    windows = [asyncio.create_task(_shown(live, 1000)) for _ in range(3)]
+    await until(lambda: live.windows == 3)
+    await asyncio.gather(*(live.look() for _ in range(9)))
+    await until(lambda: live.calls.asked[f"watched {GATEWAY}"])
+    assert live.calls.asked[f"watched {GATEWAY}"] == live.calls.asked["ListVerdicts"] == 1
+    assert live.calls.asked["Status"] == 1
+    for window in windows:
+        window.cancel()
+    await asyncio.gather(*windows, return_exceptions=True)
+    assert live.windows == 0
 
 
 async def _shown(live, most: int) -> int:
