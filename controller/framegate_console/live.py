@@ -21,7 +21,7 @@ from framegate_operator.traffic import GatewayFacts, Traffic, traffic_of
 from framegate_operator.verdict_names import verified_verdicts
 from framegate_proto.v1 import framegate_pb2 as pb
 
-KEPT_S: Final = 5.0
+KEPT_S: Final = 20.0
 """How old an answer of the controller may be while its record is followed: what changes without an
 entry, such as when a machine last proved itself, is shown so late.
 """
@@ -43,11 +43,13 @@ HISTORY_S: Final = 5.0
 EVENTS: Final = 12
 
 
+_EVERYBODY: Final = pb.ListRequest()
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """The machines as the controller has them, and what the gateways said, at one moment."""
 
-    fleet: pb.FleetStatusReply
     devices: Sequence[pb.DeviceSummary]
     traffic: Traffic
     at: float
@@ -164,9 +166,7 @@ class Live:
 
     async def look(self) -> Look:
         """The machines now, and what the gateways say of themselves. Raises as calls do."""
-        fleet, listed = await asyncio.gather(
-            self.asked("FleetStatus", pb.ListRequest()), self.asked("List", pb.ListRequest())
-        )
+        listed = await self.asked("List", _EVERYBODY)
         statuses = self._statuses
         if statuses is None or statuses.failed or time.monotonic() - statuses.at >= STATUS_S:
             asking = asyncio.ensure_future(self._ask(listed.devices))
@@ -175,7 +175,7 @@ class Live:
         traffic = await self._answer(statuses.answer)
         look = self._look
         if look is None or look.devices is not listed.devices or look.traffic is not traffic:
-            look = self._look = Look(fleet, listed.devices, traffic, statuses.at)
+            look = self._look = Look(listed.devices, traffic, statuses.at)
         return look
 
     def expire(self) -> None:
@@ -253,9 +253,33 @@ class Live:
         newest = rows[0].index if rows else -1
         before = self.events[0].index if self.events else -1
         if newest != before or self.problem:
+            new = [row for row in rows if row.index > before]
+            told_all = before >= 0 and not self.problem and len(new) < EVENTS
             self.events, self.problem = tuple(rows), ""
-            self._grown += 1
+            if not (told_all and self._moved(new)):
+                self._grown += 1
             await self._tell()
+
+    def _moved(self, new: Sequence[pb.EventRow]) -> bool:
+        """Take from entries that machines are in other states; whether that is all they say, and
+        of machines that are known. A list of thousands costs the controller more than all else.
+        """
+        key = ("List", _EVERYBODY.SerializeToString(deterministic=True))
+        kept = self._kept.get(key)
+        if kept is None or self._old(kept) or not kept.answer.done() or kept.answer.exception():
+            return False
+        listed = pb.ListReply()
+        listed.CopyFrom(kept.answer.result())
+        rows = {d.device: d for d in listed.devices}
+        if not all(row.to_state and row.device in rows for row in new):
+            return False
+        for row in reversed(new):
+            moved = rows[row.device]
+            moved.state, moved.since_ms = row.to_state, row.at_ms
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer.set_result(listed)
+        self._kept[key] = _Kept(kept.grown, kept.at, answer)
+        return True
 
     async def _missed(self, error: FramegateError) -> None:
         problem = str(error.failures[0].reason)

@@ -34,10 +34,8 @@ class Told:
         gateway = pb.DeviceSummary(
             device=GATEWAY, kind="gateway", state="trusted", operator_addresses=["127.0.0.1:1"]
         )
-        return {
-            "List": pb.ListReply(devices=[gateway] if self.standing else []),
-            "FleetStatus": pb.FleetStatusReply(),
-        }.get(name)
+        listed = pb.ListReply(devices=[gateway] if self.standing else [])
+        return listed if name == "List" else None
 
     async def gateway(self, _at, name, _request, **_):
         self.asked[name] += 1
@@ -68,7 +66,7 @@ async def live():
 
 async def test_fifty_windows_ask_once(live):
     await asyncio.gather(*(live.look() for _ in range(50)))
-    assert live.calls.asked == {"List": 1, "FleetStatus": 1}
+    assert live.calls.asked == {"List": 1}
     assert await live.look() is await live.look()
 
 
@@ -81,7 +79,7 @@ async def test_an_entry_has_it_asked_anew_and_a_window_told(live):
         live.calls.events.put_nowait(pb.EventRow(index=index))
         await until(lambda v=version: live.version > v)
         await live.look()
-    assert live.calls.asked == {"WatchEvents": 1, "List": 3, "FleetStatus": 3}
+    assert live.calls.asked == {"WatchEvents": 1, "List": 3}
     live.calls.events.put_nowait(pb.EventRow(index=8))
     await live.look()
     assert live.calls.asked["List"] == 3, "the same entry again is nothing new"
@@ -109,6 +107,29 @@ async def _shown(live, most: int) -> int:
         if seen == most:
             break
     return seen
+
+
+async def test_a_machine_that_moved_is_known_without_a_list_of_all(live):
+    live.calls.standing = True
+    window = asyncio.create_task(_shown(live, 1000))
+    live.calls.events.put_nowait(pb.EventRow(index=1))
+    await until(lambda: live.events)
+    await live.look()
+    asked = live.calls.asked["List"]
+    for row, state, more in (
+        (pb.EventRow(index=2, device=GATEWAY, to_state="suspect", at_ms=5), "suspect", 0),
+        (pb.EventRow(index=3, device=GATEWAY, to_state="trusted", at_ms=6), "trusted", 0),
+        (pb.EventRow(index=4, device="camera.line-1.new", to_state="trusted"), "trusted", 1),
+        (pb.EventRow(index=5, device=GATEWAY), "trusted", 1),
+    ):
+        live.calls.events.put_nowait(row)
+        await until(lambda r=row: live.events[0].index == r.index)
+        look = await live.look()
+        assert look.devices[0].state == state
+        asked += more
+        assert live.calls.asked["List"] == asked
+    window.cancel()
+    await asyncio.gather(window, return_exceptions=True)
 
 
 async def test_a_verdict_has_nothing_asked_anew(live):
