@@ -4,6 +4,7 @@ number that a table below them repeats.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ MOST: Final = 12
 """Boxes of one zone; others share a last one: a page is looked at, and the table has them all."""
 APART: Final = 30
 """Between the curves of several ways between the same two."""
+SIGN: Final = 26
+"""Across a way's sign, with a little room."""
+SHARES: Final = (0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78, 0.15, 0.85)
+"""Of a way, where its sign may stand."""
 ELSEWHERE: Final = ""
 ALLOWED: Final = "allowed"
 """A way of which nobody here may know whether it was used."""
@@ -84,6 +89,7 @@ def map_drawing(
         boxes += _column(nodes, 10 + number * COLUMN, places)
     marked = frozenset(new)
     ways: list[Way] = []
+    signs: list[Place] = []
     between: Counter[frozenset[tuple[int, int]]] = Counter()
     for number, edge in enumerate(drawn.edges, start=1):
         start, end = places[edge.source], places[edge.destination]
@@ -91,14 +97,16 @@ def map_drawing(
         curve = _curve(start, end, between[pair])
         between[pair] += 1
         unknown = edge.kind is Edge.UNUSED and not flows_known
+        sign = _free(curve, signs, boxes)
+        signs.append(sign)
         ways.append(
             Way(
                 number=number,
                 edge=edge,
                 kind=ALLOWED if unknown else edge.kind.name.lower(),
                 path=curve.path,
-                x=curve.x,
-                y=curve.y,
+                x=sign.x,
+                y=sign.y,
                 new=edge in marked,
             )
         )
@@ -139,25 +147,68 @@ def _column(nodes: Sequence[MapNode], left: int, places: dict[str, Box]) -> list
 
 
 @dataclass(frozen=True, slots=True)
-class _Curve:
-    path: str
+class Place:
+    """A point of the drawing."""
+
     x: float
     y: float
 
 
-def _curve(start: Box, end: Box, turn: int) -> _Curve:
-    """From one box's side to another's; `turn` is how many ways there are between them already."""
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A cubic from one box's side to another's."""
+
+    points: Sequence[Place]
+
+    @property
+    def path(self) -> str:
+        """As SVG has it."""
+        first, *others = (f"{p.x:g} {p.y:g}" for p in self.points)
+        return f"M{first}C{' '.join(others)}"
+
+    def at(self, t: float) -> Place:
+        """Where it is after the share `t` of its way."""
+        weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
+        pairs = list(zip(weights, self.points, strict=True))
+        return Place(sum(w * p.x for w, p in pairs), sum(w * p.y for w, p in pairs))
+
+
+def _curve(start: Box, end: Box, turn: int) -> Curve:
+    """`turn` is how many ways there are between the two already."""
     y1, y2 = start.top + BOX_HEIGHT / 2, end.top + BOX_HEIGHT / 2
     if start.left == end.left:
         side = start.left + BOX
         bow = side + 70 + turn * APART
-        path = f"M{side} {y1:g}C{bow:g} {y1:g} {bow:g} {y2 + 6:g} {side} {y2 + 6:g}"
-        return _Curve(path, side + (bow - side) * 0.75, (y1 + y2 + 6) / 2)
+        return Curve((Place(side, y1), Place(bow, y1), Place(bow, y2 + 6), Place(side, y2 + 6)))
     rightward = end.left > start.left
     x1 = start.left + BOX if rightward else start.left
     x2 = end.left if rightward else end.left + BOX
     bend = (x2 - x1) / 2
     sag = (1 if turn % 2 else -1) * ((turn + 1) // 2) * APART
-    path = f"M{x1} {y1:g}C{x1 + bend:g} {y1 + sag:g} {x2 - bend:g} {y2 + sag:g} {x2} {y2:g}"
-    # of a cubic at its middle
-    return _Curve(path, (x1 + x2) / 2, (y1 + y2) / 2 + 0.75 * sag)
+    return Curve(
+        (
+            Place(x1, y1),
+            Place(x1 + bend, y1 + sag),
+            Place(x2 - bend, y2 + sag),
+            Place(x2, y2),
+        )
+    )
+
+
+def _free(curve: Curve, signs: Sequence[Place], boxes: Sequence[Box]) -> Place:
+    """A place on the curve for its sign: in the middle, or where no other sign and no box is."""
+    tried = [curve.at(t) for t in SHARES]
+    return next((p for p in tried if _alone(p, signs) and not _covered(p, boxes)), tried[0])
+
+
+def _alone(place: Place, signs: Sequence[Place]) -> bool:
+    return all(math.hypot(place.x - s.x, place.y - s.y) >= SIGN for s in signs)
+
+
+def _covered(place: Place, boxes: Sequence[Box]) -> bool:
+    near = SIGN / 2
+    return any(
+        b.left - near < place.x < b.left + BOX + near
+        and b.top - near < place.y < b.top + BOX_HEIGHT + near
+        for b in boxes
+    )

@@ -43,7 +43,7 @@ EVENTS: Final = 40
 APART_S: Final = 0.7
 """Between two events: a bad minute, in which one camera after the other is held."""
 IDLE_S: Final = 10.0
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 120.0
 LOADS: Final = 9
 HEADERS: Final = {"Sec-Fetch-Site": "same-origin", "Accept-Encoding": "identity"}
 PAGE: Final = {

@@ -2,6 +2,7 @@
 them.
 """
 
+import math
 import re
 import time
 
@@ -11,7 +12,7 @@ from framegate.access.verbs import Role
 from framegate.errors import Malformed
 from framegate.segment.ruling import DeviceStanding
 from framegate.segment.site_map import Edge, MapEdge, MapNode, SiteMap, seen_flows, site_map
-from framegate_console.map_drawing import ALLOWED, MOST, map_drawing
+from framegate_console.map_drawing import ALLOWED, MOST, SIGN, map_drawing
 from framegate_console.pages.site_map import day_ms
 from support.mapped import CAM1, map_segment
 from support.segments import planned_segment
@@ -44,6 +45,9 @@ def test_ways_between_the_same_two_do_not_lie_on_each_other():
     drawn = map_drawing(of(node("a"), node("b", "gateways"), edges=edges))
     assert len({(w.x, w.y) for w in drawn.ways}) == len(edges)
     assert len({w.path for w in drawn.ways}) == len(edges)
+    signs = [(w.x, w.y) for w in drawn.ways]
+    apart = [math.dist(a, b) for n, a in enumerate(signs) for b in signs[n + 1 :]]
+    assert min(apart) >= SIGN, "no sign lies on another"
 
 
 def test_many_of_one_zone_share_a_box_and_none_with_a_way_to_nowhere():
