@@ -211,7 +211,8 @@ async def told(visit: Visit, error: FramegateError) -> Response:
     if by_form and visit.session is not None:
         again = {k: v for k, v in (await visit.form()).items() if not k.startswith("factor_")}
         if error.reason == Reason.FACTOR_NEEDED:
-            return visit.show("factor.html", _FORBIDDEN, again=again, title="factor.title")
+            members = {"again": again, "title": "factor.title", "scripts": ("keys.js",)}
+            return visit.show("factor.html", _FORBIDDEN, **members)
         if error.reason == Reason.APPROVAL_NEEDED:
             return visit.show("asked.html", 202, failure=error.failures[0], title="asked.title")
     status = _STATUS.get(error.reason, _FORBIDDEN)
