@@ -68,11 +68,13 @@ class HostileCalls:
     """Answers as `Calls` does, and keeps what would have changed something."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.refusals = [], {}
 
     async def operator(self, name, request, *, reason=""):
         if not name.startswith(READS):
             self.asked.append(name)
+        if name in self.refusals:
+            raise self.refusals[name]
         method = pb.DESCRIPTOR.services_by_name["Operator"].methods_by_name[name]
         reply = filled(GetMessageClass(method.output_type)())
         if name == "List":

@@ -77,6 +77,20 @@ async def test_n170_what_changes_is_text_too(hostile):
     )
 
 
+async def test_n170_who_is_asked_for_a_factor_again_can_show_a_key_and_goes_on_with_the_same(
+    hostile,
+):
+    """The same fields are sent again, as text, and the page has the script that asks the key."""
+    calls = hostile.session.live.calls
+    calls.refusals = {
+        "Change": Refused.of(Reason.FACTOR_NEEDED, "a factor of the last minutes", "an old one")
+    }
+    page = await hostile.post(f"/camera/{CAM}/change", event="quarantine", reason=HOSTILE)
+    assert page.status == 403 and f'action="/camera/{CAM}/change"' in page.text
+    assert 'name="event" value="quarantine"' in page.text and "/keys.js" in page.text
+    harmless(page)
+
+
 class Elements(HTMLParser):
     """Reads a page as a browser does, and finds nothing in it that could run or lead elsewhere."""
 
@@ -101,6 +115,7 @@ def harmless(answer) -> None:
         f'<script nonce="{nonce}" src="/static/'
     )
     assert MARKUP[:9] not in answer.text
+    assert "data-key=" not in answer.text or "/keys.js" in answer.text
     Elements().feed(answer.text)
 
 
