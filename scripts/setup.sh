@@ -45,9 +45,10 @@ prometheus() {
     command -v apt-get >/dev/null || { say "no promtool here: what it checks is skipped"; return; }
     into=$(mktemp -d)
     here=$(pwd -P)
-    fetch() { (cd "$into" && apt-get download -q prometheus >/dev/null 2>&1); }
+    # since Debian 13 promtool is a package of its own
+    fetch() { (cd "$into" && apt-get download -q prometheus >/dev/null 2>&1 && { apt-get download -q promtool >/dev/null 2>&1 || true; }); }
     # where the lists are old or were never fetched, root fetches them
-    if { fetch || { [ "$(id -u)" = 0 ] && apt-get update -q >/dev/null 2>&1 && fetch; }; } && (cd "$into" && dpkg -x prometheus_*.deb .); then
+    if { fetch || { [ "$(id -u)" = 0 ] && apt-get update -q >/dev/null 2>&1 && fetch; }; } && (cd "$into" && for deb in *.deb; do dpkg -x "$deb" .; done) && test -x "$into/usr/bin/promtool"; then
         cp "$into/usr/bin/prometheus" "$into/usr/bin/promtool" "$here/.venv/bin/"
     else
         say "prometheus could not be fetched: what promtool checks is skipped"

@@ -113,16 +113,18 @@ def usual_places(described: NDArray[Any], rng: np.random.Generator) -> Places:
     for number in range(n):
         space = (described[number] - middle).reshape(c, -1).T @ whitening
         far[number] = np.log(np.maximum(np.linalg.norm(space, axis=1), LEAST_FAR))
-    spread = far.std(axis=0)
-    spread += STEADY * spread.mean() + 1e-6
-    return Places(middle, whitening, far.mean(axis=0).reshape(h, w), spread.reshape(h, w))
+    usual: Floats = far.mean(axis=0, dtype=np.float32)
+    spread: Floats = far.std(axis=0, dtype=np.float32)
+    spread += np.float32(STEADY * spread.mean() + 1e-6)
+    return Places(middle, whitening, usual.reshape(h, w), spread.reshape(h, w))
 
 
 def usual_wholes(described: NDArray[Any]) -> Wholes:
     """What is usual of pictures as a whole, by `described` (n, c, h, w)."""
     rows = described.mean(axis=(2, 3), dtype=np.float32)
     space = whitened(rows, WHOLE_SHRINK)
-    return Wholes(space.mean, space.whitening, (rows - space.mean) @ space.whitening)
+    seen: Floats = np.asarray((rows - space.mean) @ space.whitening, np.float32)
+    return Wholes(space.mean, space.whitening, seen)
 
 
 @dataclass(frozen=True, slots=True)

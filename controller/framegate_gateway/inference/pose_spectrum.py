@@ -117,7 +117,7 @@ def _polar(image: Gray) -> NDArray[np.complex64]:
     """The spectrum of the spectrum's size in logarithmic polar coordinates."""
     spectrum = np.fft.rfft2(_squared(image, SPECTRUM_PX, window=True))
     size = np.fft.fftshift(np.log1p(np.abs(spectrum)), axes=0).astype(np.float32)
-    polar = cv2.remap(size, *_POLAR, cv2.INTER_LINEAR)
+    polar: Floats = np.asarray(cv2.remap(size, *_POLAR, cv2.INTER_LINEAR), np.float32)
     # each radius by itself: what is left says which way the picture's edges run
     polar -= polar.mean(axis=0)
     polar -= polar.mean()
