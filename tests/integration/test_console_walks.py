@@ -76,7 +76,7 @@ async def test_a_dangerous_act_asks_for_the_key_again_and_goes_on(seat):
 
     seat.walk.sql("UPDATE operator_sessions SET factor_ms = 1 WHERE operator = 'kim'")
     await page.goto(f"{seat.origin}/approvals")
-    await page.click("text=access.request")
+    await page.click("li:has-text('ines') a")
     await page.click("button[value=approve]")
     await page.wait_for_selector("#factor")
     (state,) = seat.walk.sql("SELECT state FROM access_requests WHERE requester = 'ines'")

@@ -11,33 +11,16 @@ from typing import Any, Final
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
 
 from framegate_simulators.fixtures.access import PASSWORD, totp_now
+from framegate_simulators.plant.browser import chromium
 from framegate_simulators.plant.console_plant import ConsolePlant
 from framegate_simulators.plant.processes import PlantError
 
-ARGUMENTS: Final = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--force-color-profile=srgb",
-)
 WIDTHS: Final = {"wide": 1280, "middle": 800, "phone": 390}
 PATIENCE_MS: Final = 300_000
 CHOSEN: Final = 6
 """Good frames that a golden image is learnt from."""
 SETTLE_MS: Final = 1_500
 """Pictures of parts arrive after the page; nothing tells when the last one did."""
-
-
-def chromium(playwright: Any, **more: Any) -> Browser:
-    """Debian's Chromium, without a screen."""
-    launched: Browser = playwright.chromium.launch(
-        executable_path="/usr/bin/chromium", headless=True, args=[*ARGUMENTS], **more
-    )
-    return launched
 
 
 def sign_in(page: Page, shown: ConsolePlant, name: str) -> None:
