@@ -26,7 +26,6 @@ LINES: Final = 400
 WHOLE: Final = MappingProxyType(
     {
         "core/framegate/receipt_verifier.py": "one file that an auditor can copy",
-        "core/framegate/evidence/appraise.py": "the numbered list of checks reads in one piece",
         "core/framegate/evidence/verify.py": "the numbered list of checks reads in one piece",
     }
 )

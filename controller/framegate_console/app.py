@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from framegate_console.guard import Guard
 from framegate_console.pages import (
     approvals,
+    boot,
     camera,
     incidents,
     line,
@@ -23,6 +24,7 @@ from framegate_console.pages import (
     record,
     rollouts,
     signin,
+    site_map,
     verdicts,
     wall,
 )
@@ -75,6 +77,7 @@ def _routes() -> list[Route]:
         _get("/camera/{device}", _live(camera.CAMERA, "device")),
         _post("/camera/{device}/change", camera.change),
         _post("/camera/{device}/maintenance", camera.maintenance),
+        _get("/camera/{device}/boot", boot.show),
         _get("/camera/{device}/masks", camera.edit_masks),
         _post("/camera/{device}/masks", camera.set_masks),
         _get("/verdicts", _searched(verdicts.VERDICTS)),
@@ -95,6 +98,7 @@ def _routes() -> list[Route]:
         _get("/incident/{number}", _live(incidents.INCIDENT, "number")),
         _post("/incident/{number}", incidents.change),
         _get("/playbooks", _live(incidents.PLAYBOOKS)),
+        _get("/map", site_map.show),
         _get("/record", record.search),
         _get("/record/{index}", record.entry),
         _get("/record/{index}/proof.json", record.proof),

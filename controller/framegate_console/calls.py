@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
 import grpc
@@ -23,6 +23,8 @@ GATEWAY_S: Final = 3.0
 """A gateway on the plant's network answers in milliseconds; a page must not wait for a dead one."""
 REFRESH_S: Final = 30.0
 """How often a gateway that is not reached has the controller asked whether its CA is another."""
+SILENT_S: Final = 15.0
+"""A controller that is there answers a watcher every five seconds."""
 MAX_ANSWER: Final = 64 * 1024 * 1024
 _HINT: Final = "is the controller running and reachable from the console's machine?"
 _GONE: Final = frozenset(
@@ -66,6 +68,30 @@ class Calls:
         stub = rpc.OperatorStub(self._controller())
         call = getattr(stub, name)(request, timeout=CALL_S)
         return await self._rows(call, most)
+
+    async def operator_watched(self, name: str, request: Any) -> AsyncGenerator[Any, None]:
+        """What the stream `Operator.NAME` brings as it happens, until it or the session ends.
+
+        Raises Unavailable where nothing was heard for `SILENT_S`.
+        """
+        call = getattr(rpc.OperatorStub(self._controller()), name)(request)
+        try:
+            while True:
+                async with asyncio.timeout(SILENT_S):
+                    item = await call.read()
+                if item is grpc.aio.EOF:
+                    return
+                yield item
+        except TimeoutError as late:
+            wanted = f"a word every {SILENT_S:g} s"
+            raise Unavailable.of(Reason.UNAVAILABLE, wanted, "none", _HINT) from late
+        except grpc.aio.AioRpcError as raw:
+            error = from_rpc_error(raw, _HINT)
+            if error.reason in _GONE:
+                self._session.end()
+            raise error from raw
+        finally:
+            call.cancel()
 
     async def gateway(
         self, at: Endpoint, name: str, request: Any, *, reason: str = "", timeout_s: float = 0.0

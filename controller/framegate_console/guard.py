@@ -37,10 +37,13 @@ _FIXED: Final = MappingProxyType(
 )
 _POLICY: Final = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types htmx"
+    "connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types htmx verifier"
 )
-"""One policy of Trusted Types, that of htmx with its nonce gate; scripts by nonce alone."""
+"""Two policies of Trusted Types: that of htmx with its nonce gate, and one that makes nothing but
+the address of the page's own worker. Scripts by nonce alone.
+"""
 
 
 @dataclass(frozen=True, slots=True)

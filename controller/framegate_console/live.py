@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,9 +21,15 @@ from framegate_operator.traffic import GatewayFacts, Traffic, traffic_of
 from framegate_operator.verdict_names import verified_verdicts
 from framegate_proto.v1 import framegate_pb2 as pb
 
-POLL_S: Final = 0.3
-"""Between two looks at the record: an event is on the screen within a second of its entry."""
-STATUS_S: Final = 1.0
+KEPT_S: Final = 20.0
+"""How old an answer of the controller may be while its record is followed: what changes without an
+entry, such as when a machine last proved itself, is shown so late.
+"""
+KEPT_UNFOLLOWED_S: Final = 0.5
+"""The same where nobody listens to the record: a page that was asked for is of now."""
+MAX_KEPT: Final = 64
+"""Answers of one session."""
+STATUS_S: Final = 1.5
 """How old what gateways say of themselves may be."""
 AWAY_S: Final = 1.0
 """Between two tries to reach a controller that is away."""
@@ -36,11 +43,13 @@ HISTORY_S: Final = 5.0
 EVENTS: Final = 12
 
 
+_EVERYBODY: Final = pb.ListRequest()
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """The machines as the controller has them, and what the gateways said, at one moment."""
 
-    fleet: pb.FleetStatusReply
     devices: Sequence[pb.DeviceSummary]
     traffic: Traffic
     at: float
@@ -79,6 +88,25 @@ class Picture:
     made: asyncio.Future[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """An answer of the controller, or the question that waits for it: at which growth of the record
+    it was asked, and when.
+    """
+
+    grown: int
+    at: float
+    answer: asyncio.Future[Any]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has to be asked again because nobody answered."""
+        done = self.answer.done()
+        return done and (
+            self.answer.cancelled() or isinstance(self.answer.exception(), Unavailable)
+        )
+
+
 class Live:
     """Follows the fleet for `session` while a page of it is open."""
 
@@ -90,11 +118,12 @@ class Live:
         self.rates = Rates()
         self.pictures: dict[tuple[str, str, str], Picture] = {}
         self._known: set[str] = set()
+        self._grown = 0
+        self._kept: dict[tuple[str, bytes], _Kept] = {}
+        self._statuses: _Kept | None = None
         self._look: Look | None = None
-        self._looking: asyncio.Task[Look] | None = None
-        self._stale = True
         self._watched: dict[Endpoint, asyncio.Task[None]] = {}
-        self._pages = 0
+        self._pages, self._left = 0, 0.0
         self._following: asyncio.Task[None] | None = None
         self._changed = asyncio.Condition()
         session.at_end.append(self.stop)
@@ -119,18 +148,59 @@ class Live:
                 yield seen
         finally:
             self._pages -= 1
+            self._left = time.monotonic()
+
+    async def asked(self, name: str, request: Any) -> Any:
+        """The controller's answer to `Operator.NAME`, asked for anew once the record grew or the
+        answer is old; one question for all who ask at once. Raises as calls do.
+        """
+        key = (name, request.SerializeToString(deterministic=True))
+        kept = self._kept.get(key)
+        if kept is None or self._old(kept):
+            if len(self._kept) >= MAX_KEPT:
+                self._kept.clear()
+            asking = asyncio.ensure_future(self.calls.operator(name, request))
+            asking.add_done_callback(_retrieved)
+            kept = self._kept[key] = _Kept(self._grown, time.monotonic(), asking)
+        return await self._answer(kept.answer)
 
     async def look(self) -> Look:
-        """The machines now: asked for anew after something changed, or `STATUS_S` after the last
-        time; one question for all who ask at once. Raises as calls do.
-        """
+        """The machines now, and what the gateways say of themselves. Raises as calls do."""
+        listed = await self.asked("List", _EVERYBODY)
+        statuses = self._statuses
+        if statuses is None or statuses.failed or time.monotonic() - statuses.at >= STATUS_S:
+            asking = asyncio.ensure_future(self._ask(listed.devices))
+            asking.add_done_callback(_retrieved)
+            statuses = self._statuses = _Kept(self._grown, time.monotonic(), asking)
+        traffic = await self._answer(statuses.answer)
         look = self._look
-        if look is not None and not self._stale and time.monotonic() - look.at < STATUS_S:
-            return look
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._ask())
+        if look is None or look.devices is not listed.devices or look.traffic is not traffic:
+            look = self._look = Look(listed.devices, traffic, statuses.at)
+        return look
+
+    def expire(self) -> None:
+        """Somebody did something: what was answered before is old."""
+        self._grown += 1
+
+    def stop(self) -> None:
+        """Follow no more."""
+        asking = [k.answer for k in (*self._kept.values(), *filter(None, [self._statuses]))]
+        tasks = [*self._watched.values(), *filter(None, [self._following]), *asking]
+        self._watched, self._following = {}, None
+        self._kept, self._statuses, self._look = {}, None, None
+        for task in tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        self.version += 1
+
+    def _old(self, kept: _Kept) -> bool:
+        followed = self._following is not None and not self._following.done() and not self.problem
+        most = KEPT_S if followed else KEPT_UNFOLLOWED_S
+        return kept.failed or kept.grown != self._grown or time.monotonic() - kept.at >= most
+
+    async def _answer(self, asking: asyncio.Future[Any]) -> Any:
         try:
-            return await asyncio.shield(self._looking)
+            return await asyncio.shield(asking)
         except asyncio.CancelledError:
             asker = asyncio.current_task()
             if not self.session.over or (asker is not None and asker.cancelling()):
@@ -139,24 +209,15 @@ class Live:
             wanted = "a session that still runs"
             raise Refused.of(Reason.SIGNED_OUT, wanted, "one that ended") from None
 
-    def stop(self) -> None:
-        """Follow no more."""
-        tasks = [*self._watched.values(), *filter(None, [self._following, self._looking])]
-        self._watched, self._following = {}, None
-        for task in tasks:
-            if task is not asyncio.current_task():
-                task.cancel()
-        self.version += 1
-
     async def _wait(self, most_s: float) -> None:
-        async with self._changed:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), most_s)
+        # wait_for would swallow a cancellation that comes with the change (Python before 3.12)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_s), self._changed:
+                await self._changed.wait()
 
     async def _tell(self) -> None:
         async with self._changed:
             self.version += 1
-            self._stale = True
             self._changed.notify_all()
 
     def _begin(self) -> None:
@@ -165,22 +226,60 @@ class Live:
 
     async def _follow(self) -> None:
         """Until nobody looks for `QUIET_S`, or the session is over."""
-        quiet_since = time.monotonic()
-        while not self.session.over:
-            now = time.monotonic()
-            quiet_since = now if self._pages else quiet_since
-            if now - quiet_since > QUIET_S:
-                break
+        self._left = time.monotonic()
+        request = pb.EventsRequest(limit=EVENTS)
+        while not self.session.over and not self._quiet:
             try:
-                await self._poll()
-                await asyncio.sleep(POLL_S)
+                async with aclosing(self.calls.operator_watched("WatchEvents", request)) as told:
+                    async for reply in told:
+                        await self._heard(reply.events)
+                        if self._quiet:
+                            break
             except FramegateError as error:
                 await self._missed(error)
+            if not self._quiet:
                 await asyncio.sleep(AWAY_S)
         for task in self._watched.values():
             task.cancel()
         self._watched = {}
         await self._tell()
+
+    @property
+    def _quiet(self) -> bool:
+        return not self._pages and time.monotonic() - self._left > QUIET_S
+
+    async def _heard(self, rows: Sequence[pb.EventRow]) -> None:
+        """What the record has now, as far as who asks may know."""
+        newest = rows[0].index if rows else -1
+        before = self.events[0].index if self.events else -1
+        if newest != before or self.problem:
+            new = [row for row in rows if row.index > before]
+            told_all = before >= 0 and not self.problem and len(new) < EVENTS
+            self.events, self.problem = tuple(rows), ""
+            if not (told_all and self._moved(new)):
+                self._grown += 1
+            await self._tell()
+
+    def _moved(self, new: Sequence[pb.EventRow]) -> bool:
+        """Take from entries that machines are in other states; whether that is all they say, and
+        of machines that are known. A list of thousands costs the controller more than all else.
+        """
+        key = ("List", _EVERYBODY.SerializeToString(deterministic=True))
+        kept = self._kept.get(key)
+        if kept is None or self._old(kept) or not kept.answer.done() or kept.answer.exception():
+            return False
+        listed = pb.ListReply()
+        listed.CopyFrom(kept.answer.result())
+        rows = {d.device: d for d in listed.devices}
+        if not all(row.to_state and row.device in rows for row in new):
+            return False
+        for row in reversed(new):
+            moved = rows[row.device]
+            moved.state, moved.since_ms = row.to_state, row.at_ms
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer.set_result(listed)
+        self._kept[key] = _Kept(kept.grown, kept.at, answer)
+        return True
 
     async def _missed(self, error: FramegateError) -> None:
         problem = str(error.failures[0].reason)
@@ -188,30 +287,12 @@ class Live:
             self.problem = problem
             await self._tell()
 
-    async def _poll(self) -> None:
-        rows = (await self.calls.operator("Events", pb.EventsRequest(limit=EVENTS))).events
-        newest = rows[0].index if rows else -1
-        before = self.events[0].index if self.events else -1
-        if newest != before or self.problem:
-            self.events, self.problem = tuple(rows), ""
-            await self._tell()
-        look = self._look
-        if look is None or time.monotonic() - look.at >= STATUS_S or self._stale:
-            await self.look()
-
-    async def _ask(self) -> Look:
-        self._stale = False
-        fleet, listed = await asyncio.gather(
-            self.calls.operator("FleetStatus", pb.ListRequest()),
-            self.calls.operator("List", pb.ListRequest()),
-        )
-        devices = listed.devices
+    async def _ask(self, devices: Sequence[pb.DeviceSummary]) -> Traffic:
         gateways = await asyncio.gather(*map(self._status, _processes(devices)))
-        look = Look(fleet, devices, traffic_of(tuple(gateways)), time.monotonic())
-        self._look = look
-        self.rates.add(look.traffic, look.at)
+        traffic = traffic_of(tuple(gateways))
+        self.rates.add(traffic, time.monotonic())
         self._watch([Endpoint(g.device, g.address) for g in gateways if g.status is not None])
-        return look
+        return traffic
 
     async def _status(self, at: Endpoint) -> GatewayFacts:
         if not at.address:
@@ -257,6 +338,12 @@ class Live:
                 self._known.add(verdict.verdict_id)
                 self.verdicts.append(verdict)
         self._known = {v.verdict_id for v in self.verdicts}
+
+
+def _retrieved(answer: asyncio.Future[Any]) -> None:
+    """Whoever asked may be gone: that nobody heard of an error is none by itself."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _processes(devices: Sequence[Any]) -> list[Endpoint]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -11,6 +12,7 @@ from hashlib import sha256
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -28,6 +30,8 @@ STATIC: Final = MappingProxyType(
         "console.js": "console.js",
         "keys.js": "keys.js",
         "regions.js": "regions.js",
+        "verdict.js": "verdict.js",
+        "verifier.js": "verifier.js",
         "console.css": "console.css",
         "icon.svg": "icon.svg",
     }
@@ -72,14 +76,57 @@ def templates() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    made.filters |= {"when": when, "short": short, "name": name_of}
+    made.filters |= {"at": at, "fragment": fragment, "when": when, "short": short, "name": name_of}
     made.globals |= {"static": lambda name: static_files()[name].address}
     return made
+
+
+class Fragments:
+    """Pieces of pages by all that they show, made once for every window of everybody: whoever is
+    shown one has been told the same by the fleet, with their own right.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._made: OrderedDict[Hashable, Markup] = OrderedDict()
+        self.rendered = 0
+
+    def of(self, key: Hashable, template: str, words: Words, members: Mapping[str, Any]) -> Markup:
+        """`template` in one language; `key` MUST hold everything of `members` that it shows."""
+        whole = (template, words.language, key)
+        made = self._made.get(whole)
+        if made is None:
+            self.rendered += 1
+            # a template escapes what it shows by itself
+            made = self._made[whole] = Markup(rendered(template, words, members))  # noqa: S704
+            if len(self._made) > self._most:
+                self._made.popitem(last=False)
+        else:
+            self._made.move_to_end(whole)
+        return made
+
+
+FRAGMENTS: Final = Fragments(2_048)
+"""Some kilobyte each: a page of four hundred cameras, and what changed in them of late."""
 
 
 def rendered(template: str, words: Words, members: Mapping[str, Any]) -> str:
     """`template` in one language."""
     return templates().get_template(template).render(w=words, **members)
+
+
+def fragment(shown: Any, template: str, words: Words) -> Markup:
+    """What has a `key` of all that `template` shows of it, as a piece of a page; it is called `it`
+    there.
+    """
+    return FRAGMENTS.of(shown.key, template, words, {"it": shown})
+
+
+def at(value: object) -> str:
+    """A name as one step of an address: none leads to another page, whatever it is made of."""
+    text = str(value)
+    # browsers take dots for a step up, quoted or not
+    return "-" if text in {".", ".."} else quote(text, safe="")
 
 
 def when(ms: int, form: str = "at") -> Markup:

@@ -57,7 +57,7 @@ def console_of(settings: ConsoleSettings) -> Console:
 async def serve(settings: ConsoleSettings) -> None:
     """Serve until it is stopped. Raises Refused, Unavailable, OSError where it cannot listen."""
     console = console_of(settings)
-    listening = _listen(settings.listen)
+    listening = listening_at(settings.listen)
     config = uvicorn.Config(
         application(console),
         http=behind_doors(server_tls(settings.tls) if settings.tls else None),
@@ -100,7 +100,8 @@ def server_tls(folder: Path) -> ssl.SSLContext:
     return context
 
 
-def _listen(at: str) -> socket.socket:
+def listening_at(at: str) -> socket.socket:
+    """A socket that listens at host:port. Raises OSError."""
     host, _, port = at.rpartition(":")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)

@@ -101,6 +101,14 @@ class Visit:
         """Where the browser is."""
         return self.request.client.host if self.request.client else "unknown"
 
+    @property
+    def here(self) -> str:
+        """The address of this request as it came: what was quoted in it still is, so that a form
+        that is sent here again goes nowhere else.
+        """
+        raw: bytes = self.request.scope["raw_path"]
+        return raw.partition(b"?")[0].decode("ascii", "replace")
+
     def path(self, name: str) -> str:
         """A part of the address."""
         return str(self.request.path_params[name])
@@ -142,7 +150,7 @@ class Visit:
             "nonce": self.request.scope["nonce"],
             "fleet": self.console.fleet,
             "me": self.session,
-            "here": self.request.url.path,
+            "here": self.here,
             "live": "",
             "forms": "",
             "head": "",
@@ -175,6 +183,9 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
             if visit.session.over:
                 return _sign_in_first(visit)
             return await told(visit, error)
+        finally:
+            if request.method == "POST" and visit.session.live is not None:
+                visit.session.live.expire()
 
     return answer
 
@@ -200,7 +211,8 @@ async def told(visit: Visit, error: FramegateError) -> Response:
     if by_form and visit.session is not None:
         again = {k: v for k, v in (await visit.form()).items() if not k.startswith("factor_")}
         if error.reason == Reason.FACTOR_NEEDED:
-            return visit.show("factor.html", _FORBIDDEN, again=again, title="factor.title")
+            members = {"again": again, "title": "factor.title", "scripts": ("keys.js",)}
+            return visit.show("factor.html", _FORBIDDEN, **members)
         if error.reason == Reason.APPROVAL_NEEDED:
             return visit.show("asked.html", 202, failure=error.failures[0], title="asked.title")
     status = _STATUS.get(error.reason, _FORBIDDEN)
@@ -209,7 +221,7 @@ async def told(visit: Visit, error: FramegateError) -> Response:
 
 def _sign_in_first(visit: Visit) -> Response:
     visit.console.sessions.end(visit.cookie)
-    back = visit.request.url.path if visit.request.method == "GET" else "/"
+    back = visit.here if visit.request.method == "GET" else "/"
     if back.startswith(("/live/", "/picture/")) or visit.request.headers.get("hx-request"):
         return Response(status_code=401)
     return visit.go(f"/signin?next={quote(back, safe='')}")

@@ -44,6 +44,7 @@ from framegate_controller.people.signin import SignIn
 from framegate_controller.playbooks.engine import Engine
 from framegate_controller.record import behaviour
 from framegate_controller.record.counts import EventCounts
+from framegate_controller.record.growth import RecordGrowth
 from framegate_controller.record.reports import ReportDesk
 from framegate_controller.record.tail import RecordTail
 from framegate_controller.record.witness import require_witnessed
@@ -260,7 +261,8 @@ class Controller:
         desk = Desk(self.store, self.fleet, self.people, self.bus)
         machines = FleetService(self.verifier, self.policies, self.bus, self.reports)
         rpc.add_FleetServicer_to_server(machines, fleet)
-        rpc.add_OperatorServicer_to_server(Operators(desk, self.bus.publish).service(TABLE), fleet)
+        operators = Operators(desk, self.bus.publish, RecordGrowth(self._tail.size))
+        rpc.add_OperatorServicer_to_server(operators.service(TABLE), fleet)
         self._health.add_to(fleet)
         self.clockwork.also(
             self._duties.chore(

@@ -257,6 +257,10 @@ def learn(
     wait_s: Annotated[
         int, typer.Option("--for", min=1, max=600, help="Seconds to wait for frames.")
     ] = 60,
+    verdict: Annotated[
+        list[str] | None,
+        typer.Option(help="Learn from the frame of this verdict, and wait for none; repeat it."),
+    ] = None,
     context: Context = None,
 ) -> None:
     """Learn a golden image from the next good frames of a part on a gateway; look at it, then:
@@ -269,12 +273,17 @@ def learn(
         part_type = part_type or only_unknown(ask_types(operator, device))
         target = out or Path(file_name(part_type))
         request = pb.LearnGoldenRequest(
-            part_type=part_type, frames=frames, timeout_s=wait_s, reason=WRITE.get().reason
+            part_type=part_type,
+            frames=frames,
+            timeout_s=wait_s,
+            reason=WRITE.get().reason,
+            verdict_ids=verdict or (),
         )
-        talk.print(
-            f"waiting for {frames} frames of {safe(part_type)} at {safe(device)}, "
-            f"at most {wait_s} s"
-        )
+        if not verdict:
+            talk.print(
+                f"waiting for {frames} frames of {safe(part_type)} at {safe(device)}, "
+                f"at most {wait_s} s"
+            )
         with gateway_stub(operator, device, address, timeout_s=wait_s + 30) as stub:
             reply = with_approval(
                 operator,

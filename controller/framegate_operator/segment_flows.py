@@ -20,6 +20,7 @@ from framegate.segment.ways import (
     ways_of_reports,
 )
 from framegate_operator.output import ago
+from framegate_operator.segment_standings import standings_of
 from framegate_proto.v1 import framegate_pb2 as pb
 
 MAX_ENTRIES: Final = 100_000
@@ -28,8 +29,7 @@ MAX_ENTRIES: Final = 100_000
 
 def fleet_standings(stub: Any, segment: Segment) -> dict[str, DeviceStanding]:
     """Of every device that `segment` binds: its state, and since when."""
-    rows = {d.device: d for d in stub.List(pb.ListRequest()).devices}
-    return {b.device: _standing(rows[b.device]) for b in segment.bindings if b.device in rows}
+    return standings_of(stub.List(pb.ListRequest()).devices, segment, ago)
 
 
 def why_untrusted(stub: Any, device: str) -> str:
@@ -90,10 +90,3 @@ def _entries(stub: Any, entry: int) -> Iterator[Mapping[str, Any]]:
     for row in stub.ReadLog(request, stream=True):
         if row.index == entry:
             yield json.loads(row.entry)
-
-
-def _standing(row: Any) -> DeviceStanding:
-    if row.state == TRUSTED and not row.result_remaining_ms:
-        return DeviceStanding(state="stale", why="its result ran out")
-    why = "" if row.state == TRUSTED else f"{row.state} since {ago(row.since_ms)}"
-    return DeviceStanding(state=row.state, why=why)

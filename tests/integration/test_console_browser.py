@@ -10,7 +10,9 @@ from axe_playwright_python.base import AXE_FILE_PATH
 
 from framegate.machines.lifecycle import Event
 from framegate_controller.fleet.devices import change_state
+from support.boot_page import show_boot_log
 from support.hostile_fleet import HOSTILE
+from support.mapped import map_segment
 from support.paths import ROOT
 
 pytestmark = pytest.mark.plants
@@ -24,6 +26,8 @@ PAGES = (
     "/verdicts",
     "/approvals",
     "/rollouts",
+    "/map",
+    f"/camera/{CAM}/boot",
     "/incidents",
     "/playbooks",
     "/models",
@@ -60,8 +64,10 @@ async def violations(page) -> list[str]:
     ]
 
 
-async def test_every_page_at_three_widths_breaks_no_policy_and_shuts_nobody_out(seat):
+async def test_every_page_at_three_widths_breaks_no_policy_and_shuts_nobody_out(seat, monkeypatch):
     seat.person("nora", "engineer", "security", "auditor", "operator")
+    map_segment(seat.walk)
+    show_boot_log(monkeypatch)
     page = await seat.page()
     await page.goto(f"{seat.origin}/signin")
     assert await violations(page) == []
@@ -79,11 +85,20 @@ async def test_every_page_at_three_widths_breaks_no_policy_and_shuts_nobody_out(
     assert seat.complaints == []
 
 
-async def test_the_dark_page_is_read_as_well_and_200_percent_fits(seat):
-    seat.person("nora", "security", "auditor")
+async def test_the_dark_page_is_read_as_well_and_200_percent_fits(seat, monkeypatch):
+    seat.person("nora", "security", "auditor", "engineer")
+    map_segment(seat.walk)
+    show_boot_log(monkeypatch)
     page = await seat.page(640, color_scheme="dark", device_scale_factor=2)
     await seat.sign_in(page, "nora")
-    for path in ("/", f"/camera/{SUSPECT}", "/approvals", "/record"):
+    for path in (
+        "/",
+        f"/camera/{SUSPECT}",
+        f"/camera/{CAM}/boot",
+        "/map",
+        "/approvals",
+        "/record",
+    ):
         await page.goto(seat.origin + path)
         assert await violations(page) == [], path
         assert await page.evaluate("document.documentElement.scrollWidth") <= 640

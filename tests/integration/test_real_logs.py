@@ -176,7 +176,8 @@ def test_profiles_learnt_from_real_logs_affirm_them_and_tell_what_changed(real_d
     import tomli_w
 
     from framegate.eventlog import parse_boot_log, structural_failures
-    from framegate.evidence.appraise import event_failures, secure_boot_failures
+    from framegate.evidence.appraise import secure_boot_failures
+    from framegate.evidence.boot_events import event_failures
     from framegate.profile.learn import Observation, learn
     from framegate.profile.model import parse_profile
     from framegate.tpm.constants import Alg

@@ -53,8 +53,8 @@ class Seat:
     secrets: dict[str, str] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
-    async def begin_controller(self) -> None:
-        """Another process of the same controller, where the first one was."""
+    async def begin_controller(self, **more) -> None:
+        """Another process of the same controller, where the first one was, with `more` settings."""
         before = self.walk.running
         ports = [int(a.rpartition(":")[2]) for a in (before.join_address, before.fleet_address)]
         settings = ControllerSettings(
@@ -62,6 +62,7 @@ class Seat:
             join_port=ports[0],
             fleet_port=ports[1],
             console=(self.origin,),
+            **more,
         )
         running = Controller(settings)
         await running.start()

@@ -1,15 +1,27 @@
 """A fleet whose every text was written by somebody who wants to be more than text."""
 
+import asyncio
 import json
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from framegate.errors import Reason, Refused
+from framegate.eventlog import EventType
+from framegate_console.calls import Endpoint
 from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.machine.boot import (
+    Firmware,
+    Measurement,
+    boot_log,
+    measurements,
+    profile_toml,
+)
 
 MARKUP = """"'><img src=x onerror=alert(1)><script>alert(2)</script></textarea>{{7*7}}"""
 STEERS = "\u202egnp.exe\u2066\x1b[2J\x07\u200b"
-HOSTILE = MARKUP + STEERS
+PATHS = "/../../signout?x=1#y"
+HOSTILE = MARKUP + PATHS + STEERS
 DEVICE, GATEWAY = "camera.line-1.cam1", "gateway.line-1.gw1"
 NUMBER = 5
 
@@ -56,11 +68,13 @@ class HostileCalls:
     """Answers as `Calls` does, and keeps what would have changed something."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.refusals = [], {}
 
     async def operator(self, name, request, *, reason=""):
         if not name.startswith(READS):
             self.asked.append(name)
+        if name in self.refusals:
+            raise self.refusals[name]
         method = pb.DESCRIPTOR.services_by_name["Operator"].methods_by_name[name]
         reply = filled(GetMessageClass(method.output_type)())
         if name == "List":
@@ -71,10 +85,16 @@ class HostileCalls:
         elif name == "Show":
             reply.summary.kind = "camera"
             reply.posture = json.dumps({HOSTILE: [HOSTILE]})
+        elif name == "Observe":
+            reply.boot_log = boot_log([*measurements(BOOTED), _said(HOSTILE)])
+        elif name == "ShowProfile":
+            reply.toml = profile_toml(BOOTED, "m").encode()
         elif name == "ShowModel":
             reply.card = json.dumps({"trained_on": {"source": HOSTILE, "signer": HOSTILE}}).encode()
             reply.recipe = json.dumps({"classes": [HOSTILE]}).encode()
             del reply.pins[:]
+        elif name == "ShowPart":
+            raise Refused.of(Reason.NOT_FOUND, "a part", HOSTILE)
         elif name == "ListParts":
             del reply.parts[:]
         elif name == "ShowIncident":
@@ -88,6 +108,13 @@ class HostileCalls:
 
     async def operator_rows(self, name, request, most):
         return [pb.LogRow(index=NUMBER, entry=json.dumps(ENTRY).encode())]
+
+    async def operator_watched(self, name, request):
+        yield await self.operator("Events", request)
+        await asyncio.Event().wait()
+
+    async def gateways(self):
+        return [Endpoint(HOSTILE, HOSTILE)]
 
     async def gateway(self, at, name, request, **_):
         service = pb.DESCRIPTOR.services_by_name["GatewayOperator"]
@@ -104,7 +131,15 @@ class HostileCalls:
         pass
 
 
-READS = ("Show", "List", "Fleet", "Events", "Who", "Playbook", "Prove", "Policy", "CanI")
+BOOTED = Firmware("m")
+
+
+def _said(text):
+    """An event of firmware that calls itself `text`."""
+    return Measurement("hostile", 4, EventType.EFI_ACTION, text.encode(), text.encode())
+
+
+READS = ("Show", "Observe", "List", "Fleet", "Events", "Who", "Playbook", "Prove", "Policy", "CanI")
 ENTRY = {
     "index": NUMBER,
     "at_ms": NUMBER,
@@ -123,6 +158,7 @@ PAGES = (
     "/gateways",
     f"/camera/{DEVICE}",
     f"/camera/{DEVICE}/masks",
+    f"/camera/{DEVICE}/boot",
     "/verdicts",
     "/approvals",
     "/approval/00000001",
@@ -134,5 +170,6 @@ PAGES = (
     "/record",
     "/models",
     "/model/5",
+    "/part/drawn-1",
     "/me",
 )

@@ -1,5 +1,6 @@
 """A real OpenID provider (django-oauth-toolkit) in a process of its own."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -14,22 +15,31 @@ from framegate_controller.people.operators import NewOperator
 from framegate_controller.store.shared.ceremonies import MAX_FLOWS, InMemoryWaiting
 
 
-@pytest.fixture(scope="module")
-def provider(tmp_path_factory) -> Iterator[dict]:
-    """What the provider says of itself: issuer, client, subjects."""
-    folder = tmp_path_factory.mktemp("openid")
+@contextlib.contextmanager
+def started_provider(folder: Path, *redirects: str) -> Iterator[dict]:
+    """What the provider says of itself: issuer, client, subjects; it sends people to `redirects`
+    too.
+    """
     script = Path(__file__).with_name("openid_provider.py")
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=(folder / "log").open("wb"),
-        text=True,
-    )
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(script), str(folder), *redirects],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
     line = process.stdout.readline()
     assert line, (folder / "log").read_text()
     yield json.loads(line)
     process.kill()
     process.wait()
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory) -> Iterator[dict]:
+    """What the provider says of itself: issuer, client, subjects."""
+    with started_provider(tmp_path_factory.mktemp("openid")) as told:
+        yield told
 
 
 def provider_of(issuer: str, client: str = "framegate") -> OidcProvider:

@@ -1,5 +1,5 @@
 """A real OpenID provider (django-oauth-toolkit) in one file, run by tests as a process of its own:
-`python openid_provider.py FOLDER`.
+`python openid_provider.py FOLDER [REDIRECT…]`.
 
 Prints a line of JSON when it listens: issuer, client, the person's subject. People sign in with a
 form; consent is a form, too.
@@ -121,7 +121,7 @@ def main() -> None:
     Application.objects.create(
         client_id="framegate",
         authorization_grant_type="authorization-code",
-        redirect_uris="http://127.0.0.1/",
+        redirect_uris=" ".join(["http://127.0.0.1/", *sys.argv[2:]]),
         name="code",
         **common,
     )

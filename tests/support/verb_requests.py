@@ -130,6 +130,7 @@ REQUESTS = {
     "device.list Operator.List": pb.ListRequest(),
     "device.show Operator.Show": pb.DeviceRequest(device="cam1"),
     "events.list Operator.Events": pb.EventsRequest(),
+    "events.list Operator.WatchEvents": pb.EventsRequest(),
     "mask.show Operator.ShowMasks": pb.DeviceRequest(device="cam1"),
     "result.show Operator.Result": pb.ResultRequest(result_id="x"),
     "profile.show Operator.ListProfiles": pb.ListRequest(),

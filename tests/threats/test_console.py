@@ -11,21 +11,24 @@ import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from framegate.access.verbs import Role
 from framegate.errors import Reason, Refused
 from framegate_console.live import Live
-from framegate_console.pages import models
+from framegate_console.pages import live_page, models
 from framegate_console.pages.models import Lesson
 from framegate_console.pages.wall import require_viewer
 from framegate_console.sessions import COOKIE, Session
+from framegate_console.tries import TRIES
 from framegate_simulators.fixtures.access import PASSWORD, add_person, totp_now
 from support.asgi import NAVIGATED, SAME_ORIGIN, Browser
 from support.console import console_at
 from support.hostile_fleet import DEVICE, HOSTILE, MARKUP, PAGES, HostileCalls
 from support.paths import ROOT
+from support.waiting import until
 
 CAM = "camera.line-1.cam1"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -74,6 +77,20 @@ async def test_n170_what_changes_is_text_too(hostile):
     )
 
 
+async def test_n170_who_is_asked_for_a_factor_again_can_show_a_key_and_goes_on_with_the_same(
+    hostile,
+):
+    """The same fields are sent again, as text, and the page has the script that asks the key."""
+    calls = hostile.session.live.calls
+    calls.refusals = {
+        "Change": Refused.of(Reason.FACTOR_NEEDED, "a factor of the last minutes", "an old one")
+    }
+    page = await hostile.post(f"/camera/{CAM}/change", event="quarantine", reason=HOSTILE)
+    assert page.status == 403 and f'action="/camera/{CAM}/change"' in page.text
+    assert 'name="event" value="quarantine"' in page.text and "/keys.js" in page.text
+    harmless(page)
+
+
 class Elements(HTMLParser):
     """Reads a page as a browser does, and finds nothing in it that could run or lead elsewhere."""
 
@@ -83,6 +100,9 @@ class Elements(HTMLParser):
             assert not name.startswith("on") and name != "style", (tag, name)
             if name in {"href", "src", "action"}:
                 assert re.match(r"/(?![/\\])|#", value), (tag, name, value)
+                path, _, query = value.partition("?")
+                assert {".", ".."}.isdisjoint(unquote(path.replace("%2F", "_")).split("/")), value
+                assert not query or value.startswith(("/verdicts?", "/live/")), (name, value)
 
 
 def harmless(answer) -> None:
@@ -95,7 +115,26 @@ def harmless(answer) -> None:
         f'<script nonce="{nonce}" src="/static/'
     )
     assert MARKUP[:9] not in answer.text
+    assert "data-key=" not in answer.text or "/keys.js" in answer.text
     Elements().feed(answer.text)
+
+
+async def test_n170_a_parts_name_leads_to_no_other_page(hostile):
+    """A form of a part's page goes to that part, whatever it is called: not to a camera's masks."""
+    for name in (f"..%2Fcamera%2F{CAM}%2Fmasks", "..%2Fsignout", "%2E%2E%2Fsignout", "a%2F..%2Fb"):
+        page = await hostile.ask("GET", f"/part/{name}", NAVIGATED)
+        assert page.status == 200
+        action = re.search(r'<form method="post" action="(/part/[^"]*)" class="learn"', page.text)[
+            1
+        ]
+        assert "/" not in action.removeprefix("/part/") and action.count("/") == 2
+        harmless(page)
+    # and what is no form of masks asks for none
+    hostile.session.live.calls.asked.clear()
+    for form in ({}, {"regions": ""}, {"frames": "12", "reason": "a lesson"}):
+        answer = await hostile.post(f"/camera/{CAM}/masks", **form)
+        assert answer.status in {400, 403}
+    assert hostile.session.live.calls.asked == []
 
 
 async def signed_in(browser, walk, name: str = "nina", *roles: str):
@@ -167,6 +206,52 @@ async def test_n171_an_answer_to_somebody_elses_sign_in_signs_nobody_in(hostile)
         headers = {**NAVIGATED, "sec-fetch-site": "cross-site"}
         answer = await browser.ask("GET", f"/oidc?state={state}&code=stolen", headers)
         assert answer.status == 403 and COOKIE not in browser.jar
+
+
+class Guessed:
+    """A sign-in desk at which every guess is wrong, and which counts them."""
+
+    def __init__(self):
+        self.asked = 0
+
+    async def by_key(self, *_):
+        self.asked += 1
+        raise Refused.of(Reason.SIGN_IN, "a key's answer", "another")
+
+    by_provider = oidc_begin = by_key
+
+
+@pytest.mark.parametrize("path", ["/signin/key", "/signin/provider", "/oidc"])
+async def test_n172_whoever_guesses_is_stopped_here_and_locks_nobody_out(hostile, path):
+    """Every way to sign in is counted by the browser's address, before the controller hears of it:
+    it would count them all as this console's.
+    """
+    desk = hostile.app._app.state.console.desk = Guessed()
+    state = "ab" * 16
+    browser = Browser(hostile.app, jar={"__Host-framegate-oidc": state})
+    for _ in range(TRIES + 3):
+        if path == "/oidc":
+            answer = await browser.get(f"{path}?state={state}&code=x")
+        else:
+            kind = {**SAME_ORIGIN, "content-type": "application/json"}
+            body = json.dumps({"state": state, "response": {}}).encode()
+            form = {**kind, "content-type": "application/x-www-form-urlencoded"}
+            given = (form, b"") if path == "/signin/provider" else (kind, body)
+            answer = await browser.ask("POST", path, *given)
+    assert answer.status == 429 and desk.asked == TRIES
+    elsewhere = Browser(hostile.app, client="10.0.0.9", jar=dict(browser.jar))
+    if path == "/oidc":
+        assert (await elsewhere.get(f"{path}?state={state}&code=x")).status == 403
+
+
+async def test_n172_no_session_takes_every_connection(hostile, monkeypatch):
+    monkeypatch.setattr(live_page, "MAX_WINDOWS", 1)
+    open_one = asyncio.ensure_future(hostile.fetch("/live/line"))
+    live = hostile.session.live
+    await until(lambda: live.windows)
+    assert (await hostile.fetch("/live/cameras")).status == 429
+    hostile.session.end()
+    await asyncio.wait_for(open_one, 60)
 
 
 async def test_n172_a_session_that_was_there_before_is_not_gone_on_with(shown, walk):

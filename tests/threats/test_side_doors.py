@@ -9,7 +9,7 @@ import pytest
 import framegate_agent
 from framegate.errors import Malformed, Reason
 from framegate.eventlog import parse_boot_log
-from framegate.evidence.appraise import event_failures
+from framegate.evidence.boot_events import event_failures
 from framegate.glob import matches
 from framegate.ima.allowlist import AllowedFile, allowlist_text, parse_allowlist
 from framegate.ima.entry import ImaEntry

@@ -12,7 +12,7 @@ from framegate.errors import Malformed, Reason, Refused
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.mask import MaskStatement, check_masks
 from framegate_console.live import Live
-from framegate_console.pages.line import latest
+from framegate_console.pages.line import latest, tiles
 from framegate_console.pages.live_page import LivePage, Loaded
 from framegate_console.pages.signin import factor
 from framegate_console.visit import Visit
@@ -43,7 +43,7 @@ async def load(live: Live, key: str) -> Loaded:
         "posture": _posture(detail.posture),
         "claims": sorted(detail.vector.items()),
         "pcrs": sorted(detail.pcrs.items(), key=lambda i: (len(i[0]), i)),
-        "parts": parts,
+        "parts": tiles(parts),
         "pictured": next((v for v in parts if v.outcome != "UNINSPECTED"), None),
         "masks": await masks_of(live, device) if detail.summary.kind == "camera" else (),
     }
@@ -107,7 +107,7 @@ async def set_masks(visit: Visit) -> Response:
     signs once somebody else approved it.
     """
     form = await visit.form()
-    regions = regions_of(form.get("regions", ""), Reason.MASK)
+    regions = regions_of(form.get("regions"), Reason.MASK)
     check_masks(regions)
     await factor(visit)
     device, reason = visit.path("device"), form.get("reason", "")
@@ -116,10 +116,12 @@ async def set_masks(visit: Visit) -> Response:
     return visit.go(f"/camera/{device}")
 
 
-def regions_of(text: str, reason: Reason) -> list[Any]:
-    """[{points}] out of a form's field. Raises Malformed (`reason`)."""
+def regions_of(text: str | None, reason: Reason) -> list[Any]:
+    """[{points}] out of a form's field. Raises Malformed (`reason`): a form without the field is
+    another form, and asks for nothing here.
+    """
     try:
-        regions = json.loads(text or "[]")
+        regions = json.loads(text if text is not None else "")
     except (ValueError, RecursionError) as error:
         raise Malformed.of(reason, "regions as JSON", type(error).__name__) from error
     if not isinstance(regions, list):

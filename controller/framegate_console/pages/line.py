@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -13,6 +13,7 @@ from framegate.signed.statement import Outcome, Verdict
 from framegate_console.charts import curve
 from framegate_console.live import Live, Look
 from framegate_console.pages.live_page import LivePage, Loaded
+from framegate_console.rendering import at
 from framegate_operator.traffic import CameraFacts, GatewayFacts, LineFacts
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -45,6 +46,18 @@ class CameraCard:
     known: bool
 
     @property
+    def key(self) -> Hashable:
+        """All that a card shows."""
+        d = self.device
+        shown = (d.device, d.name, d.zone, d.state, d.last_result_ms, d.maintenance_until_ms)
+        return (*shown, self.known, bool(self.silence), self.rate, *self.outcomes)
+
+    @property
+    def rate(self) -> str:
+        """Frames a second; empty where nobody knows of any."""
+        return f"{self.traffic.frames_per_s:.1f}" if self.traffic is not None else ""
+
+    @property
     def quiet(self) -> bool:
         """Whether it is trusted and no frames come."""
         return self.device.state == "trusted" and bool(self.silence)
@@ -54,6 +67,20 @@ class CameraCard:
         """What became of its frames in the last minute."""
         counts = self.traffic.outcomes if self.traffic is not None else {}
         return [(o, counted(counts.get(o, 0), known=self.known)) for o in Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class PartTile:
+    """The verdict on a part, as a tile."""
+
+    verdict: Verdict
+
+    @property
+    def key(self) -> Hashable:
+        """All that a tile shows."""
+        v = self.verdict
+        shown = (v.verdict_id, v.outcome, v.part, v.reason, v.device, v.issued_at_ms)
+        return (*shown, *(str(d["kind"]) for d in v.defects))
 
 
 def counted(count: int, *, known: bool) -> str:
@@ -88,13 +115,13 @@ def things(look: Look, waiting: int, incidents: Sequence[pb.IncidentRow]) -> Ite
     for card in cards(look):
         d = card.device
         if d.state in _BAD:
-            yield Thing("bad", f"thing.{d.state}", f"/camera/{d.device}", {"name": d.name})
+            yield Thing("bad", f"thing.{d.state}", f"/camera/{at(d.device)}", {"name": d.name})
         elif d.state == "pending":
-            yield Thing("look", "thing.pending", f"/camera/{d.device}", {"name": d.name})
+            yield Thing("look", "thing.pending", f"/camera/{at(d.device)}", {"name": d.name})
         elif card.quiet and card.known:
-            yield Thing("look", "thing.quiet", f"/camera/{d.device}", {"name": d.name})
+            yield Thing("look", "thing.quiet", f"/camera/{at(d.device)}", {"name": d.name})
         elif d.maintenance_until_ms:
-            yield Thing("look", "thing.maintenance", f"/camera/{d.device}", {"name": d.name})
+            yield Thing("look", "thing.maintenance", f"/camera/{at(d.device)}", {"name": d.name})
     for line in look.traffic.lines:
         if line.silent:
             yield Thing("bad", "thing.line", "/", {"name": line.line})
@@ -102,7 +129,7 @@ def things(look: Look, waiting: int, incidents: Sequence[pb.IncidentRow]) -> Ite
             where = ", ".join(line.refusing)
             yield Thing("bad", "thing.refusing", "/", {"name": line.line, "where": where})
     for row in incidents:
-        where = f"/incident/{row.incident}"
+        where = f"/incident/{at(row.incident)}"
         yield Thing("look", "thing.incident", where, {"name": row.title, "about": row.about})
     if waiting:
         yield Thing("look", "thing.waiting", "/approvals", {"n": waiting})
@@ -153,7 +180,7 @@ class Totals:
 async def waits_for_others(live: Live) -> list[pb.AccessRow]:
     """What waits for somebody else than whoever asked for it; nothing where one may not see it."""
     try:
-        rows = (await live.calls.operator("ListAccess", pb.ListAccessRequest())).rows
+        rows = (await live.asked("ListAccess", pb.ListAccessRequest())).rows
     except Refused:
         return []
     return [r for r in rows if r.state == "pending" and r.requester != live.session.operator]
@@ -162,7 +189,7 @@ async def waits_for_others(live: Live) -> list[pb.AccessRow]:
 async def open_incidents(live: Live) -> Sequence[pb.IncidentRow]:
     """Incidents that nobody closed; nothing where one may not see them."""
     try:
-        reply = await live.calls.operator("ListIncidents", pb.ListIncidentsRequest(limit=20))
+        reply = await live.asked("ListIncidents", pb.ListIncidentsRequest(limit=20))
     except Refused:
         return ()
     rows: Sequence[pb.IncidentRow] = reply.incidents
@@ -176,6 +203,11 @@ def latest(live: Live, device: str = "", most: int = PARTS) -> list[Verdict]:
     return rows[:most]
 
 
+def tiles(verdicts: Sequence[Verdict]) -> list[PartTile]:
+    """Verdicts as tiles."""
+    return [PartTile(v) for v in verdicts]
+
+
 async def load(live: Live, _: str) -> Loaded:
     """The line as it is now."""
     look = await live.look()
@@ -187,7 +219,7 @@ async def load(live: Live, _: str) -> Loaded:
         "things": todo,
         "totals": Totals.of(look),
         "rate_curve": curve(list(live.rates.points)),
-        "parts": latest(live),
+        "parts": tiles(latest(live)),
         "answered": answered(look),
         "cameras": cameras[:SHOWN],
         "more": max(0, len(cameras) - SHOWN),

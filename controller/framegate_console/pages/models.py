@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,16 +19,21 @@ from framegate.wire import sha256
 from framegate_console.calls import Endpoint
 from framegate_console.live import Live
 from framegate_console.pages.camera import regions_of
-from framegate_console.pages.line import latest
+from framegate_console.pages.line import latest, tiles
 from framegate_console.pages.live_page import LivePage, Loaded
 from framegate_console.pages.signin import factor, factor_at_gateways
 from framegate_console.pages.verdicts import image
+from framegate_console.rendering import at
 from framegate_console.sessions import Session
 from framegate_console.visit import Visit
 from framegate_operator.part_types import seen_types
 from framegate_proto.v1 import framegate_pb2 as pb
 
 LESSON_S: Final = 60
+CHOSEN: Final = "chosen:"
+"""What the name of a frame's field begins with."""
+CHOICE: Final = 32
+"""Frames that are offered: a form has 64 fields."""
 LESSONS: Final = 16
 """Learnt images that wait to be looked at, of all sessions; each has some hundred kilobytes."""
 
@@ -98,7 +104,8 @@ async def part(visit: Visit) -> Response:
         part_type=part_type,
         p=row,
         goldens=count,
-        frames=[v for v in seen if v.outcome != "UNINSPECTED"][:8],
+        frames=tiles([v for v in seen if v.outcome != "UNINSPECTED"][:CHOICE]),
+        prefix=CHOSEN,
         gateways=gateways,
         least=MIN_LESSON,
         most=MAX_LESSON,
@@ -116,16 +123,23 @@ async def golden(visit: Visit) -> Response:
 
 
 async def learn(visit: Visit) -> Response:
-    """Learn a golden image from the next good frames; it is looked at before it counts."""
+    """Learn a golden image from the frames that were chosen, or from the next ones; it is looked at
+    before it counts.
+    """
     form = await visit.form()
-    wanted = form.get("gateway", "")
+    chosen = [name.removeprefix(CHOSEN) for name in form if name.startswith(CHOSEN)]
+    wanted = _gateway_of(visit.live, chosen) if chosen else form.get("gateway", "")
     at = next((g for g in await visit.calls.gateways() if g.device == wanted), None)
     frames = form.get("frames", "")
     if at is None or not (frames.isascii() and frames.isdigit() and len(frames) <= 2):
         raise Malformed.of(Reason.USAGE, "a gateway that stands, and a number of frames", "others")
     part_type, reason = visit.path("part"), form.get("reason", "")
     request = pb.LearnGoldenRequest(
-        part_type=part_type, frames=int(frames), timeout_s=LESSON_S, reason=reason
+        part_type=part_type,
+        frames=int(frames),
+        timeout_s=LESSON_S,
+        reason=reason,
+        verdict_ids=chosen,
     )
     await factor_at_gateways(visit)
     reply = await _learnt(visit, at, request, reason)
@@ -137,6 +151,16 @@ async def learn(visit: Visit) -> Response:
     while len(_lessons) > LESSONS:
         _lessons.popitem(last=False)
     return visit.go(f"/lesson/{identifier}")
+
+
+def _gateway_of(live: Live, chosen: Sequence[str]) -> str:
+    """The gateway that made all of these verdicts. Raises Refused (USAGE)."""
+    made = {v.verdict_id: v.gateway for v in live.verdicts}
+    gateways = {made.get(identifier, "") for identifier in chosen}
+    if len(gateways) != 1 or "" in gateways:
+        wanted, hint = "verdicts of one gateway, of late", "choose among those that are shown"
+        raise Refused.of(Reason.USAGE, wanted, f"{len(gateways)} gateways", hint)
+    return gateways.pop()
 
 
 async def _learnt(visit: Visit, at: Endpoint, request: Any, reason: str) -> Any:
@@ -174,7 +198,7 @@ async def put_in_force(visit: Visit) -> Response:
     rules = {
         "thresholds": [],
         "min_size_px": 0.0,
-        "ignore": regions_of(form.get("regions", ""), Reason.PART),
+        "ignore": regions_of(form.get("regions"), Reason.PART),
         "outline": learnt.facts.get("outline", []),
     }
     await factor(visit)
@@ -185,7 +209,7 @@ async def put_in_force(visit: Visit) -> Response:
         source=form.get("source", ""),
     )
     await visit.calls.operator("AddPart", request, reason=form.get("reason", ""))
-    return visit.go(f"/part/{learnt.part_type}")
+    return visit.go(f"/part/{at(learnt.part_type)}")
 
 
 def _lesson(visit: Visit) -> Lesson:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from framegate.receipt_verifier import (
     VerifiedReceipt,
     verify_receipt,
 )
+from framegate.signed.heat import heat_values
 from framegate_console.calls import Endpoint
 from framegate_console.live import Live
 from framegate_console.pages.line import answered, latest
@@ -37,6 +38,28 @@ class Proof:
     state: str
     why: str
     receipt: VerifiedReceipt | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeatGrid:
+    """The heat under a defect's box, out of the signed verdict: rows of values in [0, 1]."""
+
+    kind: str
+    rows: Sequence[Sequence[float]]
+
+    @property
+    def hottest(self) -> float:
+        """Its highest value."""
+        return max(max(row) for row in self.rows)
+
+
+def heat_grids(proof: Proof) -> list[HeatGrid]:
+    """The grids that a verdict bears, if it holds so far: a model of anomalies gives them."""
+    if proof.receipt is None:
+        return []
+    defects = [d for d in proof.receipt.verdict.get("defects", ()) if isinstance(d, dict)]
+    grids = ((str(d.get("kind", "")), heat_values(d)) for d in defects)
+    return [HeatGrid(kind, rows) for kind, rows in grids if rows]
 
 
 async def load_list(live: Live, key: str) -> Loaded:
@@ -69,6 +92,8 @@ async def show(visit: Visit) -> Response:
         proof=proof,
         chain=lineage,
         verdict=_verdict(receipt),
+        heats=heat_grids(proof),
+        scripts=("verdict.js",),
     )
 
 

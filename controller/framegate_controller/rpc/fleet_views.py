@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Final
 
 from framegate.registry.evidence import KeptResult
 from framegate_controller.context import Fleet
-from framegate_controller.rpc.table import Rpc
+from framegate_controller.rpc.table import AnyRpc, Rpc, WatchRpc
 from framegate_controller.store.ports import LoggedEntry
 from framegate_controller.verbs.fleet import Events, FleetStatus, FleetView, ShowResult
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -66,8 +66,9 @@ def _result(kept: KeptResult, fleet: Fleet) -> pb.ResultReply:
     )
 
 
-ROWS: Final[tuple[Rpc[Any, Any, Any], ...]] = (
+ROWS: Final[tuple[AnyRpc, ...]] = (
     Rpc("FleetStatus", FleetStatus.parse, _status),
     Rpc("Events", Events.parse, _events),
+    WatchRpc("WatchEvents", Events.parse, _events),
     Rpc("Result", ShowResult.parse, _result),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from framegate_controller.rpc import (
     access,
@@ -24,9 +24,9 @@ from framegate_controller.rpc import (
     sinks,
     zones,
 )
-from framegate_controller.rpc.table import Rpc, StreamRpc
+from framegate_controller.rpc.table import AnyRpc
 
-TABLE: Final[tuple[Rpc[Any, Any, Any] | StreamRpc[Any, Any, Any, Any], ...]] = (
+TABLE: Final[tuple[AnyRpc, ...]] = (
     *devices.ROWS,
     *zones.ROWS,
     *fleet_views.ROWS,

@@ -19,6 +19,7 @@ from framegate_gateway.inference.commissioning import measured_rows
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
 from framegate_gateway.ports.gateway_status import StatusReport
+from framegate_gateway.ports.lessons import chosen_frames
 from framegate_gateway.ports.operator_access import (
     AuthorisedCall,
     Context,
@@ -137,9 +138,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         await self._access.operator(context, "verdict.picture", request)
 
         async def run() -> pb.PictureReply:
-            chain = await asyncio.to_thread(
-                lineage, self._store, self._models.bundle, request.verdict_id
-            )
+            chain = await asyncio.to_thread(self._chain, request.verdict_id)
             if chain["kind"] != "verdict":
                 raise Refused.of(
                     Reason.NOT_FOUND, "a verdict", chain["kind"], "framegate verdict list"
@@ -197,9 +196,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
         async def run() -> pb.LineageReply:
             return pb.LineageReply(
-                lineage=json.dumps(
-                    await asyncio.to_thread(lineage, self._store, self._models.bundle, request.id)
-                ).encode()
+                lineage=json.dumps(await asyncio.to_thread(self._chain, request.id)).encode()
             )
 
         return await answered(context, run)
@@ -259,8 +256,9 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
     async def LearnGolden(
         self, request: pb.LearnGoldenRequest, context: Context
     ) -> pb.LearnGoldenReply:
-        """A golden image out of the next good frames of a part type; it leaves the gateway, so it
-        is a leaf, as exports are, where this host has a vault.
+        """A golden image out of the next good frames of a part type, or of those that were chosen
+        by their verdicts; it leaves the gateway, so it is a leaf, as exports are, where this host
+        has a vault.
         """
         call = await self._access.authorised(context, "part.learn", request)
 
@@ -269,14 +267,20 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                 raise Unavailable.of(Reason.UNAVAILABLE, "a gateway that learns", "none")
             if call.dry_run:
                 return pb.LearnGoldenReply()
-            async with self._learner.lesson(
-                request.part_type, request.frames, float(request.timeout_s)
-            ) as frames:
+            part_type, chosen = request.part_type, tuple(request.verdict_ids)
+            if chosen:
+                frames = await chosen_frames(chosen, part_type, self._chain, self._frame)
                 image, facts = await self._models.engine.learn(frames)
+            else:
+                async with self._learner.lesson(
+                    part_type, request.frames, float(request.timeout_s)
+                ) as frames:
+                    image, facts = await self._models.engine.learn(frames)
             detail = {
-                "part_type": request.part_type,
+                "part_type": part_type,
                 "sha256": sha256(image).hex(),
                 "frames": facts["used"],
+                "chosen_sha256": sha256("\n".join(chosen).encode()).hex() if chosen else "",
             }
             await self._access.note("golden-learnt", call.caller, detail)
             return pb.LearnGoldenReply(image=image, facts=json.dumps(facts).encode())
@@ -327,6 +331,9 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
         return pb.DataStatusReply(
             rows=rows, vault=self._vault.problem or "open", dropped=self._vault.dropped
         )
+
+    def _chain(self, identifier: str) -> dict[str, Any]:
+        return lineage(self._store, self._models.bundle, identifier)
 
     async def _frame(self, chain: dict[str, Any]) -> KeptFrame:
         defects, part_type = tuple(chain["verdict"]["defects"]), chain["frame"]["part_type"]

@@ -15,20 +15,17 @@ from types import MappingProxyType
 from typing import Final, final
 
 from framegate.errors import Failure, FramegateError, Reason
-from framegate.eventlog import EventType, structural_failures
+from framegate.eventlog import structural_failures
 from framegate.eventlog.content import (
     IMAGE_SECURITY,
     SHIM_LOCK,
-    boot_variable,
-    bound_text,
-    bound_variable,
     revoked_hashes,
     sbat_levels,
 )
-from framegate.eventlog.parse import NEVER_EXTENDED, BootEvent, BootLog
+from framegate.eventlog.parse import BootLog
 from framegate.eventlog.structure import variable_name, variable_record, variable_value
+from framegate.evidence.boot_events import SEPARATORS, event_failures
 from framegate.evidence.verify import REMEMBERED, REMEMBERED_BYTES, VerifiedEvidence, replayed_log
-from framegate.glob import matches
 from framegate.ima.allowlist import Allowlist
 from framegate.ima.judge import ima_failures
 from framegate.ima.replay import ImaPrefix
@@ -47,7 +44,6 @@ _SECURE_BOOT: Final = bytes.fromhex("61dfe48bca93d211aa0d00e098032b8c") + "Secur
 )
 _DBX: Final = IMAGE_SECURITY + "dbx".encode("utf-16-le")
 _SBAT: Final = SHIM_LOCK + "SbatLevel".encode("utf-16-le")
-_SEPARATORS: Final = (b"\0\0\0\0", b"\xff\xff\xff\xff")
 
 
 class _Witness:
@@ -220,112 +216,6 @@ def _log_failures(
     )  # 2, 3, 4, 5
 
 
-def event_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure]:
-    """Checks 3 and 4 of `appraise`, on a log that was replayed, or that somebody wants an opinion
-    on.
-    """
-    bank = profile.selection.bank
-    new = getattr(hashlib, HASH_NAME[bank])
-    separators = {new(s).digest() for s in _SEPARATORS}
-    failures: list[Failure] = []
-    met: set[str] = set()
-    column, quoted, claim = log.column(bank), frozenset(profile.selection.pcrs), profile.claim
-    for event in log.events:
-        pcr = event.pcr
-        if event.type == EventType.NO_ACTION or pcr == NEVER_EXTENDED:
-            continue
-        digest = event.digests[column]
-        if pcr not in quoted:
-            failures.append(
-                Failure(
-                    Reason.EVENT_UNCLAIMED,
-                    "measurements in quoted PCRs only",
-                    f"event {event.number} in PCR {pcr}",
-                    "quote that PCR in the profile",
-                )
-            )
-            continue
-        rule = claim(pcr, digest)
-        if rule is not None:
-            met.add(rule.name)
-        elif not (digest in separators and pcr < 8) and pcr not in profile.pinned:
-            failure = _by_content(event, column, profile, met)
-            if failure is not None:
-                failures.append(failure)
-    for rule in profile.rules:
-        if rule.required and rule.name not in met:
-            wanted = " or ".join(d.hex() for d in sorted(rule.digests or ()))
-            failures.append(
-                Failure(
-                    Reason.EVENT_ABSENT,
-                    f"{rule.name} in PCR {rule.pcr}: {wanted}",
-                    "absent",
-                    "the machine did not start this, or started something else in its place",
-                )
-            )
-    failures += [
-        Failure(
-            Reason.EVENT_ABSENT,
-            f"{t.name} in PCR {t.pcr}",
-            "absent",
-            "the boot loader measured no such text",
-        )
-        for t in profile.texts
-        if t.required and t.name not in met
-    ]
-    return failures
-
-
-def _by_content(
-    event: BootEvent, column: int, profile: FirmwareProfile, met: set[str]
-) -> Failure | None:
-    """Whether an event that no digest claims is claimed by what its digest covers; adds the rule's
-    name to `met`, or says why not.
-    """
-    bank = profile.selection.bank
-    if event.pcr == 1:
-        name = boot_variable(event, bank, column)
-        if name is not None and any(
-            matches(name, n, digits=True) for v in profile.variables for n in v.names
-        ):
-            return None
-    if event.pcr == 7 and (
-        profile.secure_boot.dbx_minimum is not None or profile.secure_boot.sbat_minimum is not None
-    ):
-        variable = bound_variable(event, bank, column)
-        called = (variable.vendor, variable.name) if variable is not None else None
-        if called == (IMAGE_SECURITY, "dbx") and profile.secure_boot.dbx_minimum is not None:
-            return None  # which hashes it must hold is check 5
-        if called == (SHIM_LOCK, "SbatLevel") and profile.secure_boot.sbat_minimum is not None:
-            return None
-    rules = [t for t in profile.texts if t.pcr == event.pcr]
-    if rules:
-        text = bound_text(event, bank, column)
-        if text is not None:
-            for rule in rules:
-                if any(matches(text, pattern) for pattern in rule.allow):
-                    met.add(rule.name)
-                    return None
-            return Failure(
-                Reason.COMMAND_LINE,
-                f"in PCR {event.pcr}: {' or '.join(r.name for r in rules)}",
-                text[:300],
-                "a changed boot command? sign a profile that allows it",
-            )
-    return _unclaimed(event.number, event.pcr, event.type_name, event.digests[column], profile)
-
-
-def _unclaimed(index: int, pcr: int, kind: str, digest: bytes, profile: FirmwareProfile) -> Failure:
-    names = ", ".join(r.name for r in profile.rules if r.pcr == pcr) or "no event"
-    return Failure(
-        Reason.EVENT_UNCLAIMED,
-        f"in PCR {pcr}: {names}",
-        f"event {index} ({kind}) {digest.hex()}",
-        "if this firmware is meant to run, sign a profile that lists it; if not, restore the"
-        " machine and attest again",
-    )
-
-
 def secure_boot_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure]:
     """Check 5 of `appraise`."""
     bank, rules = profile.selection.bank, profile.secure_boot
@@ -356,7 +246,7 @@ def secure_boot_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure
             (
                 e.number
                 for e in events
-                if e.digests[column] in {new(s).digest() for s in _SEPARATORS}
+                if e.digests[column] in {new(s).digest() for s in SEPARATORS}
             ),
             None,
         )

@@ -16,10 +16,8 @@ from framegate.eventlog import (
     BootLog,
     structural_failures,
 )
-from framegate.evidence.appraise import (
-    event_failures,
-    secure_boot_failures,
-)
+from framegate.evidence.appraise import secure_boot_failures
+from framegate.evidence.boot_events import event_failures
 from framegate.evidence.offline_logs import Quote, check_boot_log, check_ima
 from framegate.evidence.offline_result import OfflineResult
 from framegate.evidence.quote_files import (

@@ -5239,11 +5239,16 @@ class LearnGoldenRequest(_message.Message):
     TIMEOUT_S_FIELD_NUMBER: _builtins.int
     APPROVAL_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    VERDICT_IDS_FIELD_NUMBER: _builtins.int
     part_type: _builtins.str
     frames: _builtins.int
     timeout_s: _builtins.int
     approval: _builtins.bytes
     reason: _builtins.str
+    @_builtins.property
+    def verdict_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """these frames, and not the next ones"""
+
     def __init__(
         self,
         *,
@@ -5252,10 +5257,11 @@ class LearnGoldenRequest(_message.Message):
         timeout_s: _builtins.int = ...,
         approval: _builtins.bytes = ...,
         reason: _builtins.str = ...,
+        verdict_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "frames", b"frames", "part_type", b"part_type", "reason", b"reason", "timeout_s", b"timeout_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "frames", b"frames", "part_type", b"part_type", "reason", b"reason", "timeout_s", b"timeout_s", "verdict_ids", b"verdict_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1003,6 +1003,11 @@ class OperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EventsRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EventsReply.FromString,
                 _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/framegate_proto.v1.Operator/WatchEvents',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EventsRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EventsReply.FromString,
+                _registered_method=True)
         self.SetMasks = channel.unary_unary(
                 '/framegate_proto.v1.Operator/SetMasks',
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SetMasksRequest.SerializeToString,
@@ -1414,6 +1419,12 @@ class OperatorServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Events(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEvents(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1890,6 +1901,11 @@ def add_OperatorServicer_to_server(servicer, server):
             ),
             'Events': grpc.unary_unary_rpc_method_handler(
                     servicer.Events,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EventsRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EventsReply.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EventsRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EventsReply.SerializeToString,
             ),
@@ -2492,6 +2508,33 @@ class Operator:
             request,
             target,
             '/framegate_proto.v1.Operator/Events',
+            framegate__proto_dot_v1_dot_framegate__pb2.EventsRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.EventsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/WatchEvents',
             framegate__proto_dot_v1_dot_framegate__pb2.EventsRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.EventsReply.FromString,
             options,

@@ -272,6 +272,7 @@ class OperatorStub:
     ListTpmCas: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.TpmCas]
     FleetStatus: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.FleetStatusReply]
     Events: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EventsRequest, _framegate_pb2.EventsReply]
+    WatchEvents: _grpc.UnaryStreamMultiCallable[_framegate_pb2.EventsRequest, _framegate_pb2.EventsReply]
     SetMasks: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SetMasksRequest, _framegate_pb2.MasksReply]
     ShowMasks: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.MasksReply]
     RegisterModel: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.RegisterModelRequest, _framegate_pb2.ModelRow]
@@ -358,6 +359,7 @@ class OperatorAsyncStub(OperatorStub):
     ListTpmCas: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.TpmCas]  # type: ignore[assignment]
     FleetStatus: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.FleetStatusReply]  # type: ignore[assignment]
     Events: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EventsRequest, _framegate_pb2.EventsReply]  # type: ignore[assignment]
+    WatchEvents: _aio.UnaryStreamMultiCallable[_framegate_pb2.EventsRequest, _framegate_pb2.EventsReply]  # type: ignore[assignment]
     SetMasks: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SetMasksRequest, _framegate_pb2.MasksReply]  # type: ignore[assignment]
     ShowMasks: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.MasksReply]  # type: ignore[assignment]
     RegisterModel: _aio.UnaryUnaryMultiCallable[_framegate_pb2.RegisterModelRequest, _framegate_pb2.ModelRow]  # type: ignore[assignment]
@@ -495,6 +497,13 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.EventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.EventsReply, _abc.Awaitable[_framegate_pb2.EventsReply]]: ...
+
+    @_abc_1.abstractmethod
+    def WatchEvents(
+        self,
+        request: _framegate_pb2.EventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_framegate_pb2.EventsReply], _abc.AsyncIterator[_framegate_pb2.EventsReply]]: ...
 
     @_abc_1.abstractmethod
     def SetMasks(

@@ -23,7 +23,7 @@ from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import PlantError
 
 BROWSER: Final = "chromium"
-INTERVAL_S: Final = 15.0
+INTERVAL_S: Final = 60.0
 """Between attestations: nothing is late where a machine is busy with browsers."""
 HELD_S: Final = 25.0
 """Between two things that happen to the cameras beside the line."""

@@ -11,31 +11,16 @@ from typing import Any, Final
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
 
 from framegate_simulators.fixtures.access import PASSWORD, totp_now
+from framegate_simulators.plant.browser import chromium
 from framegate_simulators.plant.console_plant import ConsolePlant
 from framegate_simulators.plant.processes import PlantError
 
-ARGUMENTS: Final = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--force-color-profile=srgb",
-)
 WIDTHS: Final = {"wide": 1280, "middle": 800, "phone": 390}
-PATIENCE_MS: Final = 180_000
+PATIENCE_MS: Final = 300_000
+CHOSEN: Final = 6
+"""Good frames that a golden image is learnt from."""
 SETTLE_MS: Final = 1_500
 """Pictures of parts arrive after the page; nothing tells when the last one did."""
-
-
-def chromium(playwright: Any, **more: Any) -> Browser:
-    """Debian's Chromium, without a screen."""
-    launched: Browser = playwright.chromium.launch(
-        executable_path="/usr/bin/chromium", headless=True, args=[*ARGUMENTS], **more
-    )
-    return launched
 
 
 def sign_in(page: Page, shown: ConsolePlant, name: str) -> None:
@@ -78,18 +63,16 @@ class Tour:
                 shown.tamper(shown.cameras[1])
                 page.wait_for_selector(".card.s-suspect", timeout=PATIENCE_MS)
                 self._pages(page, request)
+                self._verify(page)
+                self._learn(page)
                 state = page.context.storage_state()
             for width in ("middle", "phone"):
                 with self._page(browser, width, storage_state=state) as page:
-                    for name, path in (("line", "/"), ("camera", "/camera/camera.line-1.cam3")):
-                        page.goto(f"{shown.address}{path}")
-                        page.wait_for_selector(".hero, .timeline", timeout=PATIENCE_MS)
-                        self._keep(page, f"{name}-{width}")
-            dark = {"color_scheme": "dark", "locale": "de-DE", "storage_state": state}
-            with self._page(browser, "wide", **dark) as page:
-                page.goto(f"{shown.address}/")
-                page.wait_for_selector(".parts .part", state="attached", timeout=PATIENCE_MS)
-                self._keep(page, "line-de-dark")
+                    self._narrow(page, width)
+            for scheme in ("light", "dark"):
+                german = {"color_scheme": scheme, "locale": "de-DE", "storage_state": state}
+                with self._page(browser, "wide", **german) as page:
+                    self._german(page, scheme)
             with self._page(browser, "wide") as page:
                 page.goto(f"{shown.address}/wall")
                 page.wait_for_selector(".board .card", timeout=PATIENCE_MS)
@@ -112,6 +95,8 @@ class Tour:
             ("approvals", "/approvals"),
             ("approval", f"/approval/{request}"),
             ("masks", "/camera/camera.line-1.cam1/masks"),
+            ("map", "/map"),
+            ("boot", "/camera/camera.line-1.cam3/boot"),
             ("incidents", "/incidents"),
             ("playbooks", "/playbooks"),
             ("rollouts", "/rollouts"),
@@ -125,6 +110,73 @@ class Tour:
             page.goto(f"{shown.address}{path}")
             page.wait_for_selector("main h1", state="attached", timeout=PATIENCE_MS)
             self._keep(page, name)
+
+    def _verify(self, page: Page) -> None:
+        """The page's own worker verifies the receipt of a defect."""
+        page.goto(f"{self._shown.address}/verdict/{self._shown.latest('DEFECT')}")
+        page.click("#verify button")
+        page.wait_for_selector("#verify .proof:not([hidden])", timeout=PATIENCE_MS)
+        page.locator("#verify").scroll_into_view_if_needed()
+        self._keep(page, "verified")
+
+    def _learn(self, page: Page) -> None:
+        """Good frames are chosen, a golden image is learnt from them, and asked for."""
+        shown = self._shown
+        page.goto(f"{shown.address}/part/drawn-1")
+        good = page.locator(".choice .o-PASS input[type=checkbox]")
+        good.first.wait_for(state="attached", timeout=PATIENCE_MS)
+        for place in range(min(CHOSEN, good.count())):
+            good.nth(place).check()
+        page.fill("#why-learn", "the old golden image is of another lot")
+        self._keep(page, "part-chosen")
+        page.click(".learn .acts button")
+        self._prove(page, "h1, .failure")
+        page.wait_for_selector("#source", timeout=PATIENCE_MS)
+        self._keep(page, "lesson")
+        page.fill("#source", "line 1, six good boards")
+        page.fill("#why-part", "the old golden image is of another lot")
+        page.click("#regions-form button:not([type])")
+        self._prove(page, "main h1")
+        self._keep(page, "lesson-asked")
+
+    def _prove(self, page: Page, until: str) -> None:
+        """The next code of the authenticator, where the console asks for a fresh one."""
+        page.wait_for_selector(until, timeout=PATIENCE_MS)
+        for _ in range(3):
+            if page.locator("#factor_code").count() == 0:
+                return
+            time.sleep(30 - time.time() % 30 + 0.5)
+            page.fill("#factor_code", totp_now(self._shown.plant.authenticators["anna"]))
+            page.click("#factor button")
+            page.wait_for_load_state()
+        raise PlantError(f"no code of anna's counts: {page.inner_text('main')[:300]}")
+
+    def _narrow(self, page: Page, width: str) -> None:
+        for name, path in (
+            ("line", "/"),
+            ("camera", "/camera/camera.line-1.cam3"),
+            ("map", "/map"),
+            ("boot", "/camera/camera.line-1.cam3/boot"),
+            ("part", "/part/drawn-1"),
+            ("approvals", "/approvals"),
+            ("verdict", f"/verdict/{self._shown.latest('DEFECT')}"),
+        ):
+            page.goto(f"{self._shown.address}{path}")
+            page.wait_for_selector("main h1", state="attached", timeout=PATIENCE_MS)
+            self._keep(page, f"{name}-{width}")
+
+    def _german(self, page: Page, scheme: str) -> None:
+        for name, path in (
+            ("line", "/"),
+            ("camera", "/camera/camera.line-1.cam3"),
+            ("map", "/map"),
+            ("verdict", f"/verdict/{self._shown.latest('DEFECT')}"),
+            ("boot", "/camera/camera.line-1.cam3/boot"),
+            ("part", "/part/drawn-1"),
+        ):
+            page.goto(f"{self._shown.address}{path}")
+            page.wait_for_selector("main h1", state="attached", timeout=PATIENCE_MS)
+            self._keep(page, f"{name}-de-{scheme}")
 
     def _heard(self, message: ConsoleMessage) -> None:
         """A policy that was broken, or a script; what a gateway has no picture of is neither."""

@@ -10,10 +10,12 @@ import re
 from pathlib import Path
 from typing import Final
 
+from framegate.segment.policy import FILE as SEGMENTS
 from framegate_simulators.boards.camera import write_golden
 from framegate_simulators.plant.line_plant import LinePlant
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, PlantError, free_port, wait_for
+from framegate_simulators.plant.segment_plan import segment_text
 from framegate_simulators.plant.site import Site
 
 PATIENCE_S: Final = 240.0
@@ -57,6 +59,7 @@ class ConsolePlant:
                 p.start_agent(site, "--source", f"exec:{BIN}/framegate-sim camera {drawn}")
                 self.cameras.append(site)
             self.add_people()
+            self.add_segment()
             self.start_console()
             self.line.conveyor.start()
             wait_for("verdicts of all cameras", self._all_inspected, PATIENCE_S)
@@ -101,6 +104,18 @@ class ConsolePlant:
         p.framegate("access", "approve", json.loads(asked.stdout)["id"])
         for name, role in (("olga", "operator"), ("vito", "viewer"), (WALL, "viewer")):
             self.who[name] = self._added_by_two(name, role)
+
+    def add_segment(self) -> None:
+        """sara puts a segment into the policy, staged, and anna approves it. No enforcer runs here:
+        what the map shows are the ways that the policy has.
+        """
+        p, folder = self.plant, self.plant.folder / "policy"
+        p.framegate("policy", "pull", "--out", folder, who=self.who["sara"])
+        modes = dict.fromkeys(("cameras", "gateways", "control", "plc"), "stage")
+        (folder / SEGMENTS).write_text(segment_text(modes=modes))
+        apply = ("policy", "apply", folder, "--note", "the segment of line 1, staged")
+        p.framegate("access", "approve", self._asked(*apply))
+        p.framegate(*apply, who=self.who["sara"])
 
     def _added_by_two(self, name: str, role: str) -> Path:
         """sara adds somebody, and anna approves it; their context."""

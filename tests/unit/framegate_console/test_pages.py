@@ -34,7 +34,7 @@ def look(state: str = "trusted", gate: bool = True, answers: bool = True, **came
     )
     status = pb.GatewayStatus(gate_open=gate, cameras=[sent], now_ms=1000, broker="connected")
     facts = GatewayFacts(GW, "127.0.0.1:1", status if answers else None, "" if answers else "away")
-    return Look(pb.FleetStatusReply(fleet="plant"), devices, traffic_of((facts,)), 0.0)
+    return Look(devices, traffic_of((facts,)), 0.0)
 
 
 def glance(seen: Look, waiting: int = 0) -> str:

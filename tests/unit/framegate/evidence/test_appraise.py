@@ -11,9 +11,9 @@ from framegate.evidence import verify
 from framegate.evidence.appraise import (
     AttestationResult,
     appraise,
-    event_failures,
     secure_boot_failures,
 )
+from framegate.evidence.boot_events import event_failures
 from framegate.profile.model import parse_profile
 from framegate_simulators.machine.boot import (
     Firmware,

@@ -8,7 +8,8 @@ import tomli_w
 
 from framegate.errors import Malformed, Reason
 from framegate.eventlog import parse_boot_log
-from framegate.evidence.appraise import event_failures, secure_boot_failures
+from framegate.evidence.appraise import secure_boot_failures
+from framegate.evidence.boot_events import event_failures
 from framegate.identity.names import Kind
 from framegate.ima import parse_ima
 from framegate.ima.allowlist import AllowedFile, allowlist_text, parse_allowlist

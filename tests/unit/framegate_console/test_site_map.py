@@ -1,0 +1,108 @@
+"""The map: laid out for a page, drawn from the policy and the record as far as somebody may read
+them.
+"""
+
+import math
+import re
+import time
+
+import pytest
+
+from framegate.access.verbs import Role
+from framegate.errors import Malformed
+from framegate.segment.ruling import DeviceStanding
+from framegate.segment.site_map import Edge, MapEdge, MapNode, SiteMap, seen_flows, site_map
+from framegate_console.map_drawing import ALLOWED, MOST, SIGN, map_drawing
+from framegate_console.pages.site_map import day_ms
+from support.mapped import CAM1, map_segment
+from support.segments import planned_segment
+
+
+def of(*nodes, edges=(), zones=("cameras", "gateways")):
+    return SiteMap(segment="line-1", zones=zones, nodes=tuple(nodes), edges=tuple(edges))
+
+
+def node(name, zone="cameras", state="trusted"):
+    return MapNode(name=name, zone=zone, state=state)
+
+
+def way(source, destination, kind=Edge.USED, port="tcp/7443"):
+    return MapEdge(source=source, destination=destination, port=port, kind=kind, by="frames")
+
+
+def test_zones_are_columns_and_every_way_begins_and_ends_at_a_box():
+    drawn = map_drawing(of(node("a"), node("b", "gateways"), edges=[way("a", "b")]))
+    assert [z.name for z in drawn.zones] == ["cameras", "gateways"]
+    assert drawn.zones[0].left < drawn.zones[1].left <= drawn.width
+    (one,) = drawn.ways
+    assert one.number == 1 and one.kind == "used" and one.path.startswith("M")
+    assert all(b.top + 46 <= drawn.height for b in drawn.boxes)
+
+
+def test_ways_between_the_same_two_do_not_lie_on_each_other():
+    kinds = (Edge.USED, Edge.REFUSED, Edge.STAGED)
+    edges = [way("a", "b", k) for k in kinds] + [way("b", "a")]
+    drawn = map_drawing(of(node("a"), node("b", "gateways"), edges=edges))
+    assert len({(w.x, w.y) for w in drawn.ways}) == len(edges)
+    assert len({w.path for w in drawn.ways}) == len(edges)
+    signs = [(w.x, w.y) for w in drawn.ways]
+    apart = [math.dist(a, b) for n, a in enumerate(signs) for b in signs[n + 1 :]]
+    assert min(apart) >= SIGN, "no sign lies on another"
+
+
+def test_many_of_one_zone_share_a_box_and_none_with_a_way_to_nowhere():
+    cameras = [node(f"cam{n:04}") for n in range(1000)]
+    last = way("cam0999", "gw")
+    drawn = map_drawing(of(*cameras, node("gw", "gateways"), edges=[last]))
+    shared = [b for b in drawn.boxes if b.more]
+    assert [b.more for b in shared] == [1000 - MOST + 1]
+    assert "cam0999" in {b.name for b in drawn.boxes}, "who speaks is drawn by name"
+    edges = [way(c.name, "gw") for c in cameras]
+    drawn = map_drawing(of(*cameras, node("gw", "gateways"), edges=edges))
+    assert len(drawn.ways) == 1000, "those of the shared box begin there"
+
+
+def test_who_is_not_trusted_is_not_hidden_among_many():
+    cameras = [node(f"cam{n:04}") for n in range(100)] + [node("zzz", state="suspect")]
+    assert map_drawing(of(*cameras)).boxes[0].name == "zzz"
+
+
+def test_what_nobody_may_know_is_not_said_to_be_never_seen():
+    segment = planned_segment()
+    drawn = site_map(segment, {CAM1: DeviceStanding(state="trusted")}, seen_flows(()))
+    assert {w.kind for w in map_drawing(drawn).ways} == {"unused"}
+    assert {w.kind for w in map_drawing(drawn, flows_known=False).ways} == {ALLOWED}
+
+
+@pytest.mark.parametrize("text", ["7d", "2026-13-01", "yesterday", "2026-11-20T00:00", "9" * 99])
+def test_a_day_is_a_day(text):
+    with pytest.raises(Malformed):
+        day_ms(text)
+
+
+def test_a_day_begins_at_midnight():
+    assert day_ms("1970-01-02") == 86_400_000
+
+
+async def test_the_map_shows_each_what_they_may_know(shown, walk):
+    """A fleet without a segment says so. An auditor sees what was seen and what is new; a viewer
+    the ways of the policy, and hears that there is more.
+    """
+    viewer, auditor = shown.as_role(Role.VIEWER), shown.as_role(Role.AUDITOR)
+    answer = await viewer.get("/map")
+    assert answer.status == 200 and "has no segment" in answer.text
+    map_segment(walk)
+    page = (await auditor.get("/map")).text
+    for kind in ("allowed, seen", "allowed, never seen", "seen, refused", "seen, would be refused"):
+        assert page.count(kind) > 1, kind  # beside the colour, in legend and table
+    assert page.count('class="box b-') > 5 and 'class="sign e-refused' in page
+    day = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 3 * 86_400))
+    page = (await auditor.get(f"/map?diff={day}")).text
+    assert "2 ways are new since then" in page
+    new = re.findall(r'<td class="e-(\w+)">(?:(?!</td>).)*?<span class="tag">new', page, re.S)
+    assert sorted(new) == ["refused", "staged"]
+    page = (await viewer.get("/map")).text
+    assert "your roles do not open" in page and "never seen" not in page
+    assert 'class="sign e-allowed' in page and 'e-refused"' not in page
+    for query in ("?segment=other", "?diff=soon"):
+        assert (await auditor.get(f"/map{query}")).status in {400, 404}
