@@ -245,10 +245,10 @@ async def test_n172_whoever_guesses_is_stopped_here_and_locks_nobody_out(hostile
 
 
 async def test_n172_no_session_takes_every_connection(hostile, monkeypatch):
-    monkeypatch.setattr(live_page, "MAX_WINDOWS", 1)
+    monkeypatch.setattr(live_page, "MAX_STREAMS", 1)
     open_one = asyncio.ensure_future(hostile.fetch("/live/line"))
     live = hostile.session.live
-    await until(lambda: live.windows)
+    await until(lambda: live.open_pages)
     assert (await hostile.fetch("/live/cameras")).status == 429
     hostile.session.end()
     await asyncio.wait_for(open_one, 60)

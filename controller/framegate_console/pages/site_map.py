@@ -20,6 +20,13 @@ from framegate.segment.flow import FLOW_KINDS
 from framegate.segment.parse import parse_segments
 from framegate.segment.policy import FILE, Segment
 from framegate.segment.site_map import MapEdge, SeenFlow, new_edges, seen_flows, site_map
+from framegate.segment.ways import (
+    ADMISSIONS,
+    REPORTS,
+    way_of_operator,
+    ways_of_admissions,
+    ways_of_reports,
+)
 from framegate.signed.dsse import parse_envelope
 from framegate_console.map_drawing import map_drawing
 from framegate_console.visit import Visit
@@ -36,11 +43,12 @@ MAX_ENTRIES: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What enforcers reported; `known`: whether whoever asks may read that, `cut`: not all of it
-    was read.
+    """What enforcers reported, and the ways that others told of; `known`: whether whoever asks may
+    read that, `cut`: not all of it was read.
     """
 
     flows: Sequence[SeenFlow]
+    ways: Sequence[MapEdge]
     known: bool
     cut: bool
 
@@ -59,15 +67,16 @@ async def show(visit: Visit) -> Response:
     if chosen is None:
         return visit.show("map.html", **shown, map=None)
     days = int(asked["since"]) if asked["since"] in map(str, DAYS) else DAYS[2]
-    seen = await _seen(visit, days)
+    seen = await _seen(visit, chosen.name, days)
     listed = await visit.calls.operator("List", pb.ListRequest())
     standings = standings_of(listed.devices, chosen, str)
-    now = site_map(chosen, standings, seen.flows)
+    now = site_map(chosen, standings, seen.flows, seen.ways)
     new: tuple[MapEdge, ...] = ()
     if asked["diff"]:
         until = day_ms(asked["diff"])
         earlier = [f for f in seen.flows if f.first_ms <= until]
-        new = new_edges(site_map(chosen, standings, earlier), now)
+        known = [w for w in seen.ways if w.first_ms <= until]
+        new = new_edges(site_map(chosen, standings, earlier, known), now)
     return visit.show(
         "map.html",
         **shown,
@@ -110,20 +119,39 @@ def _chosen(segments: Mapping[str, Segment], name: str) -> Segment | None:
     return segments[name or min(segments)] if segments else None
 
 
-async def _seen(visit: Visit, days: int) -> Seen:
+async def _seen(visit: Visit, segment: str, days: int) -> Seen:
     since = int(time.time() * 1000) - days * DAY_MS
-    flows: list[SeenFlow] = []
-    cut = False
-    for kind in sorted(FLOW_KINDS):
+    entries: dict[str, list[Any]] = {}
+    for kind in (*sorted(k.value for k in FLOW_KINDS), REPORTS, ADMISSIONS):
         request = pb.ReadLogRequest(
-            event=kind.value, limit=MAX_ENTRIES, since_ms=since, newest_first=True
+            event=kind, limit=MAX_ENTRIES, since_ms=since, newest_first=True
         )
         try:
             rows = await visit.calls.operator_rows("ReadLog", request, MAX_ENTRIES)
         except Refused as error:
             if visit.session is None or visit.session.over or error.reason == Reason.SIGNED_OUT:
                 raise
-            return Seen((), known=False, cut=False)
-        cut = cut or len(rows) == MAX_ENTRIES
-        flows += seen_flows(json.loads(row.entry) for row in rows)
-    return Seen(flows, known=True, cut=cut)
+            return Seen((), (), known=False, cut=False)
+        entries[kind] = [json.loads(row.entry) for row in rows]
+    return Seen(
+        flows=[f for kind in FLOW_KINDS for f in seen_flows(entries[kind.value])],
+        ways=[
+            *ways_of_reports(segment, entries[REPORTS]),
+            *ways_of_admissions(segment, entries[ADMISSIONS]),
+            *await _people(visit, since),
+        ],
+        known=True,
+        cut=any(len(each) == MAX_ENTRIES for each in entries.values()),
+    )
+
+
+async def _people(visit: Visit, since_ms: int) -> list[MapEdge]:
+    """Who worked here since then, as far as whoever asks may know who there is."""
+    try:
+        listed = await visit.calls.operator("ListOperators", pb.ListRequest())
+    except Refused as error:
+        if visit.session is None or visit.session.over or error.reason == Reason.SIGNED_OUT:
+            raise
+        return []
+    seen = (p for p in listed.operators if p.seen_ms >= since_ms)
+    return [way_of_operator(p.name, p.roles, p.added_ms, p.seen_ms) for p in seen]

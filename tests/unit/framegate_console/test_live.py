@@ -89,7 +89,7 @@ async def test_an_entry_has_it_asked_anew_and_a_window_told(live):
 async def test_gateways_that_stand_are_heard_while_a_window_is_open_and_once_each(live):
     live.calls.standing = True
     windows = [asyncio.create_task(_shown(live, 1000)) for _ in range(3)]
-    await until(lambda: live.windows == 3)
+    await until(lambda: live.open_pages == 3)
     await asyncio.gather(*(live.look() for _ in range(9)))
     await until(lambda: live.calls.asked[f"watched {GATEWAY}"])
     assert live.calls.asked[f"watched {GATEWAY}"] == live.calls.asked["ListVerdicts"] == 1
@@ -97,7 +97,7 @@ async def test_gateways_that_stand_are_heard_while_a_window_is_open_and_once_eac
     for window in windows:
         window.cancel()
     await asyncio.gather(*windows, return_exceptions=True)
-    assert live.windows == 0
+    assert live.open_pages == 0
 
 
 async def _shown(live, most: int) -> int:
