@@ -8,6 +8,7 @@ from typing import ClassVar, Final, Self
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.record.events import events
+from framegate.record.site_events import REPORT_KIND
 from framegate_controller.context import Fleet
 from framegate_controller.people.authority import Aim
 from framegate_controller.record.ledger import LogProof, checkpoint, position, prove
@@ -35,8 +36,10 @@ class ReadLog(StreamedVerb[int, LoggedEntry]):
 
     @classmethod
     def parse(cls, request: pb.ReadLogRequest) -> Self:
-        """Raises Malformed (USAGE) for an event that is none: of it nothing would ever be there."""
-        if request.event and request.event not in events():
+        """Raises Malformed (USAGE) for an event that is none: of it nothing would ever be there.
+        Reports of gateways and lines are no event, and are asked for by their kind.
+        """
+        if request.event and request.event not in {*events(), REPORT_KIND}:
             hint = "docs/reference/events.md has all of them"
             raise Malformed.of(Reason.USAGE, "an event's name", ascii(request.event[:80]), hint)
         query = EntryQuery(
