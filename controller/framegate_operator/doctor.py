@@ -84,6 +84,8 @@ def doctor(output: Output = "table", context: Context = None) -> None:
             told = (
                 f"{len(machines)} machines: states, versions, code, clocks, reboots and endings are"
                 " in order; whether frames come: framegate status"
+                if machines
+                else "no machines yet: framegate camera invite NAME --profile PROFILE"
             )
             show_table(("who", "about", "seen", "do"), rows, empty=told)
         if troubles:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from framegate.errors import FramegateError, Malformed, Reason
+from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.segment.policy import Segment, Transport
 from framegate.segment.ruling import Connection, DeviceStanding, Ruling, endpoint, rule
 
@@ -66,10 +66,19 @@ def ruling_for(
 
 
 def chosen_segment(segments: Mapping[str, Segment], name: str) -> Segment:
-    """The segment `name`, or the only one. Raises Malformed (USAGE)."""
+    """The segment `name`, or the only one. Raises Malformed (USAGE), Refused (NOT_FOUND) where the
+    policy has none.
+    """
     if not name and len(segments) == 1:
         return next(iter(segments.values()))
     if name not in segments:
+        if not segments:
+            raise Refused.of(
+                Reason.NOT_FOUND,
+                "a policy with segments",
+                "none in it",
+                "write segments.toml beside it, then: framegate segment apply",
+            )
         wanted = f"a segment of {', '.join(sorted(segments))}"
         raise Malformed.of(Reason.USAGE, wanted, name or "none named", "--segment NAME")
     return segments[name]
