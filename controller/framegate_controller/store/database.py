@@ -148,7 +148,7 @@ class Database:
         """A transaction: committed at the end of the block, rolled back by any exception."""
         with self._turn:
             begun = self.engines.begin(writes=True)
-            with begun.connection as connection:
+            with _closing(begun.connection) as connection:
                 try:
                     with self.engines.ours():
                         tx = SqlTransaction(connection, self._tail, self.learn(begun.at_ms))
@@ -165,7 +165,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[SqlTransaction]:
         """A snapshot; what is written in it is refused by the database."""
-        with self.engines.begin(writes=False).connection as connection, self.engines.ours():
+        begun = self.engines.begin(writes=False)
+        with _closing(begun.connection) as connection, self.engines.ours():
             yield SqlTransaction(connection, self._tail, self.clock())
 
     def schema(self) -> str:
@@ -190,6 +191,18 @@ class Database:
             return self.clock()
         self._shared.learn(there_ms)
         return there_ms
+
+
+@contextmanager
+def _closing(connection: Connection) -> Iterator[Connection]:
+    """Give it back at the end. Where it was lost by then, what was read or committed stands all the
+    same, and its server has rolled the rest back.
+    """
+    try:
+        yield connection
+    finally:
+        with suppress(DBAPIError):  # one that is lost is not in its pool any more
+            connection.close()
 
 
 def now_ms() -> int:

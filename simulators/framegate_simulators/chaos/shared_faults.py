@@ -31,6 +31,9 @@ AWAY_S: Final = 0.3
 """How long a database is away that was killed and is started again."""
 STARTS: Final = 10
 """How often a controller that does not come up is started again, as by its supervisor."""
+CUTS: Final = 8
+BETWEEN_CUTS_S: Final = 0.5
+"""Between two cuts at most: on a busy machine little is done in less, and it has to end."""
 SIDES: Final = (("cam1", cell.BAD), ("cam2", cell.NEWCOMER))
 """Whose machines ask which controller; a machine is one, and asks one at a time."""
 _CUT: Final = (
@@ -87,7 +90,9 @@ class SharedRuns:
 
         def cut() -> None:
             with psycopg.connect(at.address, autocommit=True) as connection:
-                while not over.wait(0.2 * chance.random()):
+                for _ in range(CUTS):
+                    if over.wait(BETWEEN_CUTS_S * chance.random()):
+                        return
                     connection.execute(_CUT)
 
         cutter = threading.Thread(target=cut)

@@ -231,6 +231,18 @@ def test_a_lost_connection_before_a_transaction_began_is_nobodys_to_mend(
     require_whole(store)
 
 
+def test_n85_a_connection_lost_after_what_was_read_loses_nothing(new_database, opened, postgres):
+    address = new_database()
+    store = opened(address)
+    for _ in range(20):  # more than a pool has: none is left taken out of it
+        with store.reading() as tx:
+            assert tx.log.size() == 0
+            cut(postgres, address)
+    with store.writing() as tx:
+        tx.record(ZoneThawed(zone="line-1", why="there"))
+    require_whole(store)
+
+
 def test_n85_a_connection_lost_within_a_transaction_undoes_it_and_says_so(
     new_database, opened, postgres
 ):
