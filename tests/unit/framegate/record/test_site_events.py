@@ -58,6 +58,11 @@ def test_names_that_events_have_for_good():
         "segment-refused",
         "segment-would-refuse",
         "segment-flow",
+        "segment-admitted",
+        "segment-withdrawn",
+        "pilot-warned",
+        "pilot-observed",
+        "pilot-passed",
         "findings-folded",
     ]
     assert list(URGENCY) == list(FindingKind)
