@@ -380,7 +380,8 @@ def test_a_mainboard_is_changed(plant):
     assert plant.state_of(old) == "trusted", "a ticket alone changes nothing"
     plant.join(new, ticket)
     detail = plant.ask("camera", "show", "old-board")
-    assert detail["state"] == "trusted" and detail["ek_sha256"] == shown["ek_sha256"]
+    # no agent runs on it: on a busy machine its next attestation may be late by now
+    assert detail["state"] in {"trusted", "stale"} and detail["ek_sha256"] == shown["ek_sha256"]
     assert any(e["event"] == "replaced" for e in detail["events"])
     wait_for(
         "the old machine to be told",
