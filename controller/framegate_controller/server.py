@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import secrets
 import socket
-import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -36,7 +34,6 @@ from framegate_controller.forwarding.forwarder import DUTY as FORWARDING
 from framegate_controller.forwarding.forwarder import Forwarder
 from framegate_controller.joinport.limits import HANDSHAKE_MS
 from framegate_controller.joinport.messages import PortSetup, token_key
-from framegate_controller.joinport.relay import BACKLOG
 from framegate_controller.metrics.readings import ControllerMetrics
 from framegate_controller.people.authority import Authority
 from framegate_controller.people.desk import PeopleDesk
@@ -62,6 +59,7 @@ from framegate_controller.rpc.joinport import (
     record_refusals,
 )
 from framegate_controller.rpc.known import KnownAtPort
+from framegate_controller.rpc.listening import bind, listen
 from framegate_controller.rpc.operator import TABLE
 from framegate_controller.rpc.signin import SignInService
 from framegate_controller.rpc.table import Operators
@@ -106,11 +104,6 @@ SERVER_OPTIONS: Final = (
 )
 LOOPBACK: Final = "127.0.0.1"
 """Where the fleet port's server is, behind what counts connections."""
-TAKEN_S: Final = 3.0
-"""A controller that was killed leaves a process at the join port, which ends with it, but not
-within the microseconds in which a supervisor starts the next.
-"""
-TAKEN_AGAIN_S: Final = 0.1
 READ_S: Final = 1.0
 """Between two looks at what is new in the record: how late its counters and findings are."""
 JOIN: Final = "framegate.v1.Join"
@@ -241,12 +234,12 @@ class Controller:
         """
         require_descriptors(DESCRIPTORS, "the fleet port")
         at, pair = self.settings, self._server_pair()
-        fleet_listener = await _listen(at.host, at.fleet_port)
+        fleet_listener = await listen(at.host, at.fleet_port)
         front = self.front = FleetFront(fleet_listener, MAX_FLEET_CONNECTIONS)
         beside = (ThroughFront(front.connections), self.metrics.calls)
         fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
-        self.inner_port = _bind(fleet, f"{LOOPBACK}:0", self._credentials(pair))
-        listener = await _listen(at.host, at.join_port)
+        self.inner_port = bind(fleet, f"{LOOPBACK}:0", self._credentials(pair))
+        listener = await listen(at.host, at.join_port)
         self._own = Addresses(
             join=f"{at.advertised}:{listener.getsockname()[1]}",
             fleet=f"{at.advertised}:{fleet_listener.getsockname()[1]}",
@@ -282,8 +275,8 @@ class Controller:
         self.join_port = self._joining(listener, pair)
         await self.join_port.start()
         await self._shown.enter_async_context(self._health.told())
-        metrics = self.metrics
-        watched = Watched("controller", metrics.exposition, metrics.checks, metrics.read)
+        m = self.metrics
+        watched = Watched("controller", m.exposition, m.checks, m.read)
         await self._shown.enter_async_context(watching(at.metrics, at.metrics_tls, watched))
 
     async def stop(self, grace_s: float = 1.0) -> None:
@@ -375,30 +368,3 @@ def _provider(settings: ControllerSettings, flows: Waiting[OpenFlow]) -> OidcPro
         settings.console,
     )
     return oidc.OidcProvider(provider, flows)
-
-
-async def _listen(host: str, port: int) -> socket.socket:
-    """A port's socket: whoever accepts from it may die, and another goes on. One that is taken is
-    tried again for `TAKEN_S`. Raises Unavailable.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    until_s = time.monotonic() + TAKEN_S
-    while True:
-        try:
-            return socket.create_server((host, port), family=family, backlog=BACKLOG)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or time.monotonic() > until_s:
-                raise _taken(f"{host}:{port}", error) from error
-        await asyncio.sleep(TAKEN_AGAIN_S)
-
-
-def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:
-    try:
-        return int(server.add_secure_port(address, credentials))
-    except RuntimeError as error:
-        raise _taken(address, error) from error
-
-
-def _taken(address: str, error: Exception) -> Unavailable:
-    hint = "another controller may be running; choose other ports"
-    return Unavailable.of(Reason.UNAVAILABLE, f"{address} free to listen on", error, hint)

@@ -395,8 +395,6 @@ class GatewayProcess:
         """
         credentials = self.keys.credentials
         if credentials is None:
-            raise Refused.of(
-                Reason.NOT_TRUSTED, "a host in standing", self.keys.refused or "no warrant"
-            )
-        key, chain = self.keys.chain_pem()
-        return ServerTls(key, chain, credentials.authority(clients))
+            why = self.keys.refused or "no warrant"
+            raise Refused.of(Reason.NOT_TRUSTED, "a host in standing", why)
+        return ServerTls(*self.keys.chain_pem(), credentials.authority(clients))

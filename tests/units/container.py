@@ -13,11 +13,26 @@ LANDLOCK = "landlock_create_ruleset landlock_add_rule landlock_restrict_self"
 """What a container of this systemd would refuse, and a machine does not."""
 BOOT_S = 1500
 DEBIAN = (
-    "python3", "ca-certificates", "systemd", "systemd-sysv", "dbus", "init-system-helpers",
-    "libseccomp2", "libtss2-esys-3.0.2-0", "libtss2-fapi1", "libtss2-mu0", "libtss2-rc0",
-    "libtss2-tctildr0", "libtss2-tcti-device0", "libtss2-tcti-swtpm0", "libstdc++6", "swtpm",
-    "mosquitto", "kmod", "udev",
-)  # fmt: skip
+    "python3",
+    "ca-certificates",
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "init-system-helpers",
+    "libseccomp2",
+    "libtss2-esys-3.0.2-0",
+    "libtss2-fapi1",
+    "libtss2-mu0",
+    "libtss2-rc0",
+    "libtss2-tctildr0",
+    "libtss2-tcti-device0",
+    "libtss2-tcti-swtpm0",
+    "libstdc++6",
+    "swtpm",
+    "mosquitto",
+    "kmod",
+    "udev",
+)
 PACKAGES = ("operator", "agent", "controller", "gateway", "line")
 UNIT = """[Unit]
 Description=What the test does
@@ -76,12 +91,27 @@ def boot(packages=PACKAGES, steps="") -> dict:
     (root / "etc/machine-id").write_text("")
     with (lab / "console").open("wb") as console:
         subprocess.run(
-            ["systemd-nspawn", "-q", "-D", root, "--register=no", "--keep-unit", "--boot",
-             "--console=pipe", "--private-network", f"--bind-ro={ROOT}",
-             f"--bind-ro={sys.base_prefix}", f"--bind={lab}:/lab",
-             f"--system-call-filter={LANDLOCK}"],
-            check=False, stdin=subprocess.DEVNULL, stdout=console, stderr=console, timeout=BOOT_S,
-        )  # fmt: skip
+            [
+                "systemd-nspawn",
+                "-q",
+                "-D",
+                root,
+                "--register=no",
+                "--keep-unit",
+                "--boot",
+                "--console=pipe",
+                "--private-network",
+                f"--bind-ro={ROOT}",
+                f"--bind-ro={sys.base_prefix}",
+                f"--bind={lab}:/lab",
+                f"--system-call-filter={LANDLOCK}",
+            ],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            timeout=BOOT_S,
+        )
     seen = lab / "seen.json"
     assert seen.exists(), (lab / "console").read_text()[-4000:]
     return json.loads(seen.read_text())
@@ -96,9 +126,15 @@ def _system() -> Path:
     BUILD.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(system, ignore_errors=True)
     subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(DEBIAN)}", "bookworm",
-         system],
+        [
+            "mmdebstrap",
+            "--quiet",
+            "--variant=minbase",
+            f"--include={','.join(DEBIAN)}",
+            "bookworm",
+            system,
+        ],
         check=True,
-    )  # fmt: skip
+    )
     made_of.write_text(wanted)
     return system

@@ -98,16 +98,33 @@ def found():
     shutil.chown(LAB / "password", "framegate-controller")
     shutil.chown(LAB, "framegate-controller")
     founded = run(
-        "framegate-controller", "init", "--operator", "anna", "--password-file", LAB / "password",
-        "--passphrase-file", mine, "--context", LAB / "op.json", "-o", "json",
+        "framegate-controller",
+        "init",
+        "--operator",
+        "anna",
+        "--password-file",
+        LAB / "password",
+        "--passphrase-file",
+        mine,
+        "--context",
+        LAB / "op.json",
+        "-o",
+        "json",
         user="framegate-controller",
-    )  # fmt: skip
+    )
     for kind in ("camera", "gateway"):
         base = f"{os.environ['CHECKOUT']}/firmware_profiles/simulators-{kind}-1.0.0"
         run(
-            "framegate-controller", "profile", "add", f"{base}.toml", "--allowlist",
-            f"{base}.allowlist", "--passphrase-file", mine, user="framegate-controller",
-        )  # fmt: skip
+            "framegate-controller",
+            "profile",
+            "add",
+            f"{base}.toml",
+            "--allowlist",
+            f"{base}.allowlist",
+            "--passphrase-file",
+            mine,
+            user="framegate-controller",
+        )
     shutil.chown(LAB / "op.json", "root")
     run("systemctl", "start", "framegate-controller")
     seen["controller"] = {
@@ -129,23 +146,48 @@ def gateway_host():
     folder = LAB / "gw1"
     log = (LAB / "machine.json").open("w")
     subprocess.Popen(
-        [BIN / "framegate-sim", "machine", folder, "--model", "simulated-gateway", "--maker",
-         LAB / "maker"], cwd=LAB, stdout=log,
-    )  # fmt: skip
+        [
+            BIN / "framegate-sim",
+            "machine",
+            folder,
+            "--model",
+            "simulated-gateway",
+            "--maker",
+            LAB / "maker",
+        ],
+        cwd=LAB,
+        stdout=log,
+    )
     told = json.loads(wait("a machine", lambda: (LAB / "machine.json").read_text().strip()))
     for path in (folder, *folder.rglob("*")):
         shutil.chown(path, "framegate-agent", "framegate-agent")
     framegate("trust", "add-tpm-ca", told["maker_ca"])
     ek = run("framegate-agent", "ek", "--tcti", told["tcti"], user="framegate-agent").stdout.strip()
     framegate(
-        "gateway", "invite", "gw1", "--profile", "simulated-gateway", "--ek-hash", ek, "--out",
+        "gateway",
+        "invite",
+        "gw1",
+        "--profile",
+        "simulated-gateway",
+        "--ek-hash",
+        ek,
+        "--out",
         LAB / "gw1.ticket",
-    )  # fmt: skip
+    )
     shutil.chown(LAB / "gw1.ticket", "framegate-agent")
     joined = run(
-        "framegate-agent", "join", LAB / "gw1.ticket", "--tcti", told["tcti"], "--boot-log",
-        told["boot_log"], "--ima", told["ima"], user="framegate-agent", check=False,
-    )  # fmt: skip
+        "framegate-agent",
+        "join",
+        LAB / "gw1.ticket",
+        "--tcti",
+        told["tcti"],
+        "--boot-log",
+        told["boot_log"],
+        "--ima",
+        told["ima"],
+        user="framegate-agent",
+        check=False,
+    )
     seen["join"] = joined.stderr
     setting("agent", gateway_socket="/run/framegate/agent.sock", gateway_uid=[6471])
     run("systemctl", "start", "framegate-agent")
@@ -224,9 +266,15 @@ def line():
     def certificate(verb, name, out):
         folder = Path("/var/lib/framegate-controller/lab") / out
         run(
-            "framegate-controller", verb, name, "--out", folder, "--passphrase-file", mine,
+            "framegate-controller",
+            verb,
+            name,
+            "--out",
+            folder,
+            "--passphrase-file",
+            mine,
             user="framegate-controller",
-        )  # fmt: skip
+        )
         shutil.copytree(folder, LAB / out)
         return LAB / out
 
@@ -238,14 +286,29 @@ def line():
         shutil.chown(path, "framegate-line", "framegate-line")
     framegate("broker", "acl", "--out", broker / "acl", "--line", LINE, "--line", f"{LINE}-plc")
     framegate(
-        "broker", "config", "--folder", broker, "--acl", broker / "acl", "--listen",
-        "127.0.0.1:8883", "--out", broker / "mosquitto.conf", "--user", "root",
-    )  # fmt: skip
+        "broker",
+        "config",
+        "--folder",
+        broker,
+        "--acl",
+        broker / "acl",
+        "--listen",
+        "127.0.0.1:8883",
+        "--out",
+        broker / "mosquitto.conf",
+        "--user",
+        "root",
+    )
     subprocess.Popen(["mosquitto", "-c", broker / "mosquitto.conf"])
     setting(
-        "line", line=LINE, camera=["camera.line-1.cam1"], credentials=str(keys), deadline_ms=15000,
-        broker="127.0.0.1:8883", broker_name="broker.plant.framegate",
-    )  # fmt: skip
+        "line",
+        line=LINE,
+        camera=["camera.line-1.cam1"],
+        credentials=str(keys),
+        deadline_ms=15000,
+        broker="127.0.0.1:8883",
+        broker_name="broker.plant.framegate",
+    )
     run("systemctl", "start", "framegate-line")
     seen["line"] = {**show("line", "ActiveState", "StatusText"), **confined("line")}
     diverter = MqttDiverter(LINE, LineKeys(plc), 8883)

@@ -11,11 +11,28 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build/vm"
 DEBIAN = (
-    "linux-image-cloud-amd64", "initramfs-tools", "grub-efi-amd64-signed", "udev", "kmod",
-    "systemd", "systemd-sysv", "dbus", "init-system-helpers", "iproute2", "python3",
-    "ca-certificates", "procps", "libseccomp2", "libtss2-esys-3.0.2-0", "libtss2-fapi1",
-    "libtss2-mu0", "libtss2-rc0", "libtss2-tctildr0", "libtss2-tcti-device0", "libstdc++6",
-)  # fmt: skip
+    "linux-image-cloud-amd64",
+    "initramfs-tools",
+    "grub-efi-amd64-signed",
+    "udev",
+    "kmod",
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "init-system-helpers",
+    "iproute2",
+    "python3",
+    "ca-certificates",
+    "procps",
+    "libseccomp2",
+    "libtss2-esys-3.0.2-0",
+    "libtss2-fapi1",
+    "libtss2-mu0",
+    "libtss2-rc0",
+    "libtss2-tctildr0",
+    "libtss2-tcti-device0",
+    "libstdc++6",
+)
 PACKAGES = ("framegate-agent", "framegate-agent-camera")
 ESP_MIB, SYSTEM_MIB = 128, 2600
 COMMAND_LINE = (
@@ -104,16 +121,25 @@ class Disk:
         (grub,) = tree.glob("usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed")
         (kernel,), (initrd,) = tree.glob("boot/vmlinuz-*"), tree.glob("boot/initrd.img-*")
         for file, name in (
-            (grub, "EFI/BOOT/BOOTX64.EFI"), (kernel, "vmlinuz"), (initrd, "initrd.img"),
-        ):  # fmt: skip
+            (grub, "EFI/BOOT/BOOTX64.EFI"),
+            (kernel, "vmlinuz"),
+            (initrd, "initrd.img"),
+        ):
             _run("mcopy", "-i", esp, file, f"::/{name}")
         _run("mke2fs", "-q", "-t", "ext4", "-d", tree, system, f"{SYSTEM_MIB}M")
         _run("truncate", "-s", f"{ESP_MIB + SYSTEM_MIB + 2}M", self.image)
         table = f"label: gpt\nstart=1MiB,size={ESP_MIB}MiB,type=U\nsize={SYSTEM_MIB}MiB,type=L\n"
         subprocess.run(["sfdisk", "-q", self.image], input=table.encode(), check=True)
         for part, at in ((esp, 1), (system, 1 + ESP_MIB)):
-            _run("dd", f"if={part}", f"of={self.image}", "bs=1M", f"seek={at}",
-                 "conv=notrunc,sparse", "status=none")  # fmt: skip
+            _run(
+                "dd",
+                f"if={part}",
+                f"of={self.image}",
+                "bs=1M",
+                f"seek={at}",
+                "conv=notrunc,sparse",
+                "status=none",
+            )
             part.unlink()
         self.boot_with()
 
@@ -151,8 +177,14 @@ def _debian() -> Path:
         return system
     BUILD.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(system, ignore_errors=True)
-    _run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(DEBIAN)}", "bookworm",
-         system)  # fmt: skip
+    _run(
+        "mmdebstrap",
+        "--quiet",
+        "--variant=minbase",
+        f"--include={','.join(DEBIAN)}",
+        "bookworm",
+        system,
+    )
     made_of.write_text(wanted)
     return system
 

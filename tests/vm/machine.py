@@ -52,22 +52,53 @@ class VirtualMachine:
         for path in (control, shell):
             path.unlink(missing_ok=True)
         self._start(
-            "swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._tpm.folder / 'state'}",
-            "--ctrl", f"type=unixio,path={control}", "--terminate",
-        )  # fmt: skip
+            "swtpm",
+            "socket",
+            "--tpm2",
+            "--tpmstate",
+            f"dir={self._tpm.folder / 'state'}",
+            "--ctrl",
+            f"type=unixio,path={control}",
+            "--terminate",
+        )
         _wait("the TPM's socket", control.exists, 30)
         self._start(
-            "qemu-system-x86_64", "-accel", ACCEL, "-machine", "q35", "-cpu", CPU,
-            "-m", MEMORY_MIB, "-smp", 2, "-display", "none", "-no-reboot", "-nodefaults",
-            "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}/OVMF_CODE_4M.fd",
-            "-drive", f"if=pflash,format=raw,unit=1,file={self._variables}",
-            "-drive", f"if=virtio,format=raw,file={self.disk.image},cache=unsafe",
-            "-chardev", f"socket,id=tpm,path={control}", "-tpmdev", "emulator,id=t,chardev=tpm",
-            "-device", "tpm-crb,tpmdev=t", "-device", "virtio-rng-pci",
-            "-nic", "user,model=virtio-net-pci",
-            "-serial", f"file:{self.folder / f'console-{self.boots}'}",
-            "-serial", f"unix:{shell},server=on,wait=off",
-        )  # fmt: skip
+            "qemu-system-x86_64",
+            "-accel",
+            ACCEL,
+            "-machine",
+            "q35",
+            "-cpu",
+            CPU,
+            "-m",
+            MEMORY_MIB,
+            "-smp",
+            2,
+            "-display",
+            "none",
+            "-no-reboot",
+            "-nodefaults",
+            "-drive",
+            f"if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}/OVMF_CODE_4M.fd",
+            "-drive",
+            f"if=pflash,format=raw,unit=1,file={self._variables}",
+            "-drive",
+            f"if=virtio,format=raw,file={self.disk.image},cache=unsafe",
+            "-chardev",
+            f"socket,id=tpm,path={control}",
+            "-tpmdev",
+            "emulator,id=t,chardev=tpm",
+            "-device",
+            "tpm-crb,tpmdev=t",
+            "-device",
+            "virtio-rng-pci",
+            "-nic",
+            "user,model=virtio-net-pci",
+            "-serial",
+            f"file:{self.folder / f'console-{self.boots}'}",
+            "-serial",
+            f"unix:{shell},server=on,wait=off",
+        )
         _wait("the shell's socket", shell.exists, 60)
         self._shell = socket.socket(socket.AF_UNIX)
         self._shell.connect(str(shell))

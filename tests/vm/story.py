@@ -46,9 +46,14 @@ class Story:
             try:
                 self._prepare(stack)
                 for step in (
-                    self.first_boot, self.adopted, self.streams, self.reboot, self.upgrade,
-                    self.changed_file, self.changed_command_line,
-                ):  # fmt: skip
+                    self.first_boot,
+                    self.adopted,
+                    self.streams,
+                    self.reboot,
+                    self.upgrade,
+                    self.changed_file,
+                    self.changed_command_line,
+                ):
                     begun = time.monotonic()
                     self.seen[step.__name__] = step()
                     self.seen[f"seconds {step.__name__}"] = round(time.monotonic() - begun)
@@ -94,8 +99,17 @@ class Story:
         ek = m.run("runuser -u framegate-agent -- framegate-agent ek")
         (ek_hash,) = re.findall(r"\b[0-9a-f]{64}\b", ek)
         ticket = p.folder / "cam1.ticket"
-        p.framegate("camera", "invite", "cam1", "--profile", "simulated-camera", "--ek-hash",
-                    ek_hash, "--out", ticket)  # fmt: skip
+        p.framegate(
+            "camera",
+            "invite",
+            "cam1",
+            "--profile",
+            "simulated-camera",
+            "--ek-hash",
+            ek_hash,
+            "--out",
+            ticket,
+        )
         m.put("/run/cam1.ticket", ticket.read_bytes(), "framegate-agent")
         joined = m.run(
             "runuser -u framegate-agent -- framegate-agent join /run/cam1.ticket", check=False
@@ -108,18 +122,28 @@ class Story:
         """A profile is learned from it, with every file of its disk allowed, and assigned."""
         p, base, new = self.plant, self.folder / "base.allowlist", self.folder / f"{MODEL}.toml"
         p.framegate("profile", "allowlist", self.disk.checksums, "--out", base)
-        p.framegate("profile", "learn", "--from", "cam1", "--name", MODEL, "--base", base,
-                    "--out", new)  # fmt: skip
+        p.framegate(
+            "profile", "learn", "--from", "cam1", "--name", MODEL, "--base", base, "--out", new
+        )
         text = new.read_text()
         if "exclude" not in text:
             new.write_text(text.replace("[ima]\n", f'[ima]\nexclude = ["{STATE}"]\n', 1))
         lint = p.framegate("profile", "lint", new, check=False).stdout
         key = self.folder / "carla.pem"
-        p.command("framegate-controller", "profile", "signer", "carla", "--out", key, "--state",
-                  p.folder / "controller")  # fmt: skip
+        p.command(
+            "framegate-controller",
+            "profile",
+            "signer",
+            "carla",
+            "--out",
+            key,
+            "--state",
+            p.folder / "controller",
+        )
         self._sign(new)
-        p.framegate("profile", "import", f"{new}.signed", "--allowlist",
-                    new.with_suffix(".allowlist"))  # fmt: skip
+        p.framegate(
+            "profile", "import", f"{new}.signed", "--allowlist", new.with_suffix(".allowlist")
+        )
         p.framegate("camera", "profile", "cam1", MODEL)
         self.machine.run("systemctl restart framegate-agent")
         p.framegate("camera", "release", "cam1", "--reason", "learned")
@@ -160,9 +184,12 @@ class Story:
         self._wait("the agent's new files in the evidence", lambda: self._rolled(rollout))
         status = p.ask("rollout", "status", rollout["rollout"])
         return {
-            "installed": runs, "dpkg": told[-400:], "rollout": status, "state": self._state(),
+            "installed": runs,
+            "dpkg": told[-400:],
+            "rollout": status,
+            "state": self._state(),
             "alarms": self._alarms(),
-        }  # fmt: skip
+        }
 
     def changed_file(self) -> dict[str, Any]:
         """A program that nobody knows runs; then the machine is mended."""

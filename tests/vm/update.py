@@ -26,9 +26,19 @@ def next_of(deb: Path, into: Path) -> Path:
     for source in tree.glob(CHANGED):
         source.write_text(source.read_text() + "NEXT = True\n")
         _run(
-            sys.executable, "-m", "compileall", "-q", "-f", "-o", "0", "--invalidation-mode",
-            "unchecked-hash", "-d", f"/{source.parent.relative_to(tree)}", source,
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "compileall",
+            "-q",
+            "-f",
+            "-o",
+            "0",
+            "--invalidation-mode",
+            "unchecked-hash",
+            "-d",
+            f"/{source.parent.relative_to(tree)}",
+            source,
+        )
     file = into / f"{name}_{NEXT}_amd64.deb"
     _run("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", tree, file)
     shutil.rmtree(tree)
