@@ -243,6 +243,17 @@ def test_replay_speaks_words_on_stderr_and_data_on_stdout(tmp_path):
         "framegate", "evidence", "replay", tmp_path / "log", "--expected", tmp_path / "e.json"
     )
     assert differs.returncode == 6 and "DIFFERS" in differs.stdout
+    own = run("framegate", "evidence", "replay", tmp_path / "log", "-o", "json")
+    (tmp_path / "own.json").write_text(own.stdout)
+    same = run(
+        "framegate", "evidence", "replay", tmp_path / "log", "--expected", tmp_path / "own.json"
+    )
+    assert same.returncode == 0 and "DIFFERS" not in same.stdout
+    (tmp_path / "own.json").write_text('{"bank": "sha256", "pcrs": 7}')
+    bad = run(
+        "framegate", "evidence", "replay", tmp_path / "log", "--expected", tmp_path / "own.json"
+    )
+    assert bad.returncode and "PCR values as" in bad.stderr and "Error" not in bad.stderr
     assert run("framegate", "evidence", "replay", tmp_path / "none").returncode == 2
     assert run("framegate", "evidence", "replay", tmp_path / "log", "--bank", "md5").returncode == 2
 
