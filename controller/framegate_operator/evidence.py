@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from framegate.errors import Failure, Malformed, Reason
+from framegate.errors import Failure, FramegateError, Malformed, Reason
 from framegate.eventlog import (
     BootLog,
     edited_after_measuring,
@@ -18,6 +20,7 @@ from framegate.eventlog import (
     structural_failures,
 )
 from framegate.eventlog.user_space import OS_SEPARATOR, SEPARATOR_WORD, in_words, separated
+from framegate.evidence.pcr_files import parse_pcr_file
 from framegate.ima import ImaList, looks_like_ima, parse_ima, running_values
 from framegate.ima.replay import IMA_PCR
 from framegate.signed.dsse import strict_json
@@ -30,7 +33,7 @@ from framegate_host.console import (
     show_json,
     talk,
 )
-from framegate_operator.evidence_files import pcr_table, read_file
+from framegate_operator.evidence_files import read_file
 from framegate_operator.evidence_keep import keep
 from framegate_operator.evidence_show import show
 from framegate_operator.evidence_verify import verify
@@ -209,9 +212,13 @@ def _tell(replayed: _Replayed, *, asked: bool) -> None:
 
 
 def _expected(path: Path) -> dict[str, dict[int, bytes]]:
-    body: Any = strict_json(read_file(path))
-    pcrs = body.get("pcrs", {}) if isinstance(body, dict) else None
-    return pcr_table(pcrs, f'"pcrs": {{bank: {{pcr: hex}}}} in {path}')
+    """Values in any form that TPM tools write, or as this command itself writes them (-o json)."""
+    raw = read_file(path)
+    with contextlib.suppress(FramegateError):  # what is no JSON, the reader of all forms says
+        body: Any = strict_json(raw)
+        if isinstance(body, dict) and isinstance(body.get("bank"), str) and "pcrs" in body:
+            raw = json.dumps({body["bank"]: body["pcrs"]}).encode()
+    return parse_pcr_file(raw).values
 
 
 def _complete(log: BootLog) -> list[Alg]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from framegate.errors import FramegateError, Malformed, Reason
 from framegate.evidence.pcr_files import parse_pcr_file
@@ -35,14 +35,3 @@ def pcr_values(raw: bytes, attest: bytes) -> dict[str, dict[int, bytes]]:
     except FramegateError:  # what the quote is, verification says
         selections = ()
     return parse_pcr_file(raw, selections).values
-
-
-def pcr_table(table: Any, wanted: str) -> dict[str, dict[int, bytes]]:
-    """Bank to PCR to value. Raises Malformed (USAGE), saying that `wanted` was."""
-    try:
-        return {
-            bank: {int(p): bytes.fromhex(v.removeprefix("0x")) for p, v in values.items()}
-            for bank, values in table.items()
-        }
-    except (AttributeError, ValueError, TypeError) as error:
-        raise Malformed.of(Reason.USAGE, wanted, type(error).__name__) from error

@@ -251,6 +251,17 @@ def test_replay_speaks_words_on_stderr_and_data_on_stdout(tmp_path):
         "framegate", "evidence", "replay", tmp_path / "log", "--expected", tmp_path / "e.json"
     )
     assert differs.code == 6 and "DIFFERS" in differs.out
+    own = run("framegate", "evidence", "replay", tmp_path / "log", "-o", "json")
+    (tmp_path / "own.json").write_text(own.out)
+    same = run(
+        "framegate", "evidence", "replay", tmp_path / "log", "--expected", tmp_path / "own.json"
+    )
+    assert same.code == 0 and "DIFFERS" not in same.out
+    (tmp_path / "own.json").write_text('{"bank": "sha256", "pcrs": 7}')
+    bad = run(
+        "framegate", "evidence", "replay", tmp_path / "log", "--expected", tmp_path / "own.json"
+    )
+    assert bad.code and "PCR values as" in bad.err and "Error" not in bad.err
     assert run("framegate", "evidence", "replay", tmp_path / "none").code == 2
     assert run("framegate", "evidence", "replay", tmp_path / "log", "--bank", "md5").code == 2
 
