@@ -32,9 +32,10 @@ class RecordGrowth:
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         try:
-            async with self._grown:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._grown.wait_for(lambda: self.size > seen), within_s)
+            # wait_for would swallow a cancellation that comes with the growth (before Python 3.12)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s), self._grown:
+                    await self._grown.wait_for(lambda: self.size > seen)
             return self.size
         finally:
             self._waiting -= 1
