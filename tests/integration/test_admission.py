@@ -49,7 +49,12 @@ class Door:
         self.programs = Programs(folder)
         self.ca = AdmissionCa(folder / "ca")
         self.site = Site(network, planned_segment(dot1x=True))
-        control = start_hostapd(self.programs, network, ports, self.ca, extra)
+        try:
+            control = start_hostapd(self.programs, network, ports, self.ca, extra)
+        except BaseException:
+            self.programs.close()
+            self.site.close()
+            raise
         self.admissions = Admissions(
             control, folder, self.site.kernel.bridge_sets, self.told.append
         )
