@@ -21,7 +21,7 @@ STOP_TIMEOUT_S: Final = 20.0
 """A controller's orderly end takes some seconds, on a busy machine more; who is killed instead
 leaves what it had to do undone.
 """
-UP_S: Final = 60.0
+UP_S: Final = 120.0
 """A program starts in a second or two; on a machine that runs thirty others it takes its turn."""
 DAEMONS: Final = frozenset(f"framegate-{n}" for n in ("controller", "gateway", "agent", "line"))
 """Programs that show metrics."""
