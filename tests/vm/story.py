@@ -172,8 +172,8 @@ class Story:
             file.write_bytes(allowlist_of(deb))
             lists += ["--allowlist", file]
         text = (self.folder / f"{MODEL}.toml").read_text()
-        listed = ", ".join(f'"{_digest(file)}"' for file in lists[1::2])
-        text = re.sub(r"(?m)^(allowlists = \[[^\]]*)\]", rf"\1, {listed}]", text, count=1)
+        listed = "".join(f'"{_digest(file)}", ' for file in lists[1::2])
+        text = text.replace("allowlists = [", f"allowlists = [{listed}", 1)
         text = re.sub(r"(?m)^revision = 1$", "revision = 2", text, count=1)
         new.write_text(text)
         self._sign(new)
