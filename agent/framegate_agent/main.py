@@ -14,7 +14,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +24,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from framegate.errors import Reason, Unavailable
+from framegate.errors import Failure, Reason, Unavailable
+from framegate.identity.names import split_device_id
 from framegate.wire import parse_ticket, sha256
 from framegate_agent import VERSION
 from framegate_agent.attestation import Attester
@@ -53,6 +54,8 @@ from framegate_host.setting_values import toml_of
 from framegate_host.signals import run_service, until_stopped
 from framegate_host.support import support_command
 
+SHOWN: Final = 8
+"""Findings that a person reads; the others say the same of other files and events."""
 MAX_PATH: Final = 1024
 """Characters; a ticket has more."""
 FRESH_S: Final = 5
@@ -112,9 +115,20 @@ def join(
             talk.print(f"[green]{outcome.state.device} is trusted[/]; start it: {safe(starting)}")
             return
         talk.print(f"[yellow]{outcome.state.device} is {outcome.state.state}[/]")
-        show_failures(outcome.failures)
+        _tell_findings(outcome.state.device, outcome.failures)
         talk.print(f"where the controller's side is settled, start it: {safe(starting)}")
         raise typer.Exit(EXIT_UNTRUSTED)
+
+
+def _tell_findings(device: str, failures: Sequence[Failure]) -> None:
+    """The first of them: a model that the fleet does not know differs in everything."""
+    show_failures(failures[:SHOWN])
+    if len(failures) > SHOWN:
+        kind, _, name = split_device_id(device)
+        talk.print(
+            f"and {len(failures) - SHOWN} more: framegate {kind} why {name}; a model that is new "
+            f"to the fleet: framegate {kind} adopt {name}"
+        )
 
 
 def _keep(state: Path, options: Mapping[str, object]) -> None:
