@@ -228,7 +228,9 @@ def test_every_command_with_files_that_may_not_be_read(leaf, walked):
 ALONE = {
     "framegate audit rules",
     "framegate broker config",
+    "framegate compliance example",
     "framegate context list",
+    "framegate goals example",
     "framegate policy init",
     "framegate-agent support",
     "framegate-agent version",

@@ -169,7 +169,7 @@ def _goal(event: LoggedEvent, activity: int, status: int) -> Mapped:
         "standards": ["the fleet's own goals"],
         "status_id": 1 if activity == 3 else 3,
         "status": "Pass" if activity == 3 else "Fail",
-        "status_detail": event.member("actual"),
+        "status_details": [event.member("actual")],
     }
     attributes = {
         "compliance": compliance,

@@ -36,7 +36,7 @@ class Machine:
         return self.tpm.tcti
 
     def as_environment(self) -> str:
-        """Lines for a shell, after which framegate-agent finds TPM, logs and the state's folder."""
+        """Lines for a shell, after which the agent finds TPM, logs and the state's folder."""
         kind, _, path = self.tcti.partition("=")
         told = {
             "FRAMEGATE_TCTI": f"{kind}={Path(path).absolute()}",

@@ -32,6 +32,7 @@ def reader(tmp_path):
     """A folder with what a person reads with."""
     folder = tmp_path / "reader"
     folder.mkdir()
+    (folder / "token").touch(0o600)
     (folder / "token").write_text("reader\n")
     return folder
 

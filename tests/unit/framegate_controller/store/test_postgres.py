@@ -352,6 +352,7 @@ def test_a_database_that_is_not_there_is_told_and_a_password_is_never_shown(
 ):
     monkeypatch.setattr(kind, "AWAY_S", 0.0)
     password = tmp_path / "password"
+    password.touch(0o600)
     password.write_text("hunter2hunter2\n")
     with pytest.raises(Unavailable) as refused:
         open_store(StoreAt(tmp_path, postgres.address("nowhere"), password))
