@@ -216,8 +216,8 @@ _BANKS: Final = frozenset({"PCRs", "hash", *BANK_BY_NAME, *(n.upper() for n in B
 
 
 def _expected(path: Path) -> dict[str, dict[int, bytes]]:
-    """Values in any form that TPM tools write, or as this command itself writes them (-o json); none
-    of a JSON object that has no member in which they stand.
+    """Values in any form that TPM tools write, or as this command itself writes them (-o json).
+    None, of a JSON object that has no member in which they stand.
     """
     raw = read_file(path)
     with contextlib.suppress(FramegateError):  # what is no JSON, the reader of all forms says
