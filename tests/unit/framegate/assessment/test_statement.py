@@ -9,9 +9,22 @@ from hypothesis import strategies as st
 
 from framegate.assessment.framework import frameworks, sayable
 from framegate.assessment.maturity import ztmm
-from framegate.assessment.statement import MAX_DAYS, MAX_SAID, parse_said
-from framegate.errors import FramegateError, Malformed
+from framegate.assessment.reading import DAY_MS
+from framegate.assessment.statement import (
+    MAX_DAYS,
+    MAX_SAID,
+    PostureStatement,
+    parse_said,
+    said_in,
+    text_of,
+    verify_posture,
+)
+from framegate.errors import FramegateError, Malformed, Reason
+from framegate.identity.certificates import Purpose
+from framegate.signed.statement import CLOCK_SLACK_MS
 from framegate_operator.compliance import EXAMPLE
+from support.refusals import refused
+from support.verdicts import MS, signer
 
 NOW = int(datetime(2026, 11, 27, tzinfo=UTC).timestamp() * 1000)
 ONE = (
@@ -58,9 +71,9 @@ WRONG = {
 
 @pytest.mark.parametrize("what", sorted(WRONG))
 def test_what_is_no_statement_is_refused(what):
-    with pytest.raises(Malformed) as refused:
+    with pytest.raises(Malformed) as caught:
         said(WRONG[what])
-    assert refused.value.failures[0].hint or what == "too long"
+    assert caught.value.failures[0].hint or what == "too long"
 
 
 @settings(max_examples=40)
@@ -80,3 +93,61 @@ def test_it_ends_within_four_hundred_days(days):
     else:
         with pytest.raises(Malformed):
             said(text)
+
+
+def statement(keys, *, by="anna", operator="anna", signed_ms=MS, now_ms=MS, label="operator-ca"):
+    purpose = Purpose.OPERATOR if label == "operator-ca" else Purpose.LINE
+    key = signer(keys, f"operator.{by}", purpose, label)
+    envelope = PostureStatement(f"version = 1\n{ONE}", operator, signed_ms).seal(key.der, key.sign)
+    issuer = keys.issuing[label].certificate
+    return lambda: verify_posture(envelope, issuer, keys.root.certificate, now_ms)
+
+
+def test_an_operators_statement_of_today_counts(keys):
+    assert statement(keys)().operator == "anna"
+    assert statement(keys, signed_ms=MS - DAY_MS)().signed_at_ms == MS - DAY_MS
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"operator": "ben"}, Reason.SIGNATURE),
+        ({"by": "ben"}, Reason.SIGNATURE),
+        ({"signed_ms": MS - DAY_MS - 1}, Reason.SIGNATURE),
+        ({"signed_ms": MS + CLOCK_SLACK_MS + 1}, Reason.SIGNATURE),
+        ({"label": "broker-ca"}, Reason.CERTIFICATE),
+        ({"now_ms": MS + DAY_MS}, Reason.CERTIFICATE_EXPIRED),
+    ],
+)
+def test_a_statement_by_another_or_of_another_day_is_refused(keys, changes, reason):
+    assert refused(statement(keys, **changes)) == reason
+
+
+def logged(keys, text, index, at_ms=NOW):
+    key = signer(keys, "operator.anna", Purpose.OPERATOR, "operator-ca")
+    envelope = PostureStatement(f"version = 1\n{text}", "anna", MS).seal(key.der, key.sign)
+    assert text_of(envelope).endswith(text)
+    told = {"index": index, "at_ms": at_ms, "actor": "operator.anna"}
+    return {**told, "members": {"envelope": envelope.decode()}}
+
+
+def test_of_each_thing_the_last_statement_counts_until_it_ends(keys):
+    other = ONE.replace("ztmm/data.inventory", "gdpr").replace("initial", "not-applicable")
+    entries = [
+        logged(keys, ONE + other.replace("2027-01-31", "2026-12-01"), 1),
+        logged(keys, ONE.replace("initial", "advanced"), 2),
+        logged(keys, ONE.replace("initial", "optimal"), 3, NOW + DAY_MS),
+    ]
+    now = said_in(entries, sayable(), NOW)
+    assert {a: (s.says, s.index, s.by) for a, s in now.items()} == {
+        "gdpr": ("not-applicable", 1, "operator.anna"),
+        "ztmm/data.inventory": ("advanced", 2, "operator.anna"),
+    }
+    later = said_in(entries, sayable(), NOW + 5 * DAY_MS)
+    assert {a: s.says for a, s in later.items()} == {"ztmm/data.inventory": "optimal"}
+    assert said_in(entries, ["gdpr"], NOW + 5 * DAY_MS) == {}, "nothing that is not known any more"
+
+
+def test_an_end_before_the_calendar_of_clocks_is_refused():
+    with pytest.raises(Malformed):
+        said(ONE.replace("2027-01-31", "0001-01-01"))
