@@ -6,21 +6,33 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from framegate.errors import EvidenceRejected, Malformed, Reason
 from framegate.eventlog import parse_boot_log, replay
 from framegate.evidence.offline import verify_files
 from framegate.evidence.offline_result import OfflineResult
-from framegate.evidence.quote_files import MAX_FILE_BYTES, load_ak, verify_quote_signature
+from framegate.evidence.quote_files import (
+    MAX_FILE_BYTES,
+    check_ak,
+    key_words,
+    load_ak,
+    verify_quote_signature,
+)
 from framegate.ima import parse_ima
 from framegate.ima.allowlist import parse_allowlist
 from framegate.ima.replay import running_values
 from framegate.profile.model import FirmwareProfile, parse_profile
-from framegate.tpm.attest import Attest, PcrSelection, marshal_attest, marshal_ecdsa_signature
+from framegate.tpm.attest import (
+    Attest,
+    PcrSelection,
+    marshal_attest,
+    marshal_ecdsa_signature,
+    parse_signature,
+)
 from framegate.tpm.buffer import tpm2b
-from framegate.tpm.constants import TPM_GENERATED, Alg, St
+from framegate.tpm.constants import TPM_GENERATED, Alg, Attr, St
 from framegate.tpm.policy import pcr_digest
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, boot_log, measurements, profile_toml
@@ -256,3 +268,122 @@ def test_a_log_without_the_bank_of_the_profile(forge):
         log += measured.data
     result = verify_files(**quote_of(forge), boot_log=log, profile=profile_of(ima=False))
     assert "a log with the sha256" in the_one(result, Reason.BOOT_LOG_MALFORMED)
+
+
+def signed_bare(key, message=b"m"):
+    """r ‖ s, as tools write a bare signature beside DER."""
+    r, s = utils.decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA256())))
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def test_bare_signatures_of_keys_that_pin_no_scheme():
+    key = ec.generate_private_key(ec.SECP256R1())
+    ak = load_ak(pem_of(key.public_key()))
+    der = key.sign(b"m", ec.ECDSA(hashes.SHA256()))
+    r, s = utils.decode_dss_signature(der)
+    for raw in (der, signed_bare(key), marshal_ecdsa_signature(r, s)):
+        assert verify_quote_signature(ak, b"m", raw) == Alg.SHA256
+        assert (
+            refused(lambda raw=raw: verify_quote_signature(ak, b"n", raw), EvidenceRejected)
+            == Reason.SIGNATURE
+        )
+    assert check_ak(ak) == [] and key_words(ak).endswith("(public key, PEM), attributes unknown")
+
+
+@pytest.mark.parametrize("raw", [b"", b"x", bytes(64), bytes(71), b"\x30" * 64])
+def test_bare_signatures_that_are_none(raw):
+    ak = load_ak(pem_of(ec.generate_private_key(ec.SECP256R1()).public_key()))
+    call = lambda: verify_quote_signature(ak, b"m", raw)  # noqa: E731
+    assert refused(call, EvidenceRejected) == Reason.SIGNATURE
+
+
+def test_a_key_that_pins_its_scheme_is_held_to_it(forge):
+    public = forge.ak.public
+    ak = load_ak(public.raw)
+    signature = parse_signature(forge.ak.sign(b"m"))
+    der = utils.encode_dss_signature(signature.r, signature.s)
+    assert verify_quote_signature(ak, b"m", der) == Alg.SHA256
+    assert check_ak(ak) == [] and "TPMT_PUBLIC" in key_words(ak)
+    other = ec.generate_private_key(ec.SECP256R1()).sign(b"m", ec.ECDSA(hashes.SHA256()))
+    assert refused(lambda: verify_quote_signature(ak, b"m", other)) == Reason.SIGNATURE
+    weak = replace(ak, public=replace(public, scheme=(Alg.ECDSA, Alg.SHA1)))
+    assert refused(lambda: verify_quote_signature(weak, b"m", der)) == Reason.SIGNATURE_SCHEME
+    wide = replace(public, attributes=public.attributes & ~Attr.RESTRICTED)
+    decrypts = replace(public, attributes=public.attributes | Attr.DECRYPT)
+    for attributes in (wide, decrypts):
+        (failure,) = check_ak(replace(ak, public=attributes))
+        assert failure.reason == Reason.AK_TEMPLATE and "forged quotes too" in str(failure)
+
+
+def test_a_pss_signature_by_a_bare_rsa_key():
+    key = rsa.generate_private_key(65537, 2048)
+    ak = load_ak(pem_of(key.public_key()))
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
+    raw = struct.pack(">HH", Alg.RSAPSS, Alg.SHA256) + tpm2b(key.sign(b"m", pss, hashes.SHA256()))
+    assert verify_quote_signature(ak, b"m", raw) == Alg.SHA256
+    assert key_words(ak).startswith("RSA-2048")
+    assert refused(lambda: verify_quote_signature(ak, b"n", raw)) == Reason.SIGNATURE
+
+
+# values and logs that do not belong to the quote
+
+
+def test_values_of_other_pcrs_are_not_used_and_those_of_all_quoted_are_needed(forge):
+    values = values_of(forge, BOOT_PCRS)
+    more = verify_files(**quote_of(forge), pcrs={"sha256": {**values, 23: bytes(32)}})
+    assert more.affirming and "nothing vouches for them" in str(more.findings)
+    assert any("boot log: not given" in u for u in more.unchecked)
+    less = verify_files(**quote_of(forge), pcrs={"sha256": {0: values[0]}})
+    assert "sha256:1" in the_one(less, Reason.PCR_SELECTION)
+    wrong = verify_files(**quote_of(forge), pcrs={"sha256": {**values, 3: bytes(32)}})
+    assert "not those that were quoted" in the_one(wrong, Reason.PCR_DIGEST)
+
+
+def test_nothing_but_a_quote_checks_no_digest(forge):
+    result = verify_files(**quote_of(forge))
+    assert any("neither values nor a log were given" in u for u in result.unchecked)
+
+
+def extended_values(forge, pcrs, word=b"os-separator"):
+    values = values_of(forge, BOOT_PCRS)
+    digest = hashlib.sha256(word).digest()
+    return values | {p: hashlib.sha256(values[p] + digest).digest() for p in pcrs}
+
+
+def extended_quote(forge, values):
+    digest = pcr_digest(PcrSelection(Alg.SHA256, BOOT_PCRS), values)
+    return quote_of(forge, pcr_digest=digest)
+
+
+@pytest.mark.parametrize(
+    ("pcrs", "word", "hint"),
+    [
+        ((3,), b"os-separator", "somebody else did"),
+        ((3,), b"anything", "the log is not the whole story of this boot"),
+        ((9,), b"anything", "programs extend PCR 9 after boot"),
+        ((*range(8), 9), b"os-separator", "grant it in the profile"),
+    ],
+)
+def test_pcrs_that_went_on_after_boot_are_told_by_what_it_looks_like(forge, pcrs, word, hint):
+    values = extended_values(forge, pcrs, word)
+    quoted = extended_quote(forge, values)
+    result = verify_files(**quoted, boot_log=forge.log, pcrs={"sha256": values})
+    failures = [f for f in result.failures if f.reason == Reason.BOOT_LOG_REPLAY]
+    assert len(failures) == len(pcrs) and all(hint in str(f) for f in failures)
+
+
+def test_a_machine_with_both_separator_and_words_is_told_of_both(forge):
+    values = extended_values(forge, range(8))
+    values[9] = hashlib.sha256(values[9] + bytes(32)).digest()
+    quoted = extended_quote(forge, values)
+    result = verify_files(**quoted, boot_log=forge.log, pcrs={"sha256": values})
+    assert "os-separator is in PCR 0 to 7" in str(result.failures)
+
+
+def test_a_log_without_the_values_of_quoted_pcrs_asks_for_them(forge):
+    pcrs = (*BOOT_PCRS, 16)
+    selection = PcrSelection(Alg.SHA256, pcrs)
+    values = {**values_of(forge, BOOT_PCRS), 16: bytes(32)}
+    quoted = quote_of(forge, selections=(selection,), pcr_digest=pcr_digest(selection, values))
+    result = verify_files(**quoted, boot_log=forge.log)
+    assert "give --pcrs" in the_one(result, Reason.PCR_DIGEST)

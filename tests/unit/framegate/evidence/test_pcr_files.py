@@ -226,3 +226,71 @@ def test_what_looks_like_it_and_is_none(text):
         assert error.reason == Reason.USAGE
     else:
         assert read == {}
+
+
+V32 = b"\1" * 32
+
+
+def entry(*members: tuple[int, bytes | int]) -> bytes:
+    raw = b""
+    for number, value in members:
+        if isinstance(value, int):
+            raw += bytes([number << 3, value])
+        else:
+            raw += bytes([number << 3 | 2, len(value)]) + value
+    return raw
+
+
+def changed(raw: bytes, at: int, value: bytes) -> bytes:
+    return raw[:at] + value + raw[at + len(value) :]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        changed(serialized(TABLE), 6, b"\x05"),
+        changed(serialized(TABLE), 0, b"\xff"),
+        changed(serialized(TABLE), 136, b"\x09"),
+        changed(serialized(TABLE), 4, b"\x12"),
+        changed(structures(TABLE), 6, b"\x05"),
+        changed(structures(TABLE), 3, b"\x11"),
+        changed(structures(TABLE), 10, b"\x7f"),
+        changed(structures(TABLE), 4, b"\x00\x12"),
+        entry((1, 11), (1, 11), (2, entry((1, 0), (2, V32)))),
+        entry((1, 99), (2, entry((1, 0), (2, V32)))),
+        entry((1, 11)),
+        entry((1, 11), (3, entry((1, 0), (2, V32)))),
+        entry((1, 11), (2, 7)),
+        entry((1, 11), (2, entry((1, b"x"), (2, V32)))),
+        entry((1, 11), (2, entry((1, 0), (2, 7)))),
+        entry((1, 11), (2, entry((1, 24), (2, V32)))),
+        entry((1, 11)) + b"\x15\x00\x00\x00\x00",
+        b"\x08" + b"\xff" * 9,
+        json.dumps({"hash": 99, "pcrs": {"0": VALUE}}).encode(),
+        json.dumps({"hash": "SHA9", "pcrs": {"0": VALUE}}).encode(),
+        json.dumps({"bank": {"0": VALUE}}).encode(),
+        json.dumps({"sm3_256": {"0": VALUE}}).encode(),
+        json.dumps({"sha256": {"0": "z" * 64}}).encode(),
+        json.dumps({"sha256": {"0": "%%"}}).encode(),
+        json.dumps([{"nr": 0, "name": "x", "sm3": VALUE}]).encode(),
+        b'{"sha256": {"0": "x", "0": "y"}}',
+    ],
+)
+def test_binary_and_json_that_only_look_like_a_form_are_refused(raw):
+    with pytest.raises(Malformed) as caught:
+        parse_pcr_file(raw)
+    assert caught.value.reason == Reason.USAGE
+
+
+def test_go_attestations_object_and_hashes_by_number():
+    rows = [{"Index": 0, "Digest": base64.b64encode(V32).decode(), "DigestAlg": 5}]
+    wanted = {"sha256": {0: V32}}
+    assert parse_pcr_file(json.dumps({"PCRs": rows}).encode()).values == wanted
+    told = {"hash": 11, "pcrs": {"0": "0x" + V32.hex()}}
+    assert parse_pcr_file(json.dumps(told).encode()).values == wanted
+
+
+def test_a_bank_that_is_not_known_is_left_out_of_a_serialized_file():
+    raw = bytearray(serialized({**TABLE, "sha1": {0: b"\2" * 20}}))
+    raw[12:14] = struct.pack("<H", 0x12)
+    assert parse_pcr_file(bytes(raw)).values == TABLE

@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 
 from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason
 from framegate.identity.certificate_file import load_certificate_file
-from framegate.identity.der import Element, elements, write_anew
+from framegate.identity.der import (
+    DEFAULT_WRITTEN,
+    MAX_NESTING,
+    Element,
+    elements,
+    first_size,
+    write_anew,
+)
 from framegate.identity.endorsement import (
     EK_USAGE,
     load_maker_certificate,
@@ -404,3 +411,130 @@ def test_what_is_no_certificate_is_no_makers():
     with pytest.raises(Malformed) as caught:
         AddTpmMaker.parse(pb.TpmCa(certificate=b"\x30\x82\0\1\0"))
     assert caught.value.reason == Reason.CERTIFICATE
+
+
+# elements, and what is put right inside extensions
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x30",
+        b"\x1f\x01\x00",
+        b"\x30\x80\x00\x00",
+        b"\x30\x85\x00\x00\x00\x00\x00",
+        b"\x30\x02\x05",
+        b"\x02\x82\x01\x00",
+        b"\x30\x02\x05\x01",
+        b"\x30\x00\x30",
+    ],
+)
+def test_bytes_that_are_no_elements_are_refused(raw):
+    with pytest.raises(ValueError):
+        list(elements(raw))
+
+
+def test_elements_nest_only_so_deep():
+    raw = b""
+    for _ in range(MAX_NESTING):
+        raw = b"\x30" + bytes([len(raw)]) + raw
+    assert list(elements(raw))
+    with pytest.raises(ValueError, match="within one another"):
+        list(elements(b"\x30" + bytes([len(raw)]) + raw))
+
+
+@pytest.mark.parametrize(
+    ("raw", "size"),
+    [
+        (b"\x30\x82\x01\x00", 0x104),
+        (b"\x30\x81\x80\x00", 0x83),
+        (b"\x30\x84\x00\x00", 0),
+        (b"\x30\x7f\x00\x00", 0),
+        (b"\x31\x82\x01\x00", 0),
+        (b"\x30\x82\x01", 0),
+    ],
+)
+def test_how_much_a_certificate_takes_of_what_begins_with_it(raw, size):
+    assert first_size(raw) == size
+
+
+def constrained(minimum: bytes) -> bytes:
+    """A CA's certificate whose subtrees have a minimum written out."""
+    base = Element(0x82, b"", b"plant.example").der + minimum
+    subtree = b"\x30" + bytes([len(base)]) + base
+    part = b"\xa0" + bytes([len(subtree)]) + subtree
+    value = b"\x30" + bytes([len(part)]) + part
+    names = x509.NameConstraints([x509.DNSName("plant.example")], None)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(ROOT_NAME)
+        .issuer_name(ROOT_NAME)
+        .public_key(KEY.public_key())
+        .serial_number(7)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + timedelta(days=9))
+        .add_extension(names, critical=True)
+    )
+    der = builder.sign(KEY, hashes.SHA256()).public_bytes(Encoding.DER)
+
+    def change(element: Element) -> Element:
+        kids = element.children
+        if kids and kids[0].content == bytes.fromhex("551d1e"):
+            return replace(element, children=(*kids[:-1], replace(kids[-1], content=value)))
+        return element
+
+    return as_written(der, change)
+
+
+def test_a_subtrees_minimum_of_nought_is_left_out_and_another_is_not():
+    plain = write_anew(constrained(b""))
+    assert plain.notes == ()
+    mended = write_anew(constrained(b"\x80\x01\x00"))
+    assert mended.notes == (DEFAULT_WRITTEN,)
+    assert bytes.fromhex("551d1e") in mended.der and b"\x80\x01\x00" not in mended.der
+    kept = write_anew(constrained(b"\x80\x01\x05"))
+    assert kept.notes == () and b"\x80\x01\x05" in kept.der
+
+
+@pytest.mark.parametrize(
+    ("serial", "note"),
+    [
+        (b"\0", "serial number 0"),
+        (b"\x80\x01", "negative serial number"),
+        (b"\1" * 21, "serial number of 21 bytes"),
+    ],
+)
+def test_serial_numbers_that_nobody_should_give_are_noted(serial, note):
+    def change(element: Element) -> Element:
+        if element.tag == 0x02 and element.content == bytes.fromhex("1122334455667788"):
+            return replace(element, content=serial)
+        return element
+
+    assert note in write_anew(as_written(issued(), change)).notes
+
+
+def test_an_extension_that_holds_no_ber_is_left_as_it_came():
+    def change(element: Element) -> Element:
+        kids = element.children
+        if kids and kids[0].content == USAGE_OID:
+            return replace(element, children=(*kids[:-1], replace(kids[-1], content=b"\x30\x09")))
+        return element
+
+    mended = write_anew(as_written(issued(), change))
+    assert mended.notes == () and b"\x04\x02\x30\x09" in mended.der
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\x05\x00",
+        b"\x30\x00",
+        b"\x30\x06\x30\x00\x30\x00\x03\x00",
+        b"\x30\x07\x30\x00\x30\x00\x03\x01\x01",
+        b"\x30\x07\x30\x00\x30\x00\x03\x01\x00",
+    ],
+)
+def test_what_is_no_certificate_is_not_written_anew(raw):
+    with pytest.raises(ValueError):
+        write_anew(raw)

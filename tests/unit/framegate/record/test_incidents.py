@@ -151,5 +151,5 @@ def test_an_ocsf_finding_of_a_new_a_taken_and_a_closed_one():
 
 @pytest.mark.parametrize("entries", [[], ALL[:1], [opened(), opened(3)]])
 def test_entries_of_none_or_of_several_are_refused(entries):
-    with pytest.raises(ValueError, match="entries of [02] incidents"):
+    with pytest.raises(ValueError, match=r"entries of [02] incidents"):
         incident_in(entries)
