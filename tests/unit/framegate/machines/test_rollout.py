@@ -124,3 +124,34 @@ def test_classification_is_total():
 def test_texts_that_are_no_plan(text):
     with pytest.raises(Malformed):
         parse_plan(text)
+
+
+@pytest.mark.parametrize(
+    ("canary", "waves", "names"),
+    [(2, (50, 100), ["canary", "wave 50 %", "wave 100 %"]), (0, (100,), ["wave 100 %"])],
+)
+def test_steps_in_words(canary, waves, names):
+    plan = Plan(canary=canary, waves=waves, max_fail=1, soak_s=0, shadow=False)
+    assert [plan.step_name(n) for n in range(plan.steps)] == names
+
+
+@pytest.mark.parametrize("text", ["{}", '{"waves": 7}', '{"waves": [100], "more": 1}'])
+def test_what_is_no_plan_is_refused(text):
+    with pytest.raises(Malformed) as caught:
+        parse_plan(text)
+    assert caught.value.reason == Reason.MALFORMED
+
+
+def test_a_step_soaks_gives_way_to_the_next_and_the_last_one_enforces():
+    plan = Plan(canary=1, waves=(100,), max_fail=2, soak_s=10, shadow=False)
+    rollout = Rollout("r", plan, RolloutState.RUNNING, 0, 1_000)
+    assert advance(rollout, 1, 10_999) == (rollout, "")
+    following, told = advance(rollout, 1, 11_000)
+    assert (following.step, following.step_ms, told) == (1, 11_000, "wave 100 % begins")
+    assert following.reaches(1) and not rollout.reaches(1)
+    done, told = advance(following, 1, 21_000)
+    assert done.state is RolloutState.ENFORCED and told.startswith("enforced")
+    assert done.reaches(99) and advance(done, 9, 99_000) == (done, "")
+    paused, told = advance(rollout, 2, 99_000)
+    assert paused.state is RolloutState.PAUSED and told.startswith("paused: 2 device(s)")
+    assert paused.step == 0 and paused.reaches(0)

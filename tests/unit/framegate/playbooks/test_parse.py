@@ -1,6 +1,7 @@
 """Playbooks as files: what is none, and what a good one says."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -224,3 +225,49 @@ def test_an_undo_is_a_command_with_the_names_that_people_use():
     assert undo_command(Action.QUARANTINE, "gateway.line-1.gw1") == "framegate gateway release gw1"
     assert undo_command(Action.DISABLE_OPERATOR, "anna") == "framegate operator enable anna"
     assert undo_command(Action.NOTIFY, "anna") == ""
+
+
+def test_what_is_removed_runs_no_more_and_a_new_revision_is_no_new_cap():
+    text = playbook_toml(do=("attest-now",), devices=1, cooldown="1m")
+    enabled = InForce(playbook=parse_playbook(text), revision=1, people=frozenset())
+    planner = Planner()
+    planner.put(enabled)
+    assert planner.in_force == {"hold-contradicted": enabled}
+    assert [r.verdict for r in planner.see(entry("contradicted", 1, device="camera.z.a"))] == [
+        "act"
+    ]
+    planner.remove("hold-contradicted")
+    planner.remove("never-there")
+    assert planner.in_force == {}
+    assert planner.see(entry("contradicted", 2, device="camera.z.b")) == ()
+    planner.put(replace(enabled, revision=2))
+    (run,) = planner.see(entry("contradicted", 3, device="camera.z.b"))
+    assert (run.revision, run.verdict.value, run.why) == (2, "ask", "cap: 1 an hour")
+
+
+def test_what_a_playbook_did_is_answered_by_none():
+    seen = replace(entry("contradicted", 1, device="camera.z.a"), actor="playbook.other")
+    planner = Planner()
+    text = playbook_toml(do=("attest-now",))
+    planner.put(InForce(playbook=parse_playbook(text), revision=1, people=frozenset()))
+    assert planner.see(seen) == ()
+
+
+@pytest.mark.parametrize(
+    ("by", "answers"), [("device", 0), ("zone", 1), ("actor", 1), ("fleet", 1)]
+)
+def test_entries_are_counted_by_what_the_playbook_says(by, answers):
+    text = playbook_toml(
+        do=("notify",), when=f'event = ["late"]\ncount = 2\nwindow = "10s"\nby = "{by}"'
+    )
+    entries = [entry("late", n, device=f"camera.line-1.c{n}") for n in (1, 2)]
+    assert verdicts(text, *entries) == ["act"] * answers
+
+
+@pytest.mark.parametrize(
+    ("do", "about"),
+    [("freeze-zone", {"members": {"zone": ""}}), ("quarantine", {}), ("end-sessions", {})],
+)
+def test_an_entry_that_names_no_target_of_its_kind_is_answered_by_nothing_done(do, about):
+    text = playbook_toml(do=(do,), when='event = ["registry-restored"]')
+    assert verdicts(text, entry("registry-restored", 1, **about)) == ["never"]

@@ -1,6 +1,8 @@
 """The same segment gives the same bytes: `tests/vectors/segments` has them, read by people."""
 
 import json
+from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,24 @@ import pytest
 from framegate.errors import Malformed
 from framegate.segment.kubernetes import TRUST_LABEL, cilium_policies, network_policies
 from framegate.segment.nft import closed_rules, rules_of
-from framegate.segment.nft_bridge import bridge_rules_of, link_local
+from framegate.segment.nft_bridge import (
+    ADMITTED,
+    TABLE,
+    admitted_element,
+    bridge_rules_of,
+    link_local,
+)
 from framegate.segment.parse import parse_segments
-from framegate.segment.radius import MIN_SESSION_S, Vlans, attributes_for, radius_users
-from framegate.segment.refusal import MAX_PREFIX
+from framegate.segment.policy import End
+from framegate.segment.radius import (
+    MIN_SESSION_S,
+    Attribute,
+    Vlans,
+    attributes_for,
+    radius_pairs,
+    radius_users,
+)
+from framegate.segment.refusal import MAX_PREFIX, Why
 from framegate.segment.ruling import DeviceStanding
 from support.segments import CAM1, ZONE, planned_segment, segment_text
 
@@ -142,3 +158,82 @@ def test_a_trusted_device_of_a_zone_without_a_vlan_is_not_admitted_anywhere():
     binding = planned_segment().named(CAM1)
     with pytest.raises(Malformed):
         attributes_for(binding, DeviceStanding(state="trusted"), 20, Vlans(join=9, zones={}), 30)
+
+
+def test_pairs_for_a_program_have_class_in_hex():
+    pairs = radius_pairs((Attribute("Class", "é"), Attribute("Id", "11"), Attribute("Time", 30)))
+    assert pairs == 'Class = 0xc3a9, Id = "11", Time = 30'
+
+
+def test_dot1x_shuts_every_port_before_anything_else_is_asked():
+    shut = bridge_rules_of(planned_segment(dot1x=True)).splitlines()
+    assert not any(ADMITTED in r for r in bridge_rules_of(planned_segment()).splitlines())
+    assert any(f"add set bridge {TABLE} {ADMITTED} " in r for r in shut)
+    for port in planned_segment().zones["cameras"].ports:
+        first = next(r for r in shut if r.startswith(f"add rule bridge {TABLE} p_{port} "))
+        assert f"iifname . ether saddr != @{ADMITTED}" in first
+    assert admitted_element("p1", "02:00:00:00:00:01").key == (
+        b"p1".ljust(16, b"\0") + bytes.fromhex("020000000001") + b"\0\0"
+    )
+
+
+def test_peers_that_may_speak_are_not_kept_apart():
+    segment = planned_segment()
+    zones = {**segment.zones, "cameras": replace(segment.zones["cameras"], peers=True)}
+    apart = [r for r in bridge_rules_of(segment).splitlines() if " peers " in r]
+    assert apart
+    together = bridge_rules_of(replace(segment, zones=zones)).splitlines()
+    assert not [r for r in together if " peers " in r]
+
+
+def test_whoever_is_at_a_port_that_is_bound_to_nobody_may_be_none_who_is_known():
+    segment = planned_segment()
+    alone = replace(segment, bindings=tuple(b for b in segment.bindings if b.zone != "cameras"))
+    port = segment.named(CAM1).port
+    bare = replace(segment.zones["cameras"], gateway=())
+    rules = bridge_rules_of(replace(alone, zones={**segment.zones, "cameras": bare})).splitlines()
+    own = [r for r in rules if f" p_{port} " in r]
+    assert own[-1].endswith("accept") and not any(" saddr " in r for r in own)
+    four = replace(bare, gateway=(IPv4Address("10.10.1.1"),))
+    rules = bridge_rules_of(replace(alone, zones={**segment.zones, "cameras": four})).splitlines()
+    own = [r for r in rules if f" p_{port} " in r]
+    assert any("arp saddr ip" in r for r in own) and not any("ip6 saddr" in r for r in own)
+
+
+def test_a_far_end_without_an_address_of_a_family_is_reached_by_none():
+    segment = planned_segment()
+    fours = tuple(
+        replace(b, addresses=tuple(a for a in b.addresses if a.version == 4))
+        for b in segment.bindings
+    )
+    rules = rules_of(replace(segment, bindings=fours)).splitlines()
+    own = [r for r in rules if "counter name c_frames" in r]
+    assert own and not any("ip6 daddr" in r or "ip6 saddr" in r for r in own)
+
+
+@pytest.mark.parametrize(
+    ("trust", "there"),
+    [
+        (frozenset(), set()),
+        (frozenset({End.FROM}), {Why.TRUST_FROM}),
+        (frozenset({End.TO}), {Why.TRUST_TO}),
+        (frozenset(End), {Why.TRUST_FROM, Why.TRUST_TO}),
+    ],
+)
+def test_only_the_ends_that_have_to_be_trusted_are_refused_for_trust(trust, there):
+    segment = planned_segment()
+    conduits = {"frames": replace(segment.conduits["frames"], trust=trust)}
+    rules = rules_of(replace(segment, conduits=conduits)).splitlines()
+    asked = [r for r in rules if " goto " in r and "frames" in r]
+    assert {w for w in (Why.TRUST_FROM, Why.TRUST_TO) if any(w in r for r in asked)} == there
+
+
+def test_a_near_end_that_is_not_adjacent_is_told_by_its_address_alone():
+    segment = planned_segment()
+    zones = {
+        **segment.zones,
+        "cameras": replace(segment.zones["cameras"], adjacent=False, ports=()),
+    }
+    rules = rules_of(replace(segment, zones=zones)).splitlines()
+    own = [r for r in rules if "counter name c_frames" in r and "original" in r]
+    assert own and all("@t_cameras" in r and "ether saddr" not in r for r in own)
