@@ -532,17 +532,24 @@ def missing_frames(
     frame that it answered a trigger that never came.
     """
     seen: dict[str, set[int]] = defaultdict(set)
-    heads: dict[str, tuple[int, tuple[int, ...]]] = {}
+    heads: dict[str, set[tuple[int, tuple[int, ...]]]] = defaultdict(set)
     for receipt in receipts:
         if receipt.is_gap:
             continue
         seen[receipt.session.hex()].add(receipt.counter)
         if receipt.head_count:
-            heads[receipt.session.hex()] = (receipt.head_count, receipt.unanswered)
+            heads[receipt.session.hex()].add((receipt.head_count, receipt.unanswered))
     missing = {}
-    for s, (count, lost) in heads.items():
-        first, last = 0 if before else min(seen[s]), count if after else max(seen[s])
-        missing[s] = tuple(sorted(set(range(first, last)) - seen[s] - set(lost)))
+    for s, signed in heads.items():
+        # which head comes with which receipt is the gateway's choice, so the longest counts; and a
+        # frame that any head calls answered was answered
+        told = sorted(signed, reverse=True)
+        first, last = 0 if before else min(seen[s]), told[0][0] if after else max(seen[s])
+        missing[s] = tuple(
+            n
+            for n in range(first, last)
+            if n not in seen[s] and any(n < count and n not in lost for count, lost in told)
+        )
     return {s: gone for s, gone in missing.items() if gone}
 
 
@@ -749,7 +756,7 @@ def main(argv: Sequence[str]) -> int:
         return 2
     with open(argv[1], "rb") as file:  # noqa: PTH123 - stands alone, and so does without pathlib
         root_pem = file.read()
-    good: list[VerifiedReceipt] = []
+    here: list[VerifiedReceipt] = []
     bad = pending = 0
     for name in argv[2:]:
         with open(name, "rb") as file:  # noqa: PTH123
@@ -761,15 +768,17 @@ def main(argv: Sequence[str]) -> int:
                 receipt = verify_receipt(body, root_pem)
             except ReceiptPending as error:
                 pending += 1
+                if error.so_far is not None:  # its frame is here, whatever is still to come
+                    here.append(error.so_far)
                 print(f"{ascii(name)[1:-1]}:{number} PENDING {ascii(str(error))[1:-1]}")
                 continue
             except (ReceiptRefused, ValueError) as error:
                 bad += 1
                 print(f"{ascii(name)[1:-1]}:{number} REFUSED {ascii(str(error))[1:-1]}")
                 continue
-            good.append(receipt)
+            here.append(receipt)
             print(ascii(f"{name}:{number} holds: {_said(receipt)}")[1:-1])
-    for session, counters in missing_frames(good).items():
+    for session, counters in missing_frames(here).items():
         bad += 1
         print(
             f"session {session}: no receipt for frames {', '.join(map(str, counters[:20]))}: the"

@@ -387,3 +387,55 @@ def test_a_log_without_the_values_of_quoted_pcrs_asks_for_them(forge):
     quoted = quote_of(forge, selections=(selection,), pcr_digest=pcr_digest(selection, values))
     result = verify_files(**quoted, boot_log=forge.log)
     assert "give --pcrs" in the_one(result, Reason.PCR_DIGEST)
+
+
+def with_entry_of(forge, pcr: int, quoted: bytes | None):
+    """A quote over PCR 0 to 10 and, with the value `quoted`, PCR 12; its list has an entry more
+    that an IMA rule extended into PCR 12.
+    """
+    listed = ImaMachine.booted(forge.pcrs, {})
+    values = values_of(forge, WITH_IMA, listed.values[Alg.SHA256])
+    listed.measure(b"/opt/line", digest_of(b"line"), pcr=pcr)
+    pcrs = WITH_IMA if quoted is None else (*WITH_IMA, pcr)
+    values |= {pcr: quoted} if quoted is not None else {}
+    selection = PcrSelection(Alg.SHA256, pcrs)
+    digest = pcr_digest(selection, values)
+    return verify_files(
+        **quote_of(forge, selections=(selection,), pcr_digest=digest),
+        boot_log=forge.log,
+        ima=listed.list_from(),
+        pcrs={"sha256": values},
+    )
+
+
+def test_entries_of_another_pcr_count_by_what_was_quoted_of_it(forge):
+    listed = ImaMachine()
+    listed.measure(b"/opt/line", digest_of(b"line"), pcr=12)
+    parsed = parse_ima(listed.list_from())
+    value = running_values(parsed, Alg.SHA256, bytes(32), pcr=12)[-1]
+    whole = with_entry_of(forge, 12, value)
+    assert whole.affirming, whole.failures
+    assert "1 IMA entries of PCR 12" in whole.checked
+    unquoted = with_entry_of(forge, 12, None)
+    assert unquoted.affirming and "nothing vouches for them" in str(unquoted.unchecked)
+    wrong = with_entry_of(forge, 12, b"\7" * 32)
+    assert "shortened or altered" in the_one(wrong, Reason.IMA_REPLAY)
+
+
+def test_a_list_decides_which_boot_was_quoted_where_no_values_are_given(forge):
+    quoted = quote_of(forge, WITH_IMA)
+    result = verify_files(**quoted, boot_log=forge.log, ima=forge.ima.list_from())
+    assert result.affirming and "boot log" in result.checked and "IMA list" in result.checked
+    other = boot_log(measurements(CAMERA.tampered()))
+    result = verify_files(**quoted, boot_log=other, ima=forge.ima.list_from())
+    assert Reason.IMA_REPLAY in {f.reason for f in result.failures}
+
+
+def test_a_profile_asks_for_the_allowlists_that_it_names(forge):
+    files = {**quote_of(forge, WITH_IMA), "boot_log": forge.log, "ima": forge.ima.list_from()}
+    message = the_one(verify_files(**files, profile=profile_of()), Reason.ALLOWLIST)
+    assert "--allowlist FILE" in message and "not given" in message
+    del files["ima"]
+    files["pcrs"] = {"sha256": values_of(forge, WITH_IMA)}
+    missing = verify_files(**files, profile=profile_of())
+    assert "--ima FILE" in the_one(missing, Reason.IMA_MISSING)
