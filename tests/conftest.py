@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
+from framegate_controller.ca import open as ca_open
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.ca.open import found_fleet
@@ -122,9 +124,17 @@ def maker() -> TpmMaker:
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> FleetKeys:
     """The keys of one fleet, founded once for the whole run; a test that changes keys founds
-    its own.
+    its own. They are an hour old: modules of tests look at the clock before there are any.
     """
-    return found_fleet(tmp_path_factory.mktemp("fleet") / "keys", "plant")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ca_open, "datetime", _AnHourAgo)
+        return found_fleet(tmp_path_factory.mktemp("fleet") / "keys", "plant")
+
+
+class _AnHourAgo(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:
+        return datetime.now(tz) - timedelta(hours=1)
 
 
 @pytest.fixture(scope="session")
