@@ -66,7 +66,11 @@ def test_verdicts_are_listed_verified_and_pictured(plant, tmp_path):
     )
     assert missing.returncode == 3 and "verdict list" in missing.stderr
     assert "board-1-" in plant.framegate("verdict", "list").stdout
-    assert plant.framegate("verdict", "watch", "--seconds", "1").stdout.count("board-1-") >= 1
+    wait_for(
+        "a verdict as it comes",
+        lambda: "board-1-" in plant.framegate("verdict", "watch", "--seconds", "2").stdout,
+        60,
+    )
 
 
 def test_n114_broker_has_signed_unretained_verdicts_and_refuses_strangers(plant):
