@@ -129,7 +129,7 @@ async def _seen(visit: Visit, segment: str, days: int) -> Seen:
         try:
             rows = await visit.calls.operator_rows("ReadLog", request, MAX_ENTRIES)
         except Refused as error:
-            if visit.session is None or visit.session.over or error.reason == Reason.SIGNED_OUT:
+            if _ended(visit, error):
                 raise
             return Seen((), (), known=False, cut=False)
         entries[kind] = [json.loads(row.entry) for row in rows]
@@ -150,8 +150,13 @@ async def _people(visit: Visit, since_ms: int) -> list[MapEdge]:
     try:
         listed = await visit.calls.operator("ListOperators", pb.ListRequest())
     except Refused as error:
-        if visit.session is None or visit.session.over or error.reason == Reason.SIGNED_OUT:
+        if _ended(visit, error):
             raise
         return []
     seen = (p for p in listed.operators if p.seen_ms >= since_ms)
     return [way_of_operator(p.name, p.roles, p.added_ms, p.seen_ms) for p in seen]
+
+
+def _ended(visit: Visit, error: Refused) -> bool:
+    """Whether it was the session's end, and not that whoever asks may not know."""
+    return visit.session is None or visit.session.over or error.reason == Reason.SIGNED_OUT

@@ -6,6 +6,8 @@ Whoever adds a sink names no file: they could have any file of the host sent awa
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,24 +27,26 @@ class Credentials(CollectorFolder):
     @property
     def client(self) -> Path | None:
         """As of every collector. Raises SinkFailed."""
-        try:
+        with _failing():
             return CollectorFolder.client.fget(self)  # type: ignore[attr-defined,no-any-return]
-        except Unavailable as error:
-            raise SinkFailed(str(error)) from error
 
     def token(self) -> str:
         """As of every collector. Raises SinkFailed."""
-        try:
+        with _failing():
             return CollectorFolder.token(self)
-        except Unavailable as error:
-            raise SinkFailed(str(error)) from error
 
     def context(self) -> ssl.SSLContext:
         """As of every collector. Raises SinkFailed."""
-        try:
+        with _failing():
             return CollectorFolder.context(self)
-        except Unavailable as error:
-            raise SinkFailed(str(error)) from error
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        yield
+    except Unavailable as error:
+        raise SinkFailed(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
