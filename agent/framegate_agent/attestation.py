@@ -28,7 +28,7 @@ from framegate.identity.certificates import (
 from framegate.identity.device_identity import iak_certify_data
 from framegate.identity.foreign_key import ForeignKey
 from framegate.ima import cut_entries
-from framegate.ima.replay import IMA_PCR
+from framegate.ima.entry import IMA_PCR
 from framegate.tpm.attest import PcrSelection, parse_attest
 from framegate.tpm.constants import HASH_NAME, Alg
 from framegate.tpm.public import Public

@@ -18,7 +18,7 @@ from framegate.eventlog.user_space import BOOT_PCRS, OS_SEPARATOR, SEPARATOR_WOR
 from framegate.identity.endorsement import load_maker_certificate
 from framegate.identity.tpm_name import tpm_name
 from framegate.ima import parse_ima
-from framegate.ima.replay import IMA_PCR
+from framegate.ima.entry import IMA_PCR
 from framegate.profile.learn import AGENT_FOLDER, IMA_POLICY
 from framegate.record.following import RESTORE
 from framegate.tpm.attest import PcrSelection

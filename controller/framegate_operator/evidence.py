@@ -22,7 +22,7 @@ from framegate.eventlog import (
 from framegate.eventlog.user_space import OS_SEPARATOR, SEPARATOR_WORD, in_words, separated
 from framegate.evidence.pcr_files import parse_pcr_file
 from framegate.ima import ImaList, looks_like_ima, parse_ima, running_values
-from framegate.ima.replay import IMA_PCR
+from framegate.ima.entry import IMA_PCR
 from framegate.signed.dsse import strict_json
 from framegate.tpm.constants import BANK_BY_NAME, DIGEST_SIZE, HASH_NAME, Alg
 from framegate_host.console import (

@@ -9,6 +9,7 @@ in another way, `**`, which `framegate profile lint` calls an error (N137).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 BORDERS: Final = r"[\s\x00-\x1f/\"'\\]"
@@ -34,7 +35,12 @@ def matches(text: str, pattern: str, *, digits: bool = False) -> bool:
         return len(text) == len(pattern) and all(
             t == p or (p == "#" and t in _HEX) for t, p in zip(text, pattern, strict=True)
         )
-    wanted, came = _pieces(pattern), _pieces(text)
+    head, open_ended, _ = pattern.partition("*")
+    if not open_ended:
+        return text == pattern
+    if not text.startswith(head):
+        return False
+    wanted, came = _wanted(pattern), _pieces(text)
     if all(word != ANY_WORDS for _, word in wanted):
         return len(came) == len(wanted) and all(
             t[0] == p[0] and _within(t[1], p[1]) for t, p in zip(came, wanted, strict=True)
@@ -56,6 +62,12 @@ def _pieces(text: str) -> list[tuple[str, str]]:
     """(the border before it, empty for the first; the word) of each word, empty ones too."""
     first, *rest = _SPLIT.split(text)
     return [("", first), *zip(rest[::2], rest[1::2], strict=True)]
+
+
+@lru_cache(maxsize=4096)
+def _wanted(pattern: str) -> list[tuple[str, str]]:
+    """`_pieces` of a pattern, which is a profile's and asked for again and again."""
+    return _pieces(pattern)
 
 
 def _across(came: list[tuple[str, str]], wanted: list[tuple[str, str]]) -> bool:

@@ -25,16 +25,16 @@ GLOBAL_VARIABLE: Final = bytes.fromhex("61dfe48bca93d211aa0d00e098032b8c")
 IMAGE_SECURITY: Final = bytes.fromhex("cbb219d73a3d9645a3bcdad00e67656f")
 SHIM_LOCK: Final = bytes.fromhex("50ab5d6046e00043abb63dd810dd8b23")
 _PREFIXES: Final = (
-    b"",
     b"grub_cmd: ",
     b"grub_cmd ",
     b"kernel_cmdline: ",
     b"grub_kernel_cmdline ",
     b"module_cmdline: ",
     b"grub_module_cmdline ",
+    b"",
 )
 """What GRUB puts in front of a measured text without hashing it (grub-core/kern/verifiers, GRUB
-2.02 to 2.12).
+2.02 to 2.12), and nothing last: which comes first saves a hash, and decides nothing.
 """
 EXIT_BOOT_SERVICES: Final = (
     b"Exit Boot Services Invocation",
@@ -70,7 +70,7 @@ def bound_text(event: BootEvent, bank: Alg, column: int) -> str | None:
     for prefix in _PREFIXES:
         if data.startswith(prefix):
             body = data[len(prefix) :]
-            for covered in (body, body.rstrip(b"\0"), body[:-1] if body.endswith(b"\0") else body):
+            for covered in dict.fromkeys((body.rstrip(b"\0"), body.removesuffix(b"\0"), body)):
                 if covered and new(covered).digest() == digest:
                     return _readable(covered)
     return None

@@ -73,7 +73,11 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
                     event.data[:8].hex() or "nothing",
                 )
             )
-        if kind in _HASHED and not any(new(d).digest() == digest for d in covered(event)):  # 3
+        if (
+            kind in _HASHED
+            and new(event.data).digest() != digest
+            and not any(new(d).digest() == digest for d in covered(event))
+        ):  # 3
             failures.append(
                 _at(
                     event,
@@ -145,7 +149,9 @@ def edited_after_measuring(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
             f"{hashlib.new(HASH_NAME[bank], event.data).hexdigest()[:16]}…",
         )
         for event in log.events
-        if (name := _policy_variable(event)) and not _measured_so(event, bank, column)
+        if event.pcr == 7
+        and (name := _policy_variable(event))
+        and not _measured_so(event, bank, column)
     ]
     return (*faults, *_second_separators(log, bank))
 
@@ -169,7 +175,7 @@ def _second_separators(log: BootLog, bank: Alg) -> list[Failure]:
     separators = {new(s).digest() for s in _SEPARATORS}
     count, closed, late = dict.fromkeys(SEPARATED_PCRS, 0), set[int](), False
     for event in log.events:
-        if event.extends and event.pcr in count and event.digests[column] in separators:
+        if event.digests[column] in separators and event.pcr in count and event.extends:
             late = late or (event.pcr == 0 and len(closed) == len(SEPARATED_PCRS))
             count[event.pcr] += 1
             closed.add(event.pcr)

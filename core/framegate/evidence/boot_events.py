@@ -154,7 +154,8 @@ def _by_content(event: BootEvent, asked: _Bank) -> JudgedEvent:
         failure = _unclaimed(event, column, profile)
         return JudgedEvent(event, Known.NOTHING, failure=failure)
     for rule in rules:
-        if any(matches(text, pattern) for pattern in rule.allow):
+        # a pattern matches itself, and most are whole texts
+        if text in rule.allow or any(matches(text, pattern) for pattern in rule.allow):
             return JudgedEvent(event, Known.TEXT, rule.name)
     failure = Failure(
         Reason.COMMAND_LINE,

@@ -200,8 +200,7 @@ def _certified(
     outside = [
         f"{n}:{p}"
         for n, values in pcrs.items()
-        for p in values
-        if p not in certified.get(BANK_BY_NAME.get(n, Alg.NULL), {})
+        for p in values.keys() - certified.get(BANK_BY_NAME.get(n, Alg.NULL), {}).keys()
     ]
     if outside:
         result.findings.append(

@@ -38,8 +38,9 @@ from framegate.ima import (
     running_values,
 )
 from framegate.ima.allowlist import Allowlist
+from framegate.ima.entry import IMA_PCR
 from framegate.ima.judge import BOOT_AGGREGATE, ima_failures
-from framegate.ima.replay import IMA_PCR, require_one_pcr
+from framegate.ima.replay import require_one_pcr
 from framegate.profile.model import FirmwareProfile
 from framegate.tpm.attest import Attest, PcrSelection
 from framegate.tpm.constants import BANK_BY_NAME, DIGEST_SIZE, HASH_NAME, Alg
@@ -235,7 +236,7 @@ def check_ima(
     result.facts |= {
         "ima_entries": count,
         "ima_ahead": len(measured.entries) - count,
-        "ima_violations": sum(e.violation for e in entries),
+        "ima_violations": entries.violations,
         "ima_padded_sha1": padded,
     }
     if profile is not None and profile.ima is not None:
@@ -306,8 +307,8 @@ def _elsewhere(
 ) -> None:
     """Entries of other PCRs: a prefix gives the quoted value, or nothing vouches for them."""
     known, bank = quote.certified.get(quote.selection.bank, {}), quote.selection.bank
-    for pcr in sorted({e.pcr for e in measured.entries} - {IMA_PCR}):
-        count = sum(e.pcr == pcr for e in measured.entries)
+    for pcr in sorted(measured.entries.pcrs - {IMA_PCR}):
+        count = sum(e.pcr == pcr for e in measured.entries.special.values())
         about = f"{count} IMA entries of PCR {pcr}"
         if pcr not in known:
             result.unchecked.append(f"{about}: not quoted, nothing vouches for them")

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason
 from framegate.identity.certificate_file import load_certificate_file
 from framegate.identity.certificates import UNREADABLE
-from framegate.tpm.attest import Attest, parse_attest, parse_signature, verify_signature
+from framegate.tpm.attest import Attest, parse_attest, parse_signature, verify_parsed_signature
 from framegate.tpm.constants import Alg, Attr
 from framegate.tpm.public import MAX_RSA_BITS, Public, parse_public
 
@@ -129,11 +129,11 @@ def verify_quote_signature(ak: AttestationKey, message: bytes, raw: bytes) -> Al
     if ak.public is not None and ak.public.scheme is not None:
         hash_alg = ak.public.scheme[1]
         try:
-            parse_signature(raw)
+            signature = parse_signature(raw)
         except FramegateError:
             _verify_bare(ak, message, raw, hash_alg, ak.public.scheme[0])
         else:
-            verify_signature(ak.public, message, raw)
+            verify_parsed_signature(ak.public, message, signature)
         return hash_alg
     try:
         signature = parse_signature(raw)

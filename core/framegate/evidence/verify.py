@@ -12,7 +12,6 @@ import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field
 from functools import lru_cache
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, final
 
@@ -21,9 +20,9 @@ from framegate.eventlog import BootLog, parse_boot_log, replay
 from framegate.eventlog.quirks import PADDED, Candidate, Grants, candidates, ungranted
 from framegate.eventlog.user_space import Extends
 from framegate.identity.certificates import request_key, spki_of
-from framegate.ima import ImaEntry, ImaPrefix, cut_entries, find_prefix, parse_ima, running_values
-from framegate.ima.entry import ImaList
-from framegate.ima.replay import IMA_PCR, MAX_AHEAD, require_one_pcr
+from framegate.ima import ImaPrefix, cut_entries, find_prefix, parse_ima, running_values
+from framegate.ima.entry import IMA_PCR, ImaEntries, ImaList
+from framegate.ima.replay import MAX_AHEAD, require_one_pcr
 from framegate.tpm.attest import Attest, ClockInfo, PcrSelection, parse_attest, verify_signature
 from framegate.tpm.constants import DIGEST_SIZE, TPM_GENERATED, TPM_RH_NULL, Alg, St
 from framegate.tpm.policy import TLS_KEY_PCRS, pcr_digest, policy_pcr
@@ -43,9 +42,6 @@ HINT_AHEAD: Final = 64
 """Entries that a list may be ahead for a refusal to name the quirk that would have explained it: a
 machine that is refused again and again must not cost more than one that passes.
 """
-
-
-_VIOLATION: Final = attrgetter("violation")
 
 
 class _Witness:
@@ -106,7 +102,7 @@ class VerifiedEvidence:
     digest: bytes
     quirks: tuple[str, ...]
     extends: tuple[Extends, ...]
-    ima: tuple[ImaEntry, ...]
+    ima: ImaEntries
     ima_bytes: bytes
     ima_from: ImaPrefix | None
     ima_prefix: ImaPrefix | None
@@ -295,7 +291,7 @@ def _parsed_and_replayed(raw: bytes, bank: Alg) -> tuple[BootLog, Mapping[int, b
 class _Replayed:
     pcrs: Mapping[int, bytes]
     took: Candidate
-    entries: tuple[ImaEntry, ...] = ()
+    entries: ImaEntries = field(default_factory=lambda: ImaEntries([], [], {}))
     ima_bytes: bytes = b""
     prefix: ImaPrefix | None = None
 
@@ -384,7 +380,7 @@ def _with_ima(
             "its ASCII form",
             "binary_runtime_measurements, not ascii_runtime_measurements",
         )
-    measured = parse_ima(raw) if raw else ImaList((), bank, 0)
+    measured = parse_ima(raw) if raw else ImaList(ImaEntries([], [], {}), bank, 0)
     require_one_pcr(measured.entries, known.entries if known else 0)
     start = known.value if known is not None else values.get(IMA_PCR, bytes(DIGEST_SIZE[bank]))
     padded = PADDED in expected.grants.quirks
@@ -394,10 +390,10 @@ def _with_ima(
             count = find_prefix(running, _covering(candidate, expected.selection, quote.pcr_digest))
         except EvidenceRejected:
             continue
-        violations = sum(map(_VIOLATION, measured.entries[:count]))
+        entries = measured.entries[:count]
         prefix = ImaPrefix(
             (known.entries if known else 0) + count,
-            (known.violations if known else 0) + violations,
+            (known.violations if known else 0) + entries.violations,
             running[count],
             clock.reset_count,
             clock.restart_count,
@@ -410,7 +406,7 @@ def _with_ima(
         return _Replayed(
             MappingProxyType(pcrs),
             candidate,
-            measured.entries[:count],
+            entries,
             covered,
             prefix,
         )

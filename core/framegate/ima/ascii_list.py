@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from framegate.errors import Malformed, Reason
-from framegate.ima.entry import MAX_IMA_ENTRIES, ImaEntry, ImaList, malformed
+from framegate.ima.entry import MAX_IMA_ENTRIES, ImaEntries, ImaEntry, ImaList, malformed
 from framegate.ima.template import (
     MAX_TEMPLATE_BYTES,
     NAMES,
@@ -35,7 +35,7 @@ def parse_ascii(data: bytes) -> ImaList:
     """The list in `data`, an entry a line; a name with line breaks goes on in the next. Raises
     Malformed.
     """
-    entries, hashed, width = list[ImaEntry](), TemplateHash(20), 0
+    entries, hashed, width = ImaEntries([], [], {}), TemplateHash(20), 0
     for at, line in _lines(data):
         if len(entries) >= MAX_IMA_ENTRIES:
             raise Malformed.of(
@@ -52,7 +52,7 @@ def parse_ascii(data: bytes) -> ImaList:
                 raise malformed(at, "a template hash of 20, 32, 48 or 64 bytes", ascii(line[:60]))
             hashed = TemplateHash(width)
         entries.append(_ascii_entry(beginning, line[beginning.end() :], at, hashed, width))
-    return ImaList(tuple(entries), hashed.algorithm, 0)
+    return ImaList(entries, hashed.algorithm, 0)
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:

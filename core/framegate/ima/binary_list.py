@@ -6,11 +6,12 @@ everywhere.
 
 from __future__ import annotations
 
+import re
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from framegate.errors import Malformed, Reason
-from framegate.ima.entry import MAX_IMA_ENTRIES, ImaEntry, ImaList, malformed
+from framegate.ima.entry import MAX_IMA_ENTRIES, ImaEntries, ImaEntry, ImaList, malformed
 from framegate.ima.template import (
     MAX_TEMPLATE_BYTES,
     MAX_TEMPLATE_NAME,
@@ -23,9 +24,23 @@ from framegate.ima.template import (
     template_fields,
 )
 
-_NG_SHA256: Final = struct.pack("<I", 40) + b"sha256:\0"
-_NG_HEAD: Final = 48
-"""Where the name begins in the data of an ima-ng entry with a SHA-256 digest."""
+_COMMON: Final = frozenset({b"ima-ng", b"ima-sig"})
+_NAME_AT: Final = 48
+"""Where the name begins in the data of a plain entry."""
+_HEAD_BYTES: Final = 18
+"""Bytes of a plain entry besides its template hash and its data: PCR, template name, sizes."""
+_PLAIN: Final = {
+    width: re.compile(
+        rb"\x0a\0\0\0(.{%d})\x06\0\0\0ima-ng(.{4})" % width
+        + rb"(\x28\0\0\0sha256:\0.{32}(.{4})[^\0]*+\0)|.+",
+        re.DOTALL,
+    )
+    for width in WIDTHS
+}
+"""A plain entry (`ImaEntries`): its template hash, the size of its data, the data, and in it the
+size of the name. Whatever else comes is one match with nothing in it, to the end: so entries are
+found side by side, or not at all.
+"""
 
 
 def parse_binary(data: bytes) -> ImaList:
@@ -41,129 +56,112 @@ def template_width(data: bytes) -> int:
     return next((w for w in WIDTHS if _template_at(data, w)), 0)
 
 
-def _binary_list(data: bytes, width: int) -> ImaList:  # noqa: C901 - ordered steps, read best in one piece
-    at, end, entries = 0, len(data), list[ImaEntry]()
-    head, u32 = struct.Struct(f"<I{width}sI"), struct.Struct("<I").unpack_from
-    hashed, zero, names = (
-        TemplateHash(width),
-        bytes(width),
-        dict[bytes, tuple[str, tuple[str, ...]]](),
-    )
-    append, plain = entries.append, (b"ima-ng", b"ima-sig")
-    while at < end:
-        at = _usual(data, at, width, hashed, entries)
-        if at >= end:
-            break
-        if end - at < head.size:
+def _binary_list(data: bytes, width: int) -> ImaList:
+    at, careful, reader = 0, 0, _Reader(data, width)
+    while at < len(data):
+        if at >= careful:
+            run = reader.plain_from(at)
+            if run.taken:
+                at = run.end
+                continue
+            careful = run.end  # what only looks plain is refused by the same words as anything
+        if len(data) - at < reader.head.size:
             if not data[at:].strip(b"\n\0"):
-                return ImaList(tuple(entries), hashed.algorithm, end - at)
-            raise malformed(at, f"an entry of at least {head.size} bytes", f"{end - at} left")
-        if len(entries) >= MAX_IMA_ENTRIES:
+                return ImaList(reader.entries, reader.hashed.algorithm, len(data) - at)
+            raise malformed(
+                at, f"an entry of at least {reader.head.size} bytes", f"{len(data) - at} left"
+            )
+        at = reader.any_at(at)
+    return ImaList(reader.entries, reader.hashed.algorithm, 0)
+
+
+class _Run(NamedTuple):
+    """Plain entries side by side: where they end, and whether they were taken in."""
+
+    end: int
+    taken: bool
+
+
+class _Reader:
+    """Takes in the entries of `data`, whose template hashes have `width` bytes."""
+
+    def __init__(self, data: bytes, width: int) -> None:
+        self.data, self.width, self.head = data, width, struct.Struct(f"<I{width}sI")
+        self.entries, self.hashed = ImaEntries([], [], {}), TemplateHash(width)
+        self._templates = dict[bytes, _Template]()
+
+    def plain_from(self, at: int) -> _Run:
+        """Take in the plain entries from `at` on, for as long as they come.
+
+        All of them are looked at together: sizes that are true, and template hashes that are those
+        of the data. Where one is not so none is taken in, and all are read one by one.
+        """
+        rows = _PLAIN[self.width].findall(self.data, at)
+        if not rows[-1][2]:
+            rows.pop()
+        rows = rows[: MAX_IMA_ENTRIES - len(self.entries)]
+        datas = [row[2] for row in rows]
+        sizes = list(map(len, datas))
+        end = at + (_HEAD_BYTES + self.width) * len(rows) + sum(sizes)
+        if not rows or max(sizes) > MAX_TEMPLATE_BYTES:
+            return _Run(end, False)
+        hashes = [row[0] for row in rows]
+        if (
+            b"".join([row[1] for row in rows]) != struct.pack(f"<{len(rows)}I", *sizes)
+            or b"".join([row[3] for row in rows])
+            != struct.pack(f"<{len(rows)}I", *[size - _NAME_AT for size in sizes])
+            or not self.hashed.all_match(hashes, datas)
+        ):
+            return _Run(end, False)
+        self.entries.extend_plain(datas, hashes)
+        return _Run(end, True)
+
+    def any_at(self, at: int) -> int:
+        """Take in the entry at `at`, whatever it is; returns where the next begins."""
+        data, end = self.data, len(self.data)
+        if len(self.entries) >= MAX_IMA_ENTRIES:
             raise Malformed.of(
                 Reason.TOO_LARGE, f"at most {MAX_IMA_ENTRIES} IMA entries", f"more at offset {at}"
             )
-        pcr, template_hash, size = head.unpack_from(data, at)
-        start = at + head.size + size
+        pcr, template_hash, size = self.head.unpack_from(data, at)
+        start = at + self.head.size + size
         if size > MAX_TEMPLATE_NAME or start > end:
             raise malformed(at, f"a template name of at most {MAX_TEMPLATE_NAME} bytes", size)
-        raw = data[at + head.size : start]
-        known = names.get(raw)
+        raw = data[at + self.head.size : start]
+        template = self._template(raw, at)
+        body, values, stop = (
+            _old(data, start, at) if raw == b"ima" else _new(data, start, at, len(template.fields))
+        )
+        violation = not any(template_hash)
+        if not violation and not self.hashed.matches(template_hash, body):
+            raise malformed(at, f"template data that hashes to {template_hash.hex()}", "other data")
+        if raw in _COMMON:  # without a dictionary for every entry
+            kind, digest = read_digest(values[0], at, violation)
+            signature = values[2] if len(values) == 3 else b""
+            path = read_name(values[1], at)
+            entry = ImaEntry(
+                *(pcr, template_hash, template.name, body, kind, digest, path, signature),
+                buffer=b"",
+                violation=violation,
+            )
+        else:
+            entry = read_entry(pcr, template_hash, template, body, values, violation, at)
+        self.entries.append(entry)
+        return stop
+
+    def _template(self, raw: bytes, at: int) -> _Template:
+        known = self._templates.get(raw)
         if known is None:
             fields = template_fields(raw)
             if fields is None:
                 raise malformed(at, "a known IMA template", ascii(raw[:40]))
-            known = names[raw] = (raw.decode(), fields)
-        if raw == b"ima":
-            body, values, start = _old(data, start, at)
-        else:
-            if end - start < 4:
-                raise malformed(at, "the template data's size", f"{end - start} bytes left")
-            (length,) = u32(data, start)
-            start += 4
-            if length > MAX_TEMPLATE_BYTES or length > end - start:
-                raise malformed(
-                    at,
-                    f"template data of at most {min(MAX_TEMPLATE_BYTES, end - start)} bytes",
-                    length,
-                )
-            stop = start + length
-            body = data[start:stop]
-            values = _split(body, len(known[1]), at)
-            start = stop
-        violation = template_hash == zero
-        if not violation and not hashed.matches(template_hash, body):
-            raise malformed(at, f"template data that hashes to {template_hash.hex()}", "other data")
-        if raw in plain:  # the usual case, without a dictionary for every entry
-            kind, digest = read_digest(values[0], at, violation)
-            append(
-                ImaEntry(
-                    pcr,
-                    template_hash,
-                    known[0],
-                    body,
-                    kind,
-                    digest,
-                    read_name(values[1], at),
-                    values[2] if len(values) == 3 else b"",
-                    b"",
-                    violation,
-                )
-            )
-        else:
-            append(read_entry(pcr, template_hash, known, body, values, violation, at))
-        at = start
-    return ImaList(tuple(entries), hashed.algorithm, 0)
+            known = self._templates[raw] = _Template(raw.decode(), fields)
+        return known
 
 
-def _usual(data: bytes, at: int, width: int, hashed: TemplateHash, entries: list[ImaEntry]) -> int:
-    """Take in entries as nearly all are (ima-ng, a SHA-256 digest, no violation) for as long as
-    they come; returns where the first other one begins.
-
-    It changes nothing for that one, which is read, or refused, with care: this loop only saves
-    time.
-    """
-    layout = struct.Struct(
-        f"<I{width}sI6sI12s32sI"
-    )  # the entry's head, and the head of its data up to the name
-    unpack, head = layout.unpack_from, layout.size - _NG_HEAD
-    append, make, new = entries.append, tuple.__new__, hashed.new
-    end, room = len(data), MAX_IMA_ENTRIES - len(entries)
-    last = end - layout.size
-    while at < last and room > 0:
-        pcr, template_hash, name_size, name, length, prefix, digest, path_size = unpack(data, at)
-        start = at + head
-        stop = start + length
-        if (
-            name_size != 6
-            or name != b"ima-ng"
-            or prefix != _NG_SHA256
-            or _NG_HEAD + path_size != length
-            or length > MAX_TEMPLATE_BYTES
-            or stop > end
-        ):
-            break
-        body = data[start:stop]
-        if new(body).digest() != template_hash or body.find(0, _NG_HEAD) != length - 1:
-            break
-        append(
-            make(
-                ImaEntry,
-                (
-                    pcr,
-                    template_hash,
-                    "ima-ng",
-                    body,
-                    "sha256",
-                    digest,
-                    body[_NG_HEAD:-1],
-                    b"",
-                    b"",
-                    False,
-                ),
-            )
-        )
-        at, room = stop, room - 1
-    return at
+class _Template(NamedTuple):
+    name: str
+    fields: tuple[str, ...]
 
 
 def cut_entries(data: bytes, skip: int, take: int | None = None) -> bytes:
@@ -210,6 +208,19 @@ def _old(data: bytes, start: int, at: int) -> tuple[bytes, list[bytes], int]:
         raise malformed(at, f"a name of less than {OLD_NAME_BYTES} bytes", size)
     digest, name = data[start : start + 20], data[start + 24 : stop]
     return digest + name.ljust(OLD_NAME_BYTES, b"\0"), [digest, name + b"\0"], stop
+
+
+def _new(data: bytes, start: int, at: int, fields: int) -> tuple[bytes, list[bytes], int]:
+    """Any other template: the size of the whole, and sized fields."""
+    if len(data) - start < 4:
+        raise malformed(at, "the template data's size", f"{len(data) - start} bytes left")
+    length = int.from_bytes(data[start : start + 4], "little")
+    start += 4
+    room = min(MAX_TEMPLATE_BYTES, len(data) - start)
+    if length > room:
+        raise malformed(at, f"template data of at most {room} bytes", length)
+    body = data[start : start + length]
+    return body, _split(body, fields, at), start + length
 
 
 def _split(body: bytes, count: int, at: int) -> list[bytes]:

@@ -1,16 +1,26 @@
-"""One entry of an IMA measurement list, the list, and how a list is refused."""
+"""One entry of an IMA measurement list, a list's entries as columns, and how a list is refused."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, Self, final, overload
 
 from framegate.errors import Malformed, Reason
 from framegate.tpm.constants import Alg
 
+IMA_PCR: Final = 10
 MAX_IMA_ENTRIES: Final = 200_000
 """A full desktop measured with the kernel's tcb policy reaches some 50,000; with the 4 MiB of a
 chunk this bounds time and memory.
 """
+PLAIN_TEMPLATE: Final = "ima-ng"
+PLAIN_ALGORITHM: Final = "sha256"
+PLAIN_DIGEST: Final = slice(12, 44)
+"""Where the file's digest stands in the data of a plain entry: behind its size and `sha256:` NUL
+(Linux, IMA-templates.rst).
+"""
+PLAIN_NAME: Final = slice(48, -1)
+"""Where its name stands: behind the digest and the name's size, before the NUL."""
 
 
 class ImaEntry(NamedTuple):
@@ -18,7 +28,7 @@ class ImaEntry(NamedTuple):
     `digest` of the file's content under `algorithm`.
 
     `violation`: the kernel saw the file open for writing while measured; such an entry has a zero
-    template hash and says nothing of content. A tuple, because lists have tens of thousands.
+    template hash and says nothing of content.
     """
 
     pcr: int
@@ -33,12 +43,116 @@ class ImaEntry(NamedTuple):
     violation: bool
 
 
+@final
+class ImaEntries(Sequence[ImaEntry]):
+    """A list's entries, column by column, because lists have tens of thousands: `datas` and
+    `hashes` hold the data and the template hash of each.
+
+    `special` holds whole, by their number and in order, the entries that are not *plain*. A plain
+    one is in PCR 10, of template ima-ng, with a SHA-256 digest, no violation, and well formed;
+    all of it is in its data, and an `ImaEntry` is made of it when somebody asks.
+    """
+
+    __slots__ = ("datas", "hashes", "special")
+
+    def __init__(
+        self, datas: list[bytes], hashes: list[bytes], special: dict[int, ImaEntry]
+    ) -> None:
+        self.datas, self.hashes, self.special = datas, hashes, special
+
+    @classmethod
+    def of(cls, entries: Iterable[ImaEntry]) -> Self:
+        """These entries, whichever way they come."""
+        if isinstance(entries, cls):
+            return entries
+        whole = tuple(entries)
+        return cls(
+            [e.data for e in whole], [e.template_hash for e in whole], dict(enumerate(whole))
+        )
+
+    def append(self, entry: ImaEntry) -> None:
+        """One entry more, read with care; for whoever reads a list."""
+        self.special[len(self.datas)] = entry
+        self.datas.append(entry.data)
+        self.hashes.append(entry.template_hash)
+
+    def extend_plain(self, datas: Sequence[bytes], hashes: Sequence[bytes]) -> None:
+        """Plain entries more; that they are plain, the caller MUST know."""
+        self.datas += datas
+        self.hashes += hashes
+
+    @property
+    def paths(self) -> list[bytes]:
+        """The name of each."""
+        paths = [data[PLAIN_NAME] for data in self.datas]
+        for number, entry in self.special.items():
+            paths[number] = entry.path
+        return paths
+
+    @property
+    def pcrs(self) -> frozenset[int]:
+        """The PCRs that any of them says."""
+        plain = {IMA_PCR} if len(self.special) < len(self.datas) else set[int]()
+        return frozenset(plain | {e.pcr for e in self.special.values()})
+
+    @property
+    def violations(self) -> int:
+        """How many are violations."""
+        return sum(e.violation for e in self.special.values())
+
+    def __len__(self) -> int:
+        return len(self.datas)
+
+    @overload
+    def __getitem__(self, at: int) -> ImaEntry: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> ImaEntries: ...
+
+    def __getitem__(self, at: int | slice) -> ImaEntry | ImaEntries:
+        if isinstance(at, int):
+            return self._entry(range(len(self.datas))[at])
+        numbers = range(len(self.datas))[at]
+        if numbers == range(len(self.datas)):
+            return self
+        special = {new: self.special[n] for new, n in enumerate(numbers) if n in self.special}
+        return ImaEntries(self.datas[at], self.hashes[at], special)
+
+    def __iter__(self) -> Iterator[ImaEntry]:
+        return map(self._entry, range(len(self.datas)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ImaEntries | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _entry(self, number: int) -> ImaEntry:
+        whole = self.special.get(number)
+        if whole is not None:
+            return whole
+        data = self.datas[number]
+        return ImaEntry(
+            IMA_PCR,
+            self.hashes[number],
+            PLAIN_TEMPLATE,
+            data,
+            PLAIN_ALGORITHM,
+            data[PLAIN_DIGEST],
+            data[PLAIN_NAME],
+            b"",
+            b"",
+            False,
+        )
+
+
 class ImaList(NamedTuple):
     """A parsed list: `width` is the algorithm of its template hashes; `padding` bytes after the
     last entry (a newline some tools leave).
     """
 
-    entries: tuple[ImaEntry, ...]
+    entries: ImaEntries
     width: Alg
     padding: int
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from cryptography.x509 import SubjectKeyIdentifier
 
 from framegate.errors import Failure, Reason
 from framegate.ima.allowlist import STRONG, Allowlist
-from framegate.ima.entry import ImaEntry
+from framegate.ima.entry import ImaEntries, ImaEntry
 from framegate.ima.replay import boot_aggregates
 from framegate.ima.template import VERITY
 from framegate.tpm.constants import HASH_NAME, Alg
@@ -92,14 +92,9 @@ def ima_failures(  # noqa: C901 - ordered steps, read best in one piece
                 "the list was cut at its front",
             )
         )
-    exclude = rules.exclude
-    left: Sequence[ImaEntry] = entries
-    for allowlist in allowlists:  # nearly every entry is allowed as it is
-        keys = allowlist.keys
-        # what a violation shows is not covered by what was extended; and a template without a
-        # digest may look like one that has it
-        left = [e for e in left if e.violation or not e.algorithm or e.data not in keys]
-    for entry in left:
+    exclude, listed = rules.exclude, ImaEntries.of(entries)
+    for number in _unlisted(listed, allowlists):
+        entry = listed[number]
         path = entry.path
         if path == BOOT_AGGREGATE:
             if entry.algorithm != algorithm or entry.digest not in aggregates:
@@ -156,28 +151,45 @@ def ima_failures(  # noqa: C901 - ordered steps, read best in one piece
         hint = (
             "load the IMA rule for Framegate's own files: see docs/guides/operators/ima-policy.md"
         )
+        paths = listed.paths if rules.measured or rules.required else []
         failures += [  # 4
             Failure(
                 Reason.IMA_UNMEASURED, f"something measured under {p.decode()}", "nothing", hint
             )
             for p in rules.measured
-            if not any(e.path.startswith(p) for e in entries)
+            if not any(path.startswith(p) for path in paths)
         ]
-        failures += _absent(entries, rules.required, allowlists)  # 5
+        required = frozenset(rules.required)
+        there = [listed[n] for n, path in enumerate(paths) if path in required]
+        failures += _absent(there, rules.required, allowlists)  # 5
     return failures
+
+
+def _unlisted(entries: ImaEntries, allowlists: Sequence[Allowlist]) -> list[int]:
+    """The numbers of the entries that no allowlist has as they are; nearly every one is had.
+
+    What a violation shows is not covered by what was extended; and a template without a digest may
+    look like one that has it: they are never had.
+    """
+    datas = entries.datas
+    left: Iterable[int] = range(len(datas))
+    for allowlist in allowlists:
+        keys = allowlist.keys
+        left = [n for n in left if datas[n] not in keys]
+    never = {n for n, e in entries.special.items() if e.violation or not e.algorithm}
+    return sorted(never.union(left))
 
 
 def _absent(
     entries: Sequence[ImaEntry], required: Sequence[bytes], allowlists: Sequence[Allowlist]
 ) -> list[Failure]:
-    """A failure for each file of `required` that was not measured as an allowlist has it there."""
-    wanted = set(required)
+    """A failure for each file of `required` that is not among `entries`, which have those names, as
+    an allowlist has it there.
+    """
     measured = {
         e.path
         for e in entries
-        if e.path in wanted
-        and not e.violation
-        and any(a.names(e.algorithm, e.digest, e.path) for a in allowlists)
+        if not e.violation and any(a.names(e.algorithm, e.digest, e.path) for a in allowlists)
     }
     return [
         Failure(

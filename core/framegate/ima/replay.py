@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import Final, NamedTuple
 
 from framegate.errors import EvidenceRejected, Failure, Reason
-from framegate.ima.entry import ImaEntry, ImaList
+from framegate.ima.entry import IMA_PCR, ImaEntries, ImaEntry, ImaList
+from framegate.ima.template_digests import template_digests
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 
-IMA_PCR: Final = 10
 MAX_AHEAD: Final = 4096
 """Entries a list may be ahead of its quote: a machine that starts a few thousand programs between
 quote and reading is attested again.
@@ -43,28 +42,38 @@ def running_values(
     An entry that says another PCR leaves the value as it was. A violation extends all ones.
     `padded_sha1`: kernels before 5.8 extend every bank with the SHA-1 template hash and zeros.
     """
-    name, size = HASH_NAME[bank], DIGEST_SIZE[bank]
-    new, ones = getattr(hashlib, name), b"\xff" * size
-    values, value = [start], start
+    new, values, value = getattr(hashlib, HASH_NAME[bank]), [start], start
     append = values.append
-    checked = measured.width == bank
-    for entry in measured.entries:
-        if entry.pcr != pcr:
-            append(value)
-            continue
-        if entry.violation:
-            digest = ones
-        elif padded_sha1:
-            digest = hashlib.sha1(entry.data, usedforsecurity=False).digest().ljust(size, b"\0")
-        elif checked:
-            digest = (
-                entry.template_hash
-            )  # recomputed over the data by the parser, in this very algorithm
-        else:
-            digest = new(entry.data).digest()
-        value = new(value + digest).digest()
+    for digest in _extended(measured, bank, pcr, padded_sha1):
+        if digest:
+            value = new(value + digest).digest()
         append(value)
     return values
+
+
+def _extended(measured: ImaList, bank: Alg, pcr: int, padded_sha1: bool) -> list[bytes]:
+    """What each entry extends `pcr` by; nothing where it is extended elsewhere."""
+    entries, size = measured.entries, DIGEST_SIZE[bank]
+
+    def digests(datas: Sequence[bytes]) -> list[bytes]:
+        if padded_sha1:
+            return [d.ljust(size, b"\0") for d in template_digests("sha1", datas)]
+        return template_digests(HASH_NAME[bank], datas)
+
+    if pcr != IMA_PCR:
+        extended = [b""] * len(entries)
+    elif measured.width == bank and not padded_sha1:
+        extended = list(entries.hashes)  # recomputed by the parser, in this very algorithm
+    else:
+        extended = digests(entries.datas)
+    for number, entry in entries.special.items():
+        if entry.pcr != pcr:
+            extended[number] = b""
+        elif entry.violation:
+            extended[number] = b"\xff" * size
+        elif pcr != IMA_PCR:
+            (extended[number],) = digests([entry.data])
+    return extended
 
 
 def require_one_pcr(entries: Sequence[ImaEntry], before: int = 0) -> None:
@@ -72,9 +81,10 @@ def require_one_pcr(entries: Sequence[ImaEntry], before: int = 0) -> None:
     pcr= had extended elsewhere: files measured there are outside of what PCR 10 covers. `before`
     entries stand before these.
     """
-    if set(map(attrgetter("pcr"), entries)) <= {IMA_PCR}:
+    listed = ImaEntries.of(entries)
+    if listed.pcrs <= {IMA_PCR}:
         return
-    number, other = next((n, e.pcr) for n, e in enumerate(entries, before) if e.pcr != IMA_PCR)
+    number, other = next((before + n, e.pcr) for n, e in listed.special.items() if e.pcr != IMA_PCR)
     raise EvidenceRejected(
         [
             Failure(
@@ -123,4 +133,4 @@ def boot_aggregates(pcrs: Mapping[int, bytes], algorithm: str) -> frozenset[byte
 
 def count_violations(entries: Iterable[ImaEntry]) -> int:
     """How many entries are violations."""
-    return sum(e.violation for e in entries)
+    return ImaEntries.of(entries).violations

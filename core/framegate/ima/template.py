@@ -6,10 +6,11 @@ Source: Linux Documentation/security/IMA-templates.rst and ima_template_lib.c.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from framegate.ima.entry import ImaEntry, malformed
+from framegate.ima.template_digests import template_digests
 from framegate.tpm.constants import Alg
 
 MAX_TEMPLATE_BYTES: Final = 64 * 1024
@@ -97,6 +98,13 @@ class TemplateHash:
             )
             return True
         return False
+
+    def all_match(self, template_hashes: Sequence[bytes], bodies: Sequence[bytes]) -> bool:
+        """Whether each of `template_hashes` is that of the body in its place."""
+        name = "sm3" if self.algorithm == Alg.SM3_256 else self.algorithm.name.lower()
+        alike = template_digests(name, bodies) == template_hashes
+        self._sure = self._sure or (alike and bool(bodies))
+        return alike
 
 
 def template_fields(name: bytes) -> tuple[str, ...] | None:

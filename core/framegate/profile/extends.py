@@ -10,7 +10,7 @@ from typing import Any, Final
 from framegate.errors import Malformed, Reason
 from framegate.eventlog.quirks import EXTENDED, MAX_CANDIDATES
 from framegate.eventlog.user_space import BOOT_PCRS, OS_SEPARATOR, PHASE_WORDS, Extends
-from framegate.ima.replay import IMA_PCR
+from framegate.ima.entry import IMA_PCR
 
 MAX_EXTENDS: Final = 4
 """Behaviours beside those known by name; each multiplies what is tried against a quote."""

@@ -19,8 +19,8 @@ from framegate.eventlog.quirks import PADDED, PHASES, PINNED, QUIRKS, Grants
 from framegate.eventlog.user_space import Extends
 from framegate.glob import ANY_WORDS, well_formed
 from framegate.identity.names import Kind, parse_name
+from framegate.ima.entry import IMA_PCR
 from framegate.ima.judge import ImaRules
-from framegate.ima.replay import IMA_PCR
 from framegate.profile.extends import parse_extends
 from framegate.profile.ima_table import parse_ima_rules
 from framegate.profile.members import bad, digests_of, member, strings, table_of, tables

@@ -23,7 +23,7 @@ from framegate.eventlog.content import (
 )
 from framegate.eventlog.describe import describe_event
 from framegate.eventlog.parse import BootEvent, BootLog, EventType
-from framegate.ima.replay import IMA_PCR
+from framegate.ima.entry import IMA_PCR
 from framegate.tpm.constants import HASH_NAME, Alg
 
 FIRMWARE_PCRS: Final = range(8)

@@ -11,8 +11,8 @@ from typing import Final
 
 from framegate.eventlog.quirks import QUIRKS
 from framegate.glob import ANY_WORDS, wildcards
+from framegate.ima.entry import IMA_PCR
 from framegate.ima.judge import ImaRules
-from framegate.ima.replay import IMA_PCR
 from framegate.profile.extends import in_sentences
 from framegate.profile.learn import AGENT_FOLDER, IMA_POLICY
 from framegate.profile.model import EventRule, FirmwareProfile

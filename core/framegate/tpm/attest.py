@@ -6,7 +6,9 @@ Source: TPM 2.0 Library Part 2, 10.12 (attestation), 10.6 (PCR), 11.3 (signature
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -22,6 +24,11 @@ MAX_ATTEST_BYTES: Final = 1024
 """TPM2B_ATTEST of a quote over five banks with 64-byte nonce stays below 300 bytes."""
 PCR_COUNT: Final = 24
 _BANKS: Final = (Alg.SHA1, Alg.SHA256, Alg.SHA384, Alg.SHA512, Alg.SM3_256)
+_HASHERS: Final[Mapping[Alg, hashes.HashAlgorithm]] = {
+    Alg.SHA256: hashes.SHA256(),
+    Alg.SHA384: hashes.SHA384(),
+    Alg.SHA512: hashes.SHA512(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +139,13 @@ def _selections(b: Buffer) -> tuple[PcrSelection, ...]:
         mask = int.from_bytes(b.take(3, "pcrSelect"), "little")
         if any(s.bank == bank for s in selections):
             raise Malformed.of(Reason.MALFORMED, "each bank once", f"{bank.name} twice")
-        selections.append(PcrSelection(bank, tuple(p for p in range(PCR_COUNT) if mask >> p & 1)))
+        selections.append(PcrSelection(bank, _selected(mask)))
     return tuple(selections)
+
+
+@lru_cache(maxsize=256)  # profiles select a handful of sets between them
+def _selected(mask: int) -> tuple[int, ...]:
+    return tuple(p for p in range(PCR_COUNT) if mask >> p & 1)
 
 
 def marshal_attest(attest: Attest) -> bytes:
@@ -200,7 +212,11 @@ def verify_signature(public: Public, message: bytes, data: bytes) -> None:
 
     Raises Malformed, or EvidenceRejected (SIGNATURE_SCHEME, SIGNATURE).
     """
-    signature = parse_signature(data)
+    verify_parsed_signature(public, message, parse_signature(data))
+
+
+def verify_parsed_signature(public: Public, message: bytes, signature: Signature) -> None:
+    """`verify_signature`, for a signature that was parsed already."""
     if public.scheme is not None and public.scheme[1] == Alg.SHA1:  # 2
         hint = "SHA-1 collides: make the AK anew with SHA-256"
         raise EvidenceRejected(
@@ -226,11 +242,7 @@ def verify_signature(public: Public, message: bytes, data: bytes) -> None:
                 )
             ]
         )
-    hasher = {
-        Alg.SHA256: hashes.SHA256(),
-        Alg.SHA384: hashes.SHA384(),
-        Alg.SHA512: hashes.SHA512(),
-    }[signature.hash]
+    hasher = _HASHERS[signature.hash]
     key = public.key()
     try:  # 3
         if isinstance(key, ec.EllipticCurvePublicKey) and signature.scheme == Alg.ECDSA:

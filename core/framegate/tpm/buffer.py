@@ -15,22 +15,25 @@ class Buffer:
 
     def __init__(self, data: bytes, what: str) -> None:
         self.data, self.at, self.what = bytes(data), 0, what
+        self.end_at = len(self.data)
 
     @property
     def left(self) -> int:
         """Bytes not read yet."""
-        return len(self.data) - self.at
+        return self.end_at - self.at
 
     def take(self, size: int, name: str) -> bytes:
         """The next `size` bytes."""
-        if size > self.left:
+        at = self.at
+        end = at + size
+        if end > self.end_at:
             raise Malformed.of(
                 Reason.MALFORMED,
-                f"{size} bytes for {name} at offset {self.at} of {self.what}",
+                f"{size} bytes for {name} at offset {at} of {self.what}",
                 f"{self.left} left",
             )
-        self.at += size
-        return self.data[self.at - size : self.at]
+        self.at = end
+        return self.data[at:end]
 
     def u8(self, name: str) -> int:
         """One byte."""
@@ -58,13 +61,14 @@ class Buffer:
     def alg(self, name: str, *allowed: Alg) -> Alg:
         """A TPM_ALG_ID out of `allowed`."""
         value = self.u16(name)
-        if value not in allowed:
-            raise Malformed.of(
-                Reason.UNKNOWN_ALGORITHM,
-                f"{name} of {'/'.join(a.name for a in allowed)}",
-                f"0x{value:04x}",
-            )
-        return Alg(value)
+        for known in allowed:
+            if known == value:
+                return known
+        raise Malformed.of(
+            Reason.UNKNOWN_ALGORITHM,
+            f"{name} of {'/'.join(a.name for a in allowed)}",
+            f"0x{value:04x}",
+        )
 
     def end(self) -> None:
         """Nothing may be left."""

@@ -109,19 +109,13 @@ class Public:
         """nameAlg followed by the digest of the public area (Part 1, 16): what MakeCredential and
         Certify bind to.
         """
-        return (
-            struct.pack(">H", self.name_alg)
-            + hashlib.new(HASH_NAME[self.name_alg], self.raw).digest()
-        )
+        return _named(self.name_alg, self.raw)
 
     def qualified_name(self, hierarchy: int = TPM_RH_ENDORSEMENT) -> bytes:
         """Name of a *primary* in `hierarchy` as Quote and Certify report it (Part 1, 16):
         H(hierarchy handle, name).
         """
-        digest = hashlib.new(
-            HASH_NAME[self.name_alg], struct.pack(">I", hierarchy) + self.name
-        ).digest()
-        return struct.pack(">H", self.name_alg) + digest
+        return _named(self.name_alg, struct.pack(">I", hierarchy) + self.name)
 
     def key(self) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
         """The key for `cryptography`. Raises Malformed where the point is not on the curve or the
@@ -134,6 +128,11 @@ class Public:
         return self.key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
+
+
+@lru_cache(maxsize=8192)  # as `_key`, and each key has a name and a qualified name
+def _named(name_alg: Alg, data: bytes) -> bytes:
+    return struct.pack(">H", name_alg) + hashlib.new(HASH_NAME[name_alg], data).digest()
 
 
 @lru_cache(

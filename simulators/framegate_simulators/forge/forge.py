@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.eventlog import parse_boot_log, replay
 from framegate.evidence.activation import EvidencePromise, activation_mac
 from framegate.identity.device_identity import iak_certify_data
-from framegate.ima.replay import IMA_PCR
+from framegate.ima.entry import IMA_PCR
 from framegate.profile.posture import Posture
 from framegate.tpm.attest import (
     Attest,

@@ -19,7 +19,7 @@ import tpm2_pytss as tss
 
 import framegate_agent
 from framegate.ima.allowlist import AllowedFile, allowlist_text
-from framegate.ima.replay import IMA_PCR
+from framegate.ima.entry import IMA_PCR
 from framegate.profile.learn import AGENT_FOLDER, IMA_POLICY
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 
