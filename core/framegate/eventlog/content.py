@@ -70,7 +70,8 @@ def bound_text(event: BootEvent, bank: Alg, column: int) -> str | None:
     for prefix in _PREFIXES:
         if data.startswith(prefix):
             body = data[len(prefix) :]
-            for covered in dict.fromkeys((body.rstrip(b"\0"), body.removesuffix(b"\0"), body)):
+            text = body.rstrip(b"\0")
+            for covered in (text, body) if len(body) < len(text) + 2 else (text, body[:-1], body):
                 if covered and new(covered).digest() == digest:
                     return _readable(covered)
     return None

@@ -55,6 +55,10 @@ class EventType(IntEnum):
     EFI_VARIABLE_AUTHORITY = 0x800000E0
 
 
+NO_ACTION: Final = int(EventType.NO_ACTION)
+"""As a plain number, for loops over every event."""
+
+
 class BootEvent(NamedTuple):
     """One event; `type` and `data` are the device's word until a check has bound them to a digest.
     A tuple, because logs have thousands.
@@ -82,7 +86,7 @@ class BootEvent(NamedTuple):
     @property
     def extends(self) -> bool:
         """Whether the firmware extends a PCR for this event."""
-        return self.type != EventType.NO_ACTION and self.pcr != NEVER_EXTENDED
+        return self.type != NO_ACTION and self.pcr != NEVER_EXTENDED
 
 
 class DigestAlgorithm(NamedTuple):
@@ -245,7 +249,7 @@ def _agile_layout(
     count, ids, careful_ones = (
         len(declared),
         tuple(d.id for d in declared),
-        frozenset({int(EventType.NO_ACTION), _HCRTM}),
+        frozenset({NO_ACTION, _HCRTM}),
     )
     known = tuple(4 + 2 * n for n, d in enumerate(declared) if d.known)
     plain = len(known) == count
@@ -253,7 +257,7 @@ def _agile_layout(
     def read(cursor: _Cursor, events: list[BootEvent]) -> None:
         at, data, size = cursor.at, cursor.data, len(cursor.data)
         last = min(cursor.zeros, cursor.ones, size - head + 1)
-        append, number = events.append, len(events)
+        append, number, make = events.append, len(events), tuple.__new__
         while at < last and number < MAX_EVENTS:
             fields = unpack(data, at)
             pcr, kind = fields[0], fields[1]
@@ -268,7 +272,7 @@ def _agile_layout(
             ):
                 break
             digests = fields[4:-1:2] if plain else tuple(fields[k] for k in known)
-            append(BootEvent(number, at, pcr, kind, digests, data[start:end]))
+            append(make(BootEvent, (number, at, pcr, kind, digests, data[start:end])))
             at, number = end, number + 1
         cursor.at = at
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from framegate.errors import Malformed, Reason
-from framegate.eventlog.parse import NEVER_EXTENDED, PCR_COUNT, BootLog, EventType
+from framegate.eventlog.parse import NEVER_EXTENDED, NO_ACTION, PCR_COUNT, BootLog
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 
 
@@ -32,7 +32,7 @@ def replay(log: BootLog, bank: Alg) -> Mapping[int, bytes]:
     touched = set()
     for event in log.events:
         pcr = event.pcr
-        if event.type != EventType.NO_ACTION and pcr != NEVER_EXTENDED:
+        if event.type != NO_ACTION and pcr != NEVER_EXTENDED:
             digest = event.digests[column]
             if not digest:
                 raise Malformed.of(

@@ -8,12 +8,13 @@ import hashlib
 from typing import Final
 
 from framegate.errors import Failure, Reason
-from framegate.eventlog.parse import NEVER_EXTENDED, BootEvent, BootLog, EventType
+from framegate.eventlog.parse import NEVER_EXTENDED, NO_ACTION, BootEvent, BootLog, EventType
 from framegate.tpm.constants import HASH_NAME, Alg
 
 SEPARATED_PCRS: Final = range(8)
 """PCRs in which the firmware marks the hand-over to the operating system (PFP 3.3.4)."""
 _SEPARATORS: Final = (b"\0\0\0\0", b"\xff\xff\xff\xff")
+_SEPARATOR: Final = int(EventType.SEPARATOR)
 _HASHED: Final = frozenset(
     {
         EventType.SEPARATOR,
@@ -54,7 +55,7 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
     failures: list[Failure] = []
     for event in log.events:
         digest, kind = event.digests[column], event.type
-        if kind == EventType.NO_ACTION:
+        if kind == NO_ACTION:
             if event.pcr != NEVER_EXTENDED and any(any(d) for d in event.digests):  # 5
                 failures.append(
                     _at(event, Reason.EVENT_DATA, "no digest in EV_NO_ACTION", "a digest")
@@ -64,7 +65,7 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
             continue
         if digest in separator_digests and event.pcr in count:
             count[event.pcr] += 1  # 1
-        elif kind == EventType.SEPARATOR and event.pcr in count:  # 2
+        elif kind == _SEPARATOR and event.pcr in count:  # 2
             failures.append(
                 _at(
                     event,
@@ -86,7 +87,7 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
                     f"{new(event.data).hexdigest()[:16]}…",
                 )
             )
-        if kind == EventType.EFI_VARIABLE_DRIVER_CONFIG and event.pcr == 7:  # 4
+        if event.pcr == 7 and kind == EventType.EFI_VARIABLE_DRIVER_CONFIG:  # 4
             name = variable_name(event.data)
             if (count[7] or name in variables) and name[16:].decode(
                 "utf-16-le", "replace"
@@ -205,29 +206,28 @@ def variable_record(data: bytes) -> bytes:
     zero bytes behind the record and logged one more, whatever stood in memory. Seen on Google COS,
     Super Micro and Lenovo machines of those years; the value is the record's own all the same.
     """
-    end = _end(data)
-    return (
-        data[: end + 5]
-        if len(data) == end + 6 and data[end : end + 5] == bytes(5) and variable_name(data)
-        else data
-    )
-
-
-def _end(data: bytes) -> int:
-    return 32 + len(variable_name(data)) - 16 + int.from_bytes(data[24:32], "little")
+    name = variable_name(data)
+    end = _end(name, data)
+    return data[: end + 5] if name and _has_shims_tail(data, end) else data
 
 
 def variable_value(data: bytes) -> bytes | None:
     """The value in UEFI_VARIABLE_DATA, or None where the two sizes do not account for every
     byte.
     """
-    name, end = variable_name(data), _end(data)
-    start = 32 + len(name) - 16
-    return (
-        data[start:end]
-        if name and len(variable_record(data)) in {end, end + 5} and len(data) in {end, end + 6}
-        else None
-    )
+    name = variable_name(data)
+    end = _end(name, data)
+    whole = name and (len(data) == end or _has_shims_tail(data, end))
+    return data[16 + len(name) : end] if whole else None
+
+
+def _end(name: bytes, data: bytes) -> int:
+    """Where the record of UEFI_VARIABLE_DATA ends, by its two sizes."""
+    return 16 + len(name) + int.from_bytes(data[24:32], "little")
+
+
+def _has_shims_tail(data: bytes, end: int) -> bool:
+    return len(data) == end + 6 and data[end : end + 5] == bytes(5)
 
 
 def _at(event: BootEvent, reason: Reason, expected: str, actual: str) -> Failure:

@@ -223,12 +223,12 @@ def secure_boot_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure
     failures: list[Failure] = []
     events = [e for e in log.events if e.pcr == 7 and e.extends]
     bound = [
-        e
+        (e, variable_name(e.data))
         for e in events
         if len(e.data) >= 32 and new(variable_record(e.data)).digest() == e.digests[column]
     ]
     if rules.required:
-        values = [variable_value(e.data) for e in bound if variable_name(e.data) == _SECURE_BOOT]
+        values = [variable_value(e.data) for e, name in bound if name == _SECURE_BOOT]
         if values != [b"\x01"]:
             seen = (
                 ", ".join("unreadable" if v is None else v.hex() or "empty" for v in values)
@@ -242,17 +242,9 @@ def secure_boot_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure
                     "enable Secure Boot in the firmware set-up",
                 )
             )
-        separator = next(
-            (
-                e.number
-                for e in events
-                if e.digests[column] in {new(s).digest() for s in SEPARATORS}
-            ),
-            None,
-        )
-        if separator is None or not any(
-            e.number > separator and variable_name(e.data) for e in bound
-        ):
+        separators = {new(s).digest() for s in SEPARATORS}
+        separator = next((e.number for e in events if e.digests[column] in separators), None)
+        if separator is None or not any(e.number > separator and name for e, name in bound):
             failures.append(
                 Failure(
                     Reason.SECURE_BOOT,
@@ -263,12 +255,12 @@ def secure_boot_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure
             )
     if rules.dbx_minimum is not None:
         failures += _revocations(
-            [variable_value(e.data) or b"" for e in bound if variable_name(e.data) == _DBX],
+            [variable_value(e.data) or b"" for e, name in bound if name == _DBX],
             rules.dbx_minimum,
         )
     if rules.sbat_minimum is not None:
         failures += _sbat(
-            [variable_value(e.data) or b"" for e in bound if variable_name(e.data) == _SBAT],
+            [variable_value(e.data) or b"" for e, name in bound if name == _SBAT],
             rules.sbat_minimum,
         )
     return failures

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from framegate.errors import Failure, Reason
-from framegate.eventlog import EventType
 from framegate.eventlog.content import (
     IMAGE_SECURITY,
     SHIM_LOCK,
@@ -17,9 +16,9 @@ from framegate.eventlog.content import (
     bound_text,
     bound_variable,
 )
-from framegate.eventlog.parse import NEVER_EXTENDED, BootEvent, BootLog
+from framegate.eventlog.parse import NEVER_EXTENDED, NO_ACTION, BootEvent, BootLog
 from framegate.glob import matches
-from framegate.profile.model import FirmwareProfile
+from framegate.profile.model import FirmwareProfile, TextRule
 from framegate.tpm.constants import HASH_NAME
 
 SEPARATORS: Final = (b"\0\0\0\0", b"\xff\xff\xff\xff")
@@ -48,6 +47,13 @@ class JudgedEvent(NamedTuple):
     failure: Failure | None = None
 
 
+class _Texts(NamedTuple):
+    """A rule for texts; `whole` are its patterns once more, most of which are whole texts."""
+
+    rule: TextRule
+    whole: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class _Bank:
     """A log's bank and a profile, as every event is asked of them."""
@@ -56,6 +62,7 @@ class _Bank:
     column: int
     separators: frozenset[bytes]
     quoted: frozenset[int]
+    texts: Mapping[int, list[_Texts]]
 
 
 def judged_events(log: BootLog, profile: FirmwareProfile) -> Iterator[JudgedEvent]:
@@ -64,11 +71,15 @@ def judged_events(log: BootLog, profile: FirmwareProfile) -> Iterator[JudgedEven
     """
     bank = profile.selection.bank
     new = getattr(hashlib, HASH_NAME[bank])
+    texts: dict[int, list[_Texts]] = {}
+    for rule in profile.texts:
+        texts.setdefault(rule.pcr, []).append(_Texts(rule, frozenset(rule.allow)))
     asked = _Bank(
         profile,
         log.column(bank),
         frozenset(new(s).digest() for s in SEPARATORS),
         frozenset(profile.selection.pcrs),
+        texts,
     )
     return (_judged(event, asked) for event in log.events)
 
@@ -115,7 +126,7 @@ def absent_events(profile: FirmwareProfile, met: set[str]) -> list[Failure]:
 
 def _judged(event: BootEvent, asked: _Bank) -> JudgedEvent:
     pcr = event.pcr
-    if event.type == EventType.NO_ACTION or pcr == NEVER_EXTENDED:
+    if event.type == NO_ACTION or pcr == NEVER_EXTENDED:
         return JudgedEvent(event, Known.UNMEASURED)
     digest = event.digests[asked.column]
     if pcr not in asked.quoted:
@@ -148,18 +159,17 @@ def _by_content(event: BootEvent, asked: _Bank) -> JudgedEvent:
             return JudgedEvent(event, Known.CONTENT)
     if event.pcr == 7 and _judged_by_secure_boot(event, profile, column):
         return JudgedEvent(event, Known.CONTENT)  # which hashes it must hold is check 5
-    rules = [t for t in profile.texts if t.pcr == event.pcr]
+    rules = asked.texts.get(event.pcr, ())
     text = bound_text(event, bank, column) if rules else None
     if text is None:
         failure = _unclaimed(event, column, profile)
         return JudgedEvent(event, Known.NOTHING, failure=failure)
-    for rule in rules:
-        # a pattern matches itself, and most are whole texts
-        if text in rule.allow or any(matches(text, pattern) for pattern in rule.allow):
+    for rule, whole in rules:  # a pattern matches itself
+        if text in whole or any(matches(text, pattern) for pattern in rule.allow):
             return JudgedEvent(event, Known.TEXT, rule.name)
     failure = Failure(
         Reason.COMMAND_LINE,
-        f"in PCR {event.pcr}: {' or '.join(r.name for r in rules)}",
+        f"in PCR {event.pcr}: {' or '.join(r.rule.name for r in rules)}",
         text[:300],
         "a changed boot command? sign a profile that allows it",
     )

@@ -12,13 +12,10 @@ import hmac
 from collections.abc import Mapping, Sequence
 
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Reason
-from framegate.eventlog import (
-    BootLog,
-    structural_failures,
-)
+from framegate.eventlog import structural_failures
 from framegate.evidence.appraise import secure_boot_failures
 from framegate.evidence.boot_events import event_failures
-from framegate.evidence.offline_logs import Quote, check_boot_log, check_ima
+from framegate.evidence.offline_logs import BootReplay, Quote, check_boot_log, check_ima
 from framegate.evidence.offline_result import OfflineResult
 from framegate.evidence.quote_files import (
     AttestationKey,
@@ -30,7 +27,7 @@ from framegate.evidence.quote_files import (
 )
 from framegate.ima.allowlist import Allowlist
 from framegate.profile.model import FirmwareProfile
-from framegate.tpm.attest import Attest, PcrSelection
+from framegate.tpm.attest import Attest
 from framegate.tpm.constants import (
     BANK_BY_NAME,
     HASH_NAME,
@@ -111,15 +108,14 @@ def verify_files(  # noqa: PLR0913 - members of a record
     )
     selection = next((s for s, _ in wanted if s.bank == bank), wanted[0][0])
     quote = Quote(statement, selection, certified, hash_alg)
-    log: BootLog | None = None
+    boot = BootReplay(None, {}, {})
     try:
         boot = check_boot_log(result, quote, boot_log, profile, with_ima=ima is not None)
-        log = boot.log
         check_ima(result, quote, boot, ima, profile, allowlists)
     except FramegateError as error:
         result.failures += error.failures
     if profile is not None:
-        _profile(result, statement, selection, log, ima, profile)
+        _profile(result, quote, boot, ima, profile)
     return result
 
 
@@ -240,12 +236,12 @@ def _certified(
 
 def _profile(
     result: OfflineResult,
-    statement: Attest,
-    selection: PcrSelection,
-    log: BootLog | None,
+    quote: Quote,
+    boot: BootReplay,
     ima: bytes | None,
     profile: FirmwareProfile,
 ) -> None:
+    statement, selection, log = quote.statement, quote.selection, boot.log
     if statement.selections != (profile.selection,):
         result.failures.append(
             Failure(
@@ -266,7 +262,10 @@ def _profile(
                 )
             )
     elif profile.selection.bank in log.banks:
-        result.failures += structural_failures(log, profile.selection.bank)
+        same = selection.bank == profile.selection.bank
+        result.failures += (
+            boot.structural if same else structural_failures(log, profile.selection.bank)
+        )
         result.findings = [
             f for f in result.findings if f.reason not in {Reason.SEPARATOR, Reason.EVENT_DATA}
         ]

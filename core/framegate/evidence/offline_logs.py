@@ -76,13 +76,14 @@ class Quote:
 class BootReplay(NamedTuple):
     """A boot log and the PCR values it leads to: all of them, and those `at_kernel`, before user
     space extended any. Where only the IMA list can tell which values were quoted, `undecided` are
-    what they may be.
+    what they may be. `structural` are the log's structural faults in the quote's bank.
     """
 
     log: BootLog | None
     values: Mapping[int, bytes]
     at_kernel: Mapping[int, bytes]
     undecided: tuple[Candidate, ...] = ()
+    structural: tuple[Failure, ...] = ()
 
 
 def check_boot_log(
@@ -109,7 +110,8 @@ def check_boot_log(
     log = parse_boot_log(raw)
     replayed = dict(replay(log, selection.bank))
     result.failures += edited_after_measuring(log, selection.bank)
-    result.findings += structural_failures(log, selection.bank)
+    structural = structural_failures(log, selection.bank)
+    result.findings += structural
     grants = profile.grants if profile else Grants()
 
     def differ(values: Mapping[int, bytes]) -> list[int]:
@@ -127,7 +129,10 @@ def check_boot_log(
         if fits(candidate):
             _affirmed(result, candidate, [] if profile else [p for p in known if p not in replayed])
             at_kernel = _with_reset(candidate.at_kernel, selection)
-            return BootReplay(candidate.log, {**candidate.values, **known}, at_kernel)
+            if candidate.log is not log:
+                structural = structural_failures(candidate.log, selection.bank)
+            values = {**candidate.values, **known}
+            return BootReplay(candidate.log, values, at_kernel, (), structural)
     hint = ungranted(log, replayed, selection.bank, grants, fits)
     if known:
         hint = hint or _user_space(replayed, known, differ(replayed), selection.bank)
@@ -140,10 +145,10 @@ def check_boot_log(
             )
             for p in differ(replayed)
         ]
-        return BootReplay(log, {**replayed, **known}, replayed)
+        return BootReplay(log, {**replayed, **known}, replayed, (), structural)
     if with_ima and IMA_PCR in selection.pcrs:  # decided together with the list
         undecided = tuple(candidates(log, replayed, selection.bank, grants))
-        return BootReplay(log, replayed, replayed, undecided)
+        return BootReplay(log, replayed, replayed, undecided, structural)
     absent = [p for p in selection.pcrs if p not in replayed]
     seen = f"the log has no PCR {', '.join(map(str, absent))}: give --pcrs" if absent else "another"
     result.failures.append(
@@ -154,7 +159,7 @@ def check_boot_log(
             hint or "the log is not the whole story of this boot",
         )
     )
-    return BootReplay(log, replayed, replayed)
+    return BootReplay(log, replayed, replayed, (), structural)
 
 
 def _with_reset(values: Mapping[int, bytes], selection: PcrSelection) -> dict[int, bytes]:

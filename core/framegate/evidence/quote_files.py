@@ -32,6 +32,7 @@ _HASHER: Final[dict[Alg, Any]] = {
 _AK: Final = (
     Attr.FIXED_TPM | Attr.FIXED_PARENT | Attr.SENSITIVE_DATA_ORIGIN | Attr.RESTRICTED | Attr.SIGN
 )
+_DECIDING: Final = int(_AK | Attr.DECRYPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,7 @@ def check_ak(ak: AttestationKey) -> list[Failure]:
     """
     if ak.public is None:
         return []
-    missing = _AK & ~ak.public.attributes
-    if missing or ak.public.attributes & Attr.DECRYPT:
+    if int(ak.public.attributes) & _DECIDING != _AK:
         return [
             Failure(
                 Reason.AK_TEMPLATE,

@@ -6,12 +6,12 @@ everywhere.
 
 from __future__ import annotations
 
-import re
 import struct
 from typing import Final, NamedTuple
 
 from framegate.errors import Malformed, Reason
 from framegate.ima.entry import MAX_IMA_ENTRIES, ImaEntries, ImaEntry, ImaList, malformed
+from framegate.ima.plain import plain_run
 from framegate.ima.template import (
     MAX_TEMPLATE_BYTES,
     MAX_TEMPLATE_NAME,
@@ -25,22 +25,6 @@ from framegate.ima.template import (
 )
 
 _COMMON: Final = frozenset({b"ima-ng", b"ima-sig"})
-_NAME_AT: Final = 48
-"""Where the name begins in the data of a plain entry."""
-_HEAD_BYTES: Final = 18
-"""Bytes of a plain entry besides its template hash and its data: PCR, template name, sizes."""
-_PLAIN: Final = {
-    width: re.compile(
-        rb"\x0a\0\0\0(.{%d})\x06\0\0\0ima-ng(.{4})" % width
-        + rb"(\x28\0\0\0sha256:\0.{32}(.{4})[^\0]*+\0)|.+",
-        re.DOTALL,
-    )
-    for width in WIDTHS
-}
-"""A plain entry (`ImaEntries`): its template hash, the size of its data, the data, and in it the
-size of the name. Whatever else comes is one match with nothing in it, to the end: so entries are
-found side by side, or not at all.
-"""
 
 
 def parse_binary(data: bytes) -> ImaList:
@@ -60,11 +44,11 @@ def _binary_list(data: bytes, width: int) -> ImaList:
     at, careful, reader = 0, 0, _Reader(data, width)
     while at < len(data):
         if at >= careful:
-            run = reader.plain_from(at)
-            if run.taken:
-                at = run.end
+            taken, end = len(reader.entries), reader.plain_from(at)
+            if len(reader.entries) > taken:
+                at = end
                 continue
-            careful = run.end  # what only looks plain is refused by the same words as anything
+            careful = end  # what only looks plain is refused by the same words as anything
         if len(data) - at < reader.head.size:
             if not data[at:].strip(b"\n\0"):
                 return ImaList(reader.entries, reader.hashed.algorithm, len(data) - at)
@@ -75,13 +59,6 @@ def _binary_list(data: bytes, width: int) -> ImaList:
     return ImaList(reader.entries, reader.hashed.algorithm, 0)
 
 
-class _Run(NamedTuple):
-    """Plain entries side by side: where they end, and whether they were taken in."""
-
-    end: int
-    taken: bool
-
-
 class _Reader:
     """Takes in the entries of `data`, whose template hashes have `width` bytes."""
 
@@ -90,31 +67,15 @@ class _Reader:
         self.entries, self.hashed = ImaEntries([], [], {}), TemplateHash(width)
         self._templates = dict[bytes, _Template]()
 
-    def plain_from(self, at: int) -> _Run:
-        """Take in the plain entries from `at` on, for as long as they come.
-
-        All of them are looked at together: sizes that are true, and template hashes that are those
-        of the data. Where one is not so none is taken in, and all are read one by one.
+    def plain_from(self, at: int) -> int:
+        """Take in the plain entries from `at` on, for as long as they come, or none of them where
+        one is not what it looks; returns where they end.
         """
-        rows = _PLAIN[self.width].findall(self.data, at)
-        if not rows[-1][2]:
-            rows.pop()
-        rows = rows[: MAX_IMA_ENTRIES - len(self.entries)]
-        datas = [row[2] for row in rows]
-        sizes = list(map(len, datas))
-        end = at + (_HEAD_BYTES + self.width) * len(rows) + sum(sizes)
-        if not rows or max(sizes) > MAX_TEMPLATE_BYTES:
-            return _Run(end, False)
-        hashes = [row[0] for row in rows]
-        if (
-            b"".join([row[1] for row in rows]) != struct.pack(f"<{len(rows)}I", *sizes)
-            or b"".join([row[3] for row in rows])
-            != struct.pack(f"<{len(rows)}I", *[size - _NAME_AT for size in sizes])
-            or not self.hashed.all_match(hashes, datas)
-        ):
-            return _Run(end, False)
-        self.entries.extend_plain(datas, hashes)
-        return _Run(end, True)
+        run = plain_run(self.data, at, self.hashed, MAX_IMA_ENTRIES - len(self.entries))
+        if run.datas:
+            self.entries.extend_plain(run.datas, run.hashes)
+            self.hashed.settle()
+        return run.end
 
     def any_at(self, at: int) -> int:
         """Take in the entry at `at`, whatever it is; returns where the next begins."""

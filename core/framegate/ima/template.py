@@ -6,11 +6,10 @@ Source: Linux Documentation/security/IMA-templates.rst and ima_template_lib.c.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from framegate.ima.entry import ImaEntry, malformed
-from framegate.ima.template_digests import template_digests
 from framegate.tpm.constants import Alg
 
 MAX_TEMPLATE_BYTES: Final = 64 * 1024
@@ -77,13 +76,13 @@ class TemplateHash:
     """
 
     def __init__(self, width: int) -> None:
-        self.algorithm, self._sure = WIDTHS[width], False
+        self.width, self.algorithm, self._sure = width, WIDTHS[width], False
         self.new: Callable[[bytes], Any] = getattr(hashlib, self.algorithm.name.lower())
 
     def matches(self, template_hash: bytes, body: bytes) -> bool:
         """Whether `template_hash` is that of `body`."""
         if self.new(body).digest() == template_hash:
-            self._sure = True
+            self.settle()
             return True
         if (
             not self._sure
@@ -99,12 +98,9 @@ class TemplateHash:
             return True
         return False
 
-    def all_match(self, template_hashes: Sequence[bytes], bodies: Sequence[bytes]) -> bool:
-        """Whether each of `template_hashes` is that of the body in its place."""
-        name = "sm3" if self.algorithm == Alg.SM3_256 else self.algorithm.name.lower()
-        alike = template_digests(name, bodies) == template_hashes
-        self._sure = self._sure or (alike and bool(bodies))
-        return alike
+    def settle(self) -> None:
+        """An entry's hash was of this algorithm: no later one's is of another."""
+        self._sure = True
 
 
 def template_fields(name: bytes) -> tuple[str, ...] | None:
