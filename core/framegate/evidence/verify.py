@@ -291,7 +291,7 @@ def _parsed_and_replayed(raw: bytes, bank: Alg) -> tuple[BootLog, Mapping[int, b
 class _Replayed:
     pcrs: Mapping[int, bytes]
     took: Candidate
-    entries: ImaEntries = field(default_factory=lambda: ImaEntries([], [], {}))
+    entries: ImaEntries = field(default_factory=ImaEntries)
     ima_bytes: bytes = b""
     prefix: ImaPrefix | None = None
 
@@ -380,7 +380,7 @@ def _with_ima(
             "its ASCII form",
             "binary_runtime_measurements, not ascii_runtime_measurements",
         )
-    measured = parse_ima(raw) if raw else ImaList(ImaEntries([], [], {}), bank, 0)
+    measured = parse_ima(raw) if raw else ImaList(ImaEntries(), bank, 0)
     require_one_pcr(measured.entries, known.entries if known else 0)
     start = known.value if known is not None else values.get(IMA_PCR, bytes(DIGEST_SIZE[bank]))
     padded = PADDED in expected.grants.quirks

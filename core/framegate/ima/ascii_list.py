@@ -35,7 +35,7 @@ def parse_ascii(data: bytes) -> ImaList:
     """The list in `data`, an entry a line; a name with line breaks goes on in the next. Raises
     Malformed.
     """
-    entries, hashed, width = ImaEntries([], [], {}), TemplateHash(20), 0
+    entries, hashed, width = ImaEntries(), TemplateHash(20), 0
     for at, line in _lines(data):
         if len(entries) >= MAX_IMA_ENTRIES:
             raise Malformed.of(

@@ -64,7 +64,7 @@ class _Reader:
 
     def __init__(self, data: bytes, width: int) -> None:
         self.data, self.width, self.head = data, width, struct.Struct(f"<I{width}sI")
-        self.entries, self.hashed = ImaEntries([], [], {}), TemplateHash(width)
+        self.entries, self.hashed = ImaEntries(), TemplateHash(width)
         self._templates = dict[bytes, _Template]()
 
     def plain_from(self, at: int) -> int:
@@ -72,8 +72,8 @@ class _Reader:
         one is not what it looks; returns where they end.
         """
         run = plain_run(self.data, at, self.hashed, MAX_IMA_ENTRIES - len(self.entries))
-        if run.datas:
-            self.entries.extend_plain(run.datas, run.hashes)
+        if run.plain:
+            self.entries.extend_plain(run.plain, self.hashed.new)
             self.hashed.settle()
         return run.end
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple, Self, final, overload
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, Self, final, overload
 
 from framegate.errors import Malformed, Reason
 from framegate.tpm.constants import Alg
@@ -43,43 +44,52 @@ class ImaEntry(NamedTuple):
     violation: bool
 
 
+class PlainData(NamedTuple):
+    """A plain entry of a list (`ImaEntries`): its data, and that data's SHA-256."""
+
+    data: bytes
+    sha256: bytes
+
+
 @final
 class ImaEntries(Sequence[ImaEntry]):
     """A list's entries, column by column, because lists have tens of thousands: `datas` and
-    `hashes` hold the data and the template hash of each.
+    `sha256s` hold the data of each, and its SHA-256, by which the bank of nearly every quote is
+    extended.
 
     `special` holds whole, by their number and in order, the entries that are not *plain*. A plain
     one is in PCR 10, of template ima-ng, with a SHA-256 digest, no violation, and well formed;
-    all of it is in its data, and an `ImaEntry` is made of it when somebody asks.
+    all of it is in its data, but for the template hash, which is that of the data by `new`. An
+    `ImaEntry` is made of it when somebody asks.
     """
 
-    __slots__ = ("datas", "hashes", "special")
+    __slots__ = ("datas", "new", "sha256s", "special")
 
-    def __init__(
-        self, datas: list[bytes], hashes: list[bytes], special: dict[int, ImaEntry]
-    ) -> None:
-        self.datas, self.hashes, self.special = datas, hashes, special
+    def __init__(self, new: Callable[[bytes], Any] = hashlib.sha256) -> None:
+        self.new, self.datas, self.sha256s = new, list[bytes](), list[bytes]()
+        self.special = dict[int, ImaEntry]()
 
     @classmethod
     def of(cls, entries: Iterable[ImaEntry]) -> Self:
         """These entries, whichever way they come."""
         if isinstance(entries, cls):
             return entries
-        whole = tuple(entries)
-        return cls(
-            [e.data for e in whole], [e.template_hash for e in whole], dict(enumerate(whole))
-        )
+        listed = cls()
+        for entry in entries:
+            listed.append(entry)
+        return listed
 
     def append(self, entry: ImaEntry) -> None:
         """One entry more, read with care; for whoever reads a list."""
         self.special[len(self.datas)] = entry
         self.datas.append(entry.data)
-        self.hashes.append(entry.template_hash)
+        self.sha256s.append(hashlib.sha256(entry.data).digest())
 
-    def extend_plain(self, datas: Sequence[bytes], hashes: Sequence[bytes]) -> None:
-        """Plain entries more; that they are plain, the caller MUST know."""
-        self.datas += datas
-        self.hashes += hashes
+    def extend_plain(self, plain: Sequence[PlainData], new: Callable[[bytes], Any]) -> None:
+        """Plain entries more, whose template hashes `new` makes; for whoever reads a list."""
+        self.new = new
+        self.datas += [p.data for p in plain]
+        self.sha256s += [p.sha256 for p in plain]
 
     @property
     def paths(self) -> list[bytes]:
@@ -115,8 +125,10 @@ class ImaEntries(Sequence[ImaEntry]):
         numbers = range(len(self.datas))[at]
         if numbers == range(len(self.datas)):
             return self
-        special = {new: self.special[n] for new, n in enumerate(numbers) if n in self.special}
-        return ImaEntries(self.datas[at], self.hashes[at], special)
+        part = ImaEntries(self.new)
+        part.datas, part.sha256s = self.datas[at], self.sha256s[at]
+        part.special = {new: self.special[n] for new, n in enumerate(numbers) if n in self.special}
+        return part
 
     def __iter__(self) -> Iterator[ImaEntry]:
         return map(self._entry, range(len(self.datas)))
@@ -135,7 +147,7 @@ class ImaEntries(Sequence[ImaEntry]):
         data = self.datas[number]
         return ImaEntry(
             IMA_PCR,
-            self.hashes[number],
+            self.new(data).digest(),
             PLAIN_TEMPLATE,
             data,
             PLAIN_ALGORITHM,

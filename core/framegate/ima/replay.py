@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from framegate.errors import EvidenceRejected, Failure, Reason
 from framegate.ima.entry import IMA_PCR, ImaEntries, ImaEntry, ImaList
-from framegate.ima.template_digests import template_digests
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 
 MAX_AHEAD: Final = 4096
@@ -55,24 +55,27 @@ def _extended(measured: ImaList, bank: Alg, pcr: int, padded_sha1: bool) -> list
     """What each entry extends `pcr` by; nothing where it is extended elsewhere."""
     entries, size = measured.entries, DIGEST_SIZE[bank]
 
-    def digests(datas: Sequence[bytes]) -> list[bytes]:
-        if padded_sha1:
-            return [d.ljust(size, b"\0") for d in template_digests("sha1", datas)]
-        return template_digests(HASH_NAME[bank], datas)
+    new = getattr(hashlib, HASH_NAME[bank])
+    if padded_sha1:
+        new = partial(hashlib.sha1, usedforsecurity=False)
+
+    def digest(data: bytes) -> bytes:
+        extends: bytes = new(data).digest()
+        return extends.ljust(size, b"\0")
 
     if pcr != IMA_PCR:
         extended = [b""] * len(entries)
-    elif measured.width == bank and not padded_sha1:
-        extended = list(entries.hashes)  # recomputed by the parser, in this very algorithm
-    else:
-        extended = digests(entries.datas)
+    elif padded_sha1 or bank != Alg.SHA256:
+        extended = [digest(data) for data in entries.datas]
+    else:  # computed by whoever read the list
+        extended = list(entries.sha256s)
     for number, entry in entries.special.items():
         if entry.pcr != pcr:
             extended[number] = b""
         elif entry.violation:
             extended[number] = b"\xff" * size
         elif pcr != IMA_PCR:
-            (extended[number],) = digests([entry.data])
+            extended[number] = digest(entry.data)
     return extended
 
 

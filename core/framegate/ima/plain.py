@@ -1,0 +1,112 @@
+"""Plain entries of a binary list, read side by side: nearly all of a list, a file each.
+
+A plain entry is in PCR 10, of template ima-ng, with a SHA-256 digest and no violation; see
+`ImaEntries`. What only looks like one is left for `binary_list` to read with care, or to refuse.
+
+What an entry's data hashes to is remembered, because a fleet's machines measure the same files, and
+each shows them again after every boot. It depends on the data alone, and the data's very bytes are
+what it is remembered by: who fills the memory with data of his own makes others' be computed anew,
+and never be wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from framegate.ima.entry import PlainData
+from framegate.ima.template import MAX_TEMPLATE_BYTES, WIDTHS, TemplateHash
+from framegate.tpm.constants import Alg
+
+REMEMBERED: Final = 32_768
+"""Entries' data, for each algorithm of template hashes; then all is forgotten. Three lists of a
+whole distribution, in some 20 MiB.
+"""
+REMEMBERED_BYTES: Final = 512
+"""Of the longest entry that is remembered: names are shorter, and what a machine may put into a
+verifier's memory stays below 48 MiB for each algorithm.
+"""
+_ENTRY: Final = {
+    width: re.compile(
+        rb"(\x0a\0\0\0.{%d}\x06\0\0\0ima-ng.{4}\x28\0\0\0sha256:\0.{36}[^\0]*\0)|.+" % width,
+        re.DOTALL,
+    )
+    for width in WIDTHS
+}
+"""A plain entry by the width of its template hash. Whatever else comes is one match with nothing in
+it, to the end: so entries are found side by side, or not at all.
+"""
+_HASH_AT: Final = 4
+_SIZE_AT: Final = 14
+"""Where an entry's template hash begins, and, besides the bytes of that, the size of its data."""
+_SIZES: Final = struct.Struct("<I44xI")
+"""The data's size, and in the data the name's (Linux, IMA-templates.rst)."""
+_NAME_AT: Final = 48
+
+
+_KNOWN: Final = {alg: dict[bytes, PlainData]() for alg in (*WIDTHS.values(), Alg.SM3_256)}
+
+
+class PlainRun(NamedTuple):
+    """Entries that look plain, side by side, and where they `end`: each of them, or none where one
+    is not what it looks.
+    """
+
+    end: int
+    plain: list[PlainData]
+
+
+def plain_run(data: bytes, at: int, hashed: TemplateHash, most: int) -> PlainRun:
+    """The run of plain entries in the binary list `data` from `at` on, `most` at most.
+
+    Of each, the two sizes are true, the name is closed by its only NUL, and the template hash is
+    that of the data: recomputed, or remembered by the very bytes of the whole entry.
+    """
+    entries = _ENTRY[hashed.width].findall(data, at)[:most]
+    if entries and not entries[-1]:
+        entries.pop()
+    end = at + sum(map(len, entries))
+    memory = _KNOWN[hashed.algorithm]
+    known = list(map(memory.get, entries))
+    if None in known:
+        fresh = _read([e for e, k in zip(entries, known, strict=True) if k is None], hashed)
+        known = [k or fresh.get(e) for e, k in zip(entries, known, strict=True)]
+        _remember(memory, fresh)
+    plain = [k for k in known if k]
+    return PlainRun(end, plain if len(plain) == len(entries) else [])
+
+
+def _read(entries: Sequence[bytes], hashed: TemplateHash) -> Mapping[bytes, PlainData]:
+    """What is to be known of entries of which the pattern holds; of none of them where a size or a
+    template hash is a lie.
+    """
+    size_at, hash_end = _SIZE_AT + hashed.width, _HASH_AT + hashed.width
+    sizes = [len(e) - size_at - 4 for e in entries]
+    told = [_SIZES.unpack_from(e, size_at) for e in entries]
+    if told != [(size, size - _NAME_AT) for size in sizes] or max(sizes) > MAX_TEMPLATE_BYTES:
+        return {}
+    new, sha256, datas = hashed.new, hashlib.sha256, [e[size_at + 4 :] for e in entries]
+    hashes = [new(d).digest() for d in datas]
+    if hashes != [e[_HASH_AT:hash_end] for e in entries]:
+        return {}
+    sha256s = hashes if new is sha256 else [sha256(d).digest() for d in datas]
+    return dict(zip(entries, map(PlainData, datas, sha256s), strict=True))
+
+
+def _remember(memory: dict[bytes, PlainData], fresh: Mapping[bytes, PlainData]) -> None:
+    """Put into `memory` what fits in its bounds."""
+    if any(len(entry) > REMEMBERED_BYTES for entry in fresh):
+        fresh = {e: k for e, k in fresh.items() if len(e) <= REMEMBERED_BYTES}
+    if len(memory) + len(fresh) > REMEMBERED:
+        memory.clear()
+    if len(fresh) <= REMEMBERED:
+        memory.update(fresh)
+
+
+def forget_entries() -> None:
+    """Empty the memory: for measuring what a list costs that is seen for the first time."""
+    for memory in _KNOWN.values():
+        memory.clear()
