@@ -38,8 +38,8 @@ from framegate.ima import (
     running_values,
 )
 from framegate.ima.allowlist import Allowlist
-from framegate.ima.entry import IMA_PCR
-from framegate.ima.judge import BOOT_AGGREGATE, ima_failures
+from framegate.ima.entry import BOOT_AGGREGATE, IMA_PCR
+from framegate.ima.judge import ima_failures
 from framegate.ima.replay import require_one_pcr
 from framegate.profile.model import FirmwareProfile
 from framegate.tpm.attest import Attest, PcrSelection

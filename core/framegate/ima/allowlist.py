@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from framegate.errors import Malformed, Reason
+from framegate.ima.entry import BOOT_AGGREGATE
 
 HEADER: Final = "# framegate allowlist v1"
 MAX_ALLOWLIST_BYTES: Final = 32 * 1024 * 1024
@@ -49,12 +50,14 @@ class Allowlist:
 
     `keys` holds each file as the template data that a kernel would measure for it (`key_of`): the
     smallest set Python has, and a measured entry is looked up as it is. `anywhere` holds
-    `algorithm:digest` of contents allowed under any name.
+    `algorithm:digest` of contents allowed under any name. `aggregates` are those of `keys` that are
+    called boot_aggregate: what that is, a boot's own PCRs decide, and no list.
     """
 
     digest: bytes
     keys: frozenset[bytes]
     anywhere: frozenset[bytes]
+    aggregates: frozenset[bytes] = frozenset()
 
     def allows(self, algorithm: str, digest: bytes, path: bytes) -> bool:
         """Whether this content may be there."""
@@ -114,7 +117,7 @@ def parse_allowlist(data: bytes) -> Allowlist:
             ascii(lines[0][:60]),
             "make one: framegate profile allowlist FILE…",
         )
-    keys, anywhere = set[bytes](), set[bytes]()
+    keys, anywhere, aggregates = set[bytes](), set[bytes](), set[bytes]()
     for number, line in enumerate(lines[1:], 2):
         if not line or line.startswith("#"):
             continue
@@ -133,8 +136,14 @@ def parse_allowlist(data: bytes) -> Allowlist:
         if path == _ANYWHERE_SHOWN:
             anywhere.add(algorithm.encode() + b":" + digest)
         else:
-            keys.add(key_of(algorithm, digest, unquote_to_bytes(path)))
-    return Allowlist(hashlib.sha256(data).digest(), frozenset(keys), frozenset(anywhere))
+            name = unquote_to_bytes(path)
+            key = key_of(algorithm, digest, name)
+            keys.add(key)
+            if name == BOOT_AGGREGATE:
+                aggregates.add(key)
+    return Allowlist(
+        hashlib.sha256(data).digest(), frozenset(keys), frozenset(anywhere), frozenset(aggregates)
+    )
 
 
 def allowlist_text(files: Iterable[AllowedFile]) -> bytes:

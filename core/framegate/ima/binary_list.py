@@ -24,6 +24,8 @@ from framegate.ima.template import (
     template_fields,
 )
 
+MAX_PAUSE: Final = 256
+"""Entries read one by one, in a list of signed ones, before plain ones are looked for again."""
 _COMMON: Final = frozenset({b"ima-ng", b"ima-sig"})
 
 
@@ -41,14 +43,17 @@ def template_width(data: bytes) -> int:
 
 
 def _binary_list(data: bytes, width: int) -> ImaList:
-    at, careful, reader = 0, 0, _Reader(data, width)
+    reader, at, lies_end, again, pause = _Reader(data, width), 0, 0, 0, 1
     while at < len(data):
-        if at >= careful:
+        if at >= lies_end and len(reader.entries) >= again:
             taken, end = len(reader.entries), reader.plain_from(at)
             if len(reader.entries) > taken:
-                at = end
+                at, pause = end, 1
                 continue
-            careful = end  # what only looks plain is refused by the same words as anything
+            lies_end = (
+                end  # what looks plain, and has a lie in it: by whichever words it is refused
+            )
+            again, pause = taken + pause, min(2 * pause, MAX_PAUSE)
         if len(data) - at < reader.head.size:
             if not data[at:].strip(b"\n\0"):
                 return ImaList(reader.entries, reader.hashed.algorithm, len(data) - at)

@@ -14,14 +14,13 @@ MAX_IMA_ENTRIES: Final = 200_000
 """A full desktop measured with the kernel's tcb policy reaches some 50,000; with the 4 MiB of a
 chunk this bounds time and memory.
 """
-PLAIN_TEMPLATE: Final = "ima-ng"
-PLAIN_ALGORITHM: Final = "sha256"
-PLAIN_DIGEST: Final = slice(12, 44)
+BOOT_AGGREGATE: Final = b"boot_aggregate"
+_ALGORITHM: Final = "sha256"
+_DIGEST: Final = slice(12, 44)
 """Where the file's digest stands in the data of a plain entry: behind its size and `sha256:` NUL
 (Linux, IMA-templates.rst).
 """
-PLAIN_NAME: Final = slice(48, -1)
-"""Where its name stands: behind the digest and the name's size, before the NUL."""
+_NAME_AT: Final = 48
 
 
 class ImaEntry(NamedTuple):
@@ -45,28 +44,32 @@ class ImaEntry(NamedTuple):
 
 
 class PlainData(NamedTuple):
-    """A plain entry of a list (`ImaEntries`): its data, and that data's SHA-256."""
+    """A plain entry of a list (`ImaEntries`): its data, that data's SHA-256, and the data that an
+    ima-ng entry of the same file has, by which allowlists know it.
+    """
 
     data: bytes
     sha256: bytes
+    key: bytes
 
 
 @final
 class ImaEntries(Sequence[ImaEntry]):
     """A list's entries, column by column, because lists have tens of thousands: `datas` and
     `sha256s` hold the data of each, and its SHA-256, by which the bank of nearly every quote is
-    extended.
+    extended; `keys` what allowlists know each by (`PlainData`).
 
     `special` holds whole, by their number and in order, the entries that are not *plain*. A plain
-    one is in PCR 10, of template ima-ng, with a SHA-256 digest, no violation, and well formed;
-    all of it is in its data, but for the template hash, which is that of the data by `new`. An
-    `ImaEntry` is made of it when somebody asks.
+    one is in PCR 10, of template ima-ng, or ima-sig without a signature, with a SHA-256 digest, no
+    violation, and well formed; all of it is in its data, but for the template hash, which is that
+    of the data by `new`. An `ImaEntry` is made of it when somebody asks.
     """
 
-    __slots__ = ("datas", "new", "sha256s", "special")
+    __slots__ = ("datas", "keys", "new", "sha256s", "special")
 
     def __init__(self, new: Callable[[bytes], Any] = hashlib.sha256) -> None:
         self.new, self.datas, self.sha256s = new, list[bytes](), list[bytes]()
+        self.keys = list[bytes]()
         self.special = dict[int, ImaEntry]()
 
     @classmethod
@@ -83,6 +86,7 @@ class ImaEntries(Sequence[ImaEntry]):
         """One entry more, read with care; for whoever reads a list."""
         self.special[len(self.datas)] = entry
         self.datas.append(entry.data)
+        self.keys.append(entry.data)
         self.sha256s.append(hashlib.sha256(entry.data).digest())
 
     def extend_plain(self, plain: Sequence[PlainData], new: Callable[[bytes], Any]) -> None:
@@ -90,11 +94,12 @@ class ImaEntries(Sequence[ImaEntry]):
         self.new = new
         self.datas += [p.data for p in plain]
         self.sha256s += [p.sha256 for p in plain]
+        self.keys += [p.key for p in plain]
 
     @property
     def paths(self) -> list[bytes]:
         """The name of each."""
-        paths = [data[PLAIN_NAME] for data in self.datas]
+        paths = [key[_NAME_AT:-1] for key in self.keys]
         for number, entry in self.special.items():
             paths[number] = entry.path
         return paths
@@ -126,7 +131,7 @@ class ImaEntries(Sequence[ImaEntry]):
         if numbers == range(len(self.datas)):
             return self
         part = ImaEntries(self.new)
-        part.datas, part.sha256s = self.datas[at], self.sha256s[at]
+        part.datas, part.sha256s, part.keys = self.datas[at], self.sha256s[at], self.keys[at]
         part.special = {new: self.special[n] for new, n in enumerate(numbers) if n in self.special}
         return part
 
@@ -144,15 +149,15 @@ class ImaEntries(Sequence[ImaEntry]):
         whole = self.special.get(number)
         if whole is not None:
             return whole
-        data = self.datas[number]
+        data, key = self.datas[number], self.keys[number]
         return ImaEntry(
             IMA_PCR,
             self.new(data).digest(),
-            PLAIN_TEMPLATE,
+            "ima-ng" if len(data) == len(key) else "ima-sig",
             data,
-            PLAIN_ALGORITHM,
-            data[PLAIN_DIGEST],
-            data[PLAIN_NAME],
+            _ALGORITHM,
+            key[_DIGEST],
+            key[_NAME_AT:-1],
             b"",
             b"",
             False,

@@ -14,7 +14,7 @@ from cryptography.x509 import SubjectKeyIdentifier
 
 from framegate.errors import Failure, Reason
 from framegate.ima.allowlist import STRONG, Allowlist
-from framegate.ima.entry import ImaEntries, ImaEntry
+from framegate.ima.entry import BOOT_AGGREGATE, ImaEntries, ImaEntry
 from framegate.ima.replay import boot_aggregates
 from framegate.ima.template import VERITY
 from framegate.tpm.constants import HASH_NAME, Alg
@@ -23,7 +23,6 @@ MAX_SHOWN: Final = 20
 """Failed files told one by one; a machine with another system on it fails in thousands, which one
 sentence says as well.
 """
-BOOT_AGGREGATE: Final = b"boot_aggregate"
 _SIGNATURE_HASH: Final = {4: "sha256", 5: "sha384", 6: "sha512"}
 """Kernel hash_algo numbers (include/uapi/linux/hash_info.h) of hashes strong enough to sign."""
 _HASHER: Final[Mapping[str, Any]] = {
@@ -169,14 +168,18 @@ def _unlisted(entries: ImaEntries, allowlists: Sequence[Allowlist]) -> list[int]
     """The numbers of the entries that no allowlist has as they are; nearly every one is had.
 
     What a violation shows is not covered by what was extended; and a template without a digest may
-    look like one that has it: they are never had.
+    look like one that has it: they are never had. Nor is boot_aggregate, which is this boot's or
+    none's.
     """
-    datas = entries.datas
-    left: Iterable[int] = range(len(datas))
+    keys = entries.keys
+    left: Iterable[int] = range(len(keys))
     for allowlist in allowlists:
-        keys = allowlist.keys
-        left = [n for n in left if datas[n] not in keys]
+        listed = allowlist.keys
+        left = [n for n in left if keys[n] not in listed]
     never = {n for n, e in entries.special.items() if e.violation or not e.algorithm}
+    aggregates = frozenset[bytes]().union(*(a.aggregates for a in allowlists))
+    if aggregates:
+        never |= {n for n, key in enumerate(keys) if key in aggregates}
     return sorted(never.union(left))
 
 

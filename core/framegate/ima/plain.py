@@ -1,7 +1,8 @@
 """Plain entries of a binary list, read side by side: nearly all of a list, a file each.
 
-A plain entry is in PCR 10, of template ima-ng, with a SHA-256 digest and no violation; see
-`ImaEntries`. What only looks like one is left for `binary_list` to read with care, or to refuse.
+A plain entry is in PCR 10, of template ima-ng, or ima-sig without a signature, with a SHA-256
+digest and no violation; see `ImaEntries`. What only looks like one is left for `binary_list` to
+read with care, or to refuse.
 
 What an entry's data hashes to is remembered, because a fleet's machines measure the same files, and
 each shows them again after every boot. It depends on the data alone, and the data's very bytes are
@@ -29,9 +30,12 @@ REMEMBERED_BYTES: Final = 512
 """Of the longest entry that is remembered: names are shorter, and what a machine may put into a
 verifier's memory stays below 48 MiB for each algorithm.
 """
+_FILE: Final = rb"\x28\0\0\0sha256:\0.{36}[^\0]*\0"
+"""The fields d-ng and n-ng."""
 _ENTRY: Final = {
     width: re.compile(
-        rb"(\x0a\0\0\0.{%d}\x06\0\0\0ima-ng.{4}\x28\0\0\0sha256:\0.{36}[^\0]*\0)|.+" % width,
+        rb"(\x0a\0\0\0.{%d}(?:\x06\0\0\0ima-ng.{4}%s|\x07\0\0\0ima-sig.{4}%s\0\0\0\0))|.+"
+        % (width, _FILE, _FILE),
         re.DOTALL,
     )
     for width in WIDTHS
@@ -40,13 +44,15 @@ _ENTRY: Final = {
 it, to the end: so entries are found side by side, or not at all.
 """
 _HASH_AT: Final = 4
-_SIZE_AT: Final = 14
-"""Where an entry's template hash begins, and, besides the bytes of that, the size of its data."""
+_NG_SIZE_AT: Final = 14
+"""Where an entry's template hash begins, and, besides the bytes of that, the size of the data of an
+ima-ng entry; ima-sig's name is one byte longer.
+"""
 _SIZES: Final = struct.Struct("<I44xI")
 """The data's size, and in the data the name's (Linux, IMA-templates.rst)."""
 _NAME_AT: Final = 48
-
-
+_NO_SIGNATURE: Final = -4
+"""Where an empty field of a signature begins: it is its size alone."""
 _KNOWN: Final = {alg: dict[bytes, PlainData]() for alg in (*WIDTHS.values(), Alg.SM3_256)}
 
 
@@ -83,17 +89,20 @@ def _read(entries: Sequence[bytes], hashed: TemplateHash) -> Mapping[bytes, Plai
     """What is to be known of entries of which the pattern holds; of none of them where a size or a
     template hash is a lie.
     """
-    size_at, hash_end = _SIZE_AT + hashed.width, _HASH_AT + hashed.width
-    sizes = [len(e) - size_at - 4 for e in entries]
-    told = [_SIZES.unpack_from(e, size_at) for e in entries]
-    if told != [(size, size - _NAME_AT) for size in sizes] or max(sizes) > MAX_TEMPLATE_BYTES:
-        return {}
-    new, sha256, datas = hashed.new, hashlib.sha256, [e[size_at + 4 :] for e in entries]
-    hashes = [new(d).digest() for d in datas]
-    if hashes != [e[_HASH_AT:hash_end] for e in entries]:
-        return {}
-    sha256s = hashes if new is sha256 else [sha256(d).digest() for d in datas]
-    return dict(zip(entries, map(PlainData, datas, sha256s), strict=True))
+    hash_end, new, sha256 = _HASH_AT + hashed.width, hashed.new, hashlib.sha256
+    unpack, read = _SIZES.unpack_from, dict[bytes, PlainData]()
+    for entry in entries:
+        sig = entry[hash_end] == len(b"ima-sig")
+        size_at = _NG_SIZE_AT + hashed.width + sig
+        size, name_size = unpack(entry, size_at)
+        data = entry[size_at + 4 :]
+        key = data[:_NO_SIGNATURE] if sig else data
+        if size != len(data) or name_size != len(key) - _NAME_AT or size > MAX_TEMPLATE_BYTES:
+            return {}
+        if new(data).digest() != entry[_HASH_AT:hash_end]:
+            return {}
+        read[entry] = PlainData(data, sha256(data).digest(), key)
+    return read
 
 
 def _remember(memory: dict[bytes, PlainData], fresh: Mapping[bytes, PlainData]) -> None:

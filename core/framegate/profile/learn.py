@@ -21,8 +21,8 @@ from framegate.eventlog.parse import BootLog
 from framegate.eventlog.quirks import BY_TABLE
 from framegate.identity.names import Kind
 from framegate.ima.allowlist import STRONG, AllowedFile, allowlist_text, parse_allowlist
-from framegate.ima.entry import IMA_PCR, ImaEntry
-from framegate.ima.judge import BOOT_AGGREGATE, honest
+from framegate.ima.entry import BOOT_AGGREGATE, IMA_PCR, ImaEntry
+from framegate.ima.judge import honest
 from framegate.ima.replay import require_one_pcr
 from framegate.profile.members import bad
 from framegate.profile.model import EventRule, SecureBoot, TextRule, VariableRule
