@@ -19,7 +19,7 @@ from framegate.ima.template import (
     template_fields,
 )
 
-_BEGINNING: Final = re.compile(rb" {0,2}(\d{1,2}) ([0-9a-fA-F]{40,128}) (\S{1,256})(?: |\Z)")
+_BEGINNING: Final = re.compile(rb" {0,2}(\d{1,2}) ((?:[0-9a-fA-F]{2}){20,64}) (\S{1,256})(?: |\Z)")
 """PCR, template hash, template: what a line that begins an entry begins with."""
 _NUMBERS: Final = {"iuid": 4, "igid": 4, "imode": 2}
 """Fields printed as decimal numbers, and their bytes in the entry."""

@@ -50,9 +50,8 @@ def _binary_list(data: bytes, width: int) -> ImaList:
             if len(reader.entries) > taken:
                 at, pause = end, 1
                 continue
-            lies_end = (
-                end  # what looks plain, and has a lie in it: by whichever words it is refused
-            )
+            # what looks plain and has a lie in it is read one by one, and refused at its place
+            lies_end = end
             again, pause = taken + pause, min(2 * pause, MAX_PAUSE)
         if len(data) - at < reader.head.size:
             if not data[at:].strip(b"\n\0"):
