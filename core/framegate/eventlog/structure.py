@@ -175,8 +175,8 @@ def _second_separators(log: BootLog, bank: Alg) -> list[Failure]:
     new, column = getattr(hashlib, HASH_NAME[bank]), log.column(bank)
     separators = {new(s).digest() for s in _SEPARATORS}
     count, closed, late = dict.fromkeys(SEPARATED_PCRS, 0), set[int](), False
-    for event in log.events:
-        if event.digests[column] in separators and event.pcr in count and event.extends:
+    for event in [e for e in log.events if e.digests[column] in separators]:
+        if event.pcr in count and event.extends:
             late = late or (event.pcr == 0 and len(closed) == len(SEPARATED_PCRS))
             count[event.pcr] += 1
             closed.add(event.pcr)

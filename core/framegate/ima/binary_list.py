@@ -76,8 +76,8 @@ class _Reader:
         one is not what it looks; returns where they end.
         """
         run = plain_run(self.data, at, self.hashed, MAX_IMA_ENTRIES - len(self.entries))
-        if run.plain:
-            self.entries.extend_plain(run.plain, self.hashed.new)
+        if run.columns.datas:
+            self.entries.extend_plain(run.columns, self.hashed.new)
             self.hashed.settle()
         return run.end
 

@@ -43,21 +43,21 @@ class ImaEntry(NamedTuple):
     violation: bool
 
 
-class PlainData(NamedTuple):
-    """A plain entry of a list (`ImaEntries`): its data, that data's SHA-256, and the data that an
-    ima-ng entry of the same file has, by which allowlists know it.
+class PlainColumns(NamedTuple):
+    """Plain entries of a list (`ImaEntries`): the data of each, that data's SHA-256, and the data
+    that an ima-ng entry of the same file has, by which allowlists know it.
     """
 
-    data: bytes
-    sha256: bytes
-    key: bytes
+    datas: list[bytes]
+    sha256s: list[bytes]
+    keys: list[bytes]
 
 
 @final
 class ImaEntries(Sequence[ImaEntry]):
     """A list's entries, column by column, because lists have tens of thousands: `datas` and
     `sha256s` hold the data of each, and its SHA-256, by which the bank of nearly every quote is
-    extended; `keys` what allowlists know each by (`PlainData`).
+    extended; `keys` what allowlists know each by (`PlainColumns`).
 
     `special` holds whole, by their number and in order, the entries that are not *plain*. A plain
     one is in PCR 10, of template ima-ng, or ima-sig without a signature, with a SHA-256 digest, no
@@ -89,12 +89,12 @@ class ImaEntries(Sequence[ImaEntry]):
         self.keys.append(entry.data)
         self.sha256s.append(hashlib.sha256(entry.data).digest())
 
-    def extend_plain(self, plain: Sequence[PlainData], new: Callable[[bytes], Any]) -> None:
+    def extend_plain(self, plain: PlainColumns, new: Callable[[bytes], Any]) -> None:
         """Plain entries more, whose template hashes `new` makes; for whoever reads a list."""
         self.new = new
-        self.datas += [p.data for p in plain]
-        self.sha256s += [p.sha256 for p in plain]
-        self.keys += [p.key for p in plain]
+        self.datas += plain.datas
+        self.sha256s += plain.sha256s
+        self.keys += plain.keys
 
     @property
     def paths(self) -> list[bytes]:

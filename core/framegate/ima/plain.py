@@ -18,7 +18,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from framegate.ima.entry import PlainData
+from framegate.ima.entry import PlainColumns
 from framegate.ima.template import MAX_TEMPLATE_BYTES, WIDTHS, TemplateHash
 from framegate.tpm.constants import Alg
 
@@ -53,16 +53,20 @@ _SIZES: Final = struct.Struct("<I44xI")
 _NAME_AT: Final = 48
 _NO_SIGNATURE: Final = -4
 """Where an empty field of a signature begins: it is its size alone."""
-_KNOWN: Final = {alg: dict[bytes, PlainData]() for alg in (*WIDTHS.values(), Alg.SM3_256)}
+_Known = tuple[bytes, bytes, bytes]
+"""Of an entry whose template hash is that of its data: the data, its SHA-256, its key. A bare
+tuple, which the garbage collector need not follow.
+"""
+_KNOWN: Final = {alg: dict[bytes, _Known]() for alg in (*WIDTHS.values(), Alg.SM3_256)}
 
 
 class PlainRun(NamedTuple):
-    """Entries that look plain, side by side, and where they `end`: each of them, or none where one
-    is not what it looks.
+    """Entries that look plain, side by side, and where they `end`: the columns of all of them, or
+    of none where one is not what it looks.
     """
 
     end: int
-    plain: list[PlainData]
+    columns: PlainColumns
 
 
 def plain_run(data: bytes, at: int, hashed: TemplateHash, most: int) -> PlainRun:
@@ -82,15 +86,18 @@ def plain_run(data: bytes, at: int, hashed: TemplateHash, most: int) -> PlainRun
         known = [k or fresh.get(e) for e, k in zip(entries, known, strict=True)]
         _remember(memory, fresh)
     plain = [k for k in known if k]
-    return PlainRun(end, plain if len(plain) == len(entries) else [])
+    if len(plain) != len(entries):
+        return PlainRun(end, PlainColumns([], [], []))
+    columns = ([k[n] for k in plain] for n in range(3))
+    return PlainRun(end, PlainColumns(*columns))
 
 
-def _read(entries: Sequence[bytes], hashed: TemplateHash) -> Mapping[bytes, PlainData]:
+def _read(entries: Sequence[bytes], hashed: TemplateHash) -> Mapping[bytes, _Known]:
     """What is to be known of entries of which the pattern holds; of none of them where a size or a
     template hash is a lie.
     """
     hash_end, new, sha256 = _HASH_AT + hashed.width, hashed.new, hashlib.sha256
-    unpack, read = _SIZES.unpack_from, dict[bytes, PlainData]()
+    unpack, read = _SIZES.unpack_from, dict[bytes, _Known]()
     for entry in entries:
         sig = entry[hash_end] == len(b"ima-sig")
         size_at = _NG_SIZE_AT + hashed.width + sig
@@ -101,11 +108,11 @@ def _read(entries: Sequence[bytes], hashed: TemplateHash) -> Mapping[bytes, Plai
             return {}
         if new(data).digest() != entry[_HASH_AT:hash_end]:
             return {}
-        read[entry] = PlainData(data, sha256(data).digest(), key)
+        read[entry] = (data, sha256(data).digest(), key)
     return read
 
 
-def _remember(memory: dict[bytes, PlainData], fresh: Mapping[bytes, PlainData]) -> None:
+def _remember(memory: dict[bytes, _Known], fresh: Mapping[bytes, _Known]) -> None:
     """Put into `memory` what fits in its bounds."""
     if any(len(entry) > REMEMBERED_BYTES for entry in fresh):
         fresh = {e: k for e, k in fresh.items() if len(e) <= REMEMBERED_BYTES}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from framegate.errors import FramegateError
 from framegate.ima import binary_list, parse_ima, plain
-from framegate.ima.entry import ImaEntries, ImaEntry
+from framegate.ima.entry import ImaEntries, ImaEntry, PlainColumns
 from framegate.ima.plain import PlainRun, forget_entries, plain_run
 from support.evidence_corpus import changed, seeded
 from support.hostile_lists import entry, lists, names, with_a_lie
@@ -25,7 +25,11 @@ def said(data: bytes):
 
 def one_by_one(data: bytes, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(binary_list, "plain_run", lambda _data, at, _hashed, _most: PlainRun(at, []))
+        patch.setattr(
+            binary_list,
+            "plain_run",
+            lambda _data, at, _hashed, _most: PlainRun(at, PlainColumns([], [], [])),
+        )
         return said(data)
 
 
