@@ -21,6 +21,8 @@ from framegate.wire import Challenge
 from framegate_controller.fleet.profiles import add_profile
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import ImaMachine, allowlist_of, files_of
+from support.hostile_lists import entry as list_entry
+from support.hostile_lists import names
 from support.ima import digest_of, reasons
 
 CAMERA = Firmware("simulated-camera")
@@ -181,6 +183,25 @@ def test_n64_aggregate_over_eight_or_ten_pcrs():
     assert boot_aggregates(pcrs, "sha256") == {eight, ten}
     assert boot_aggregates({p: pcrs[p] for p in range(8)}, "sha256") == {eight}
     assert boot_aggregates({}, "sha256") == frozenset()
+
+
+@pytest.mark.parametrize("template", [b"ima-ng", b"ima-sig"])
+def test_n64_no_allowlist_decides_what_boot_aggregate_is(template):
+    """A list with another boot's aggregate in it let that boot pass for this one."""
+    pcrs = {p: bytes([p]) * 32 for p in range(10)}
+    of_another_boot = digest_of(b"boot_aggregate")  # `entry` measures names for contents
+    allowed = [AllowedFile("sha256", of_another_boot, b"boot_aggregate")]
+    allowed += [AllowedFile("sha256", digest_of(n), n) for n in names(3)]
+    entries = parse_ima(
+        b"".join(list_entry(n, template=template) for n in (b"boot_aggregate", *names(3)))
+    ).entries
+    given = [parse_allowlist(allowlist_text(allowed))]
+    for first in (True, False):
+        (failure,) = ima_failures(
+            entries, rules(), given, Alg.SHA256, pcrs, first=first, violations=0
+        )
+        assert failure.reason == Reason.IMA_BOOT_AGGREGATE
+        assert of_another_boot.hex() in failure.actual
 
 
 @pytest.mark.parametrize(

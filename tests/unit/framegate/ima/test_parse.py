@@ -102,6 +102,7 @@ def test_ascii_lines_of_the_oldest_template_hash_their_padded_name():
         (lambda line: line.replace(b"10 ", b"99 ", 1), "a PCR below 24"),
         (lambda line: line.replace(b"ima-ng", b"ima-xx"), "a known template"),
         (lambda line: line.replace(b"/a", b"/b"), "a name with escapes: read the binary list"),
+        (lambda line: line.replace(b" ima-ng", b"a ima-ng"), "another line behind it"),
     ],
 )
 def test_ascii_lines_that_are_none(change, message):
@@ -110,6 +111,12 @@ def test_ascii_lines_that_are_none(change, message):
     with pytest.raises(Malformed, match=message) as caught:
         parse_ima(good + change(good))
     assert caught.value.reason == Reason.IMA_MALFORMED
+
+
+def test_a_template_hash_of_half_bytes_is_none():
+    good = ascii_line(b"ima-ng", [HEAD, b"/a\0"], [SHOWN, b"/a"])
+    with pytest.raises(Malformed, match="PCR, template hash, template, fields"):
+        parse_ima(good.replace(b" ima-ng", b"a ima-ng"))
 
 
 @pytest.mark.parametrize(
