@@ -16,6 +16,7 @@ from typing import Any, Final
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.signed.statement import Verdict
 from framegate_console.calls import Calls, Endpoint
+from framegate_console.record_reading import RecordReading
 from framegate_console.sessions import Session
 from framegate_console.told_alike import Look, Machines, ToldAlike
 from framegate_operator.traffic import GatewayFacts, Traffic
@@ -115,6 +116,8 @@ class Live:
         self.events: tuple[pb.EventRow, ...] = ()
         self.verdicts: deque[Verdict] = deque(maxlen=VERDICTS)
         self.rates = Rates()
+        self.readings: dict[int, RecordReading] = {}
+        """What of the record pages read, by how many days back."""
         self.pictures: dict[tuple[str, str, str], Picture] = {}
         self._known: set[str] = set()
         self._grown = 0
@@ -197,6 +200,7 @@ class Live:
         tasks = [*self._watched.values(), *filter(None, [self._following]), *asking]
         self._watched, self._following = {}, None
         self._kept, self._statuses, self._seen = {}, None, None
+        self.readings = {}
         for task in tasks:
             if task is not asyncio.current_task():
                 task.cancel()
