@@ -15,6 +15,7 @@ from framegate.findings.kinds import FindingKind
 from framegate.receipt_verifier import UNCONFINED
 from framegate.signed.inspected import Polygon
 from framegate_gateway.inference.answers import (
+    LESSON,
     BadAnswer,
     Refusal,
     asked,
@@ -191,11 +192,7 @@ class Engine:
         )
         if "failed" in answer:
             raise Refused.of(Reason(answer["failed"]), "good frames of one part", answer["why"])
-        return png, {
-            k: v
-            for k, v in answer.items()
-            if k in {"used", "left_out", "largest_shift_px", "differing_share"}
-        }
+        return png, {name: answer[name] for name in LESSON}
 
     async def inspect(  # noqa: PLR0913 - members of a record
         self,
