@@ -256,7 +256,7 @@ def test_a_part_is_learnt_from_the_line_added_changed_and_taken_away(plant):
     wait_for(
         "nothing to be a defect",
         lambda: [v["outcome"] for v in verdicts(p)[:12]] == ["PASS"] * 12,
-        40,
+        120,
         every_s=0.5,
     )
     rows = p.ask("part", "list")
