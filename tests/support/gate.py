@@ -46,13 +46,11 @@ class SlowModels(Models):
         self.go = asyncio.Event()
         self.go.set()
 
-    async def inspect(
-        self, digest, device, part_type, image, encoding, width, height, masks=()
-    ) -> Inspection:
+    async def inspect(self, digest, frame) -> Inspection:
         await self.go.wait()
-        if part_type == "faulty":
+        if frame.part_type == "faulty":
             raise ZeroDivisionError("a fault of the gateway's own")
-        if part_type == "unknown":
+        if frame.part_type == "unknown":
             raise Refused.of(Reason.PART_UNKNOWN, "a known part", "another")
         return Inspection((), "aa", 100)
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import Reason, Refused
 from framegate.signed.statement import Grant
-from framegate_agent.camera.session import hold_grant
+from framegate_agent.camera.session import AskedGrant, hold_grant
 from framegate_agent.signing import TLS_CLIENT_PREFIX, TlsSigner
 from framegate_agent.tpm.chip import Tpm
 from framegate_controller.ca.issue import issue_operator
@@ -55,9 +55,7 @@ def n113(t: Target) -> Seen:
         def run() -> None:
             lease = hold_grant(
                 envelope,
-                CAMERA,
-                with_nonce,
-                time.monotonic() - asked_s,
+                AskedGrant(CAMERA, with_nonce, time.monotonic() - asked_s),
                 fleet.intermediates,
                 fleet.root.certificate,
                 time.time_ns() // 1_000_000,
