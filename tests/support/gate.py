@@ -25,6 +25,7 @@ from framegate_gateway.receipts.rows import stored_leaves
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.reports.sightings import Sightings
 from framegate_gateway.server import SERVER_OPTIONS
+from framegate_gateway.vault.archive import Archive
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_host.report_store import ReportStore
@@ -81,8 +82,7 @@ class Gate:
                 self.keys,
                 self.view,
                 self.engine,
-                self.journal,
-                self.receipts,
+                Archive(self.journal, self.receipts),
                 report=StatusReport(
                     keys=self.keys,
                     view=self.view,
