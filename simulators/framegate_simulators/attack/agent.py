@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def n118(t: Target) -> Seen:
         b"framegate/v1/sign-opening\0" + bytes(64),
         b"\xffTCG" + bytes(126),
     )
-    seen = [reason_of(lambda m=message: signer.sign(m)) for message in messages]  # type: ignore[misc]
+    seen = [reason_of(partial(signer.sign, message)) for message in messages]
     none = key.count == 0
     flood = Seen(False, "")
     for _ in range(2000):

@@ -27,7 +27,10 @@ async def test_a_camera_that_only_says_it_masked_is_caught_and_golden_images_are
     polygons = (((0.2, 0.2), (0.6, 0.2), (0.6, 0.6), (0.2, 0.6)),)
     masked = board.frame.copy()
     blank(masked, polygons)
-    jpeg = lambda image: cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()  # noqa: E731
+
+    def jpeg(image):
+        return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
     assert (
         await engine.inspect(CameraFrame(CAMERA, "t", jpeg(masked), 1, 640, 640, polygons))
     ).defects == ()
