@@ -16,6 +16,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -73,7 +74,7 @@ def check(sources: Mapping[str, str], whole: Mapping[str, str] = WHOLE) -> Itera
             excepted.add(path)
         elif length > LINES:
             yield f"{path}:{LINES + 1}: {length} lines, at most {LINES}: split it by idea"
-        for name, function in _public(ast.parse(text).body):
+        for name, function in _public(_module(text).body):
             for annotation in _annotations(function):
                 if long := _long_tuple(annotation):
                     yield f"{path}:{annotation.lineno}: {name}: {long}: name its members"
@@ -89,17 +90,14 @@ def check_parameters(
     """
     excepted = set()
     for path, text in sources.items():
-        module = ast.parse(text)
-        options = _options(module)
+        module = _module(text)
         for node in ast.walk(module):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
-            if any(_is_option(annotation, options) for annotation in _annotations(node)):
-                continue  # a command
             a = node.args
             by_place = [x for x in (*a.posonlyargs, *a.args) if x.arg not in {"self", "cls"}]
             count = sum(x is not None for x in (*by_place, a.vararg, *a.kwonlyargs, a.kwarg))
-            if count <= PARAMETERS:
+            if count <= PARAMETERS or _is_command(node, _options(module)):
                 continue
             if (name := f"{path}:{node.name}") in records and len(by_place) <= 1:
                 excepted.add(name)
@@ -150,6 +148,16 @@ def _sources() -> dict[str, str]:
         for path in sorted((ROOT / folder).rglob("*.py"))
         if "migrations" not in path.parts
     }
+
+
+@cache
+def _module(text: str) -> ast.Module:
+    """Each module is parsed once; that takes longer than every check of it."""
+    return ast.parse(text)
+
+
+def _is_command(function: ast.FunctionDef | ast.AsyncFunctionDef, options: frozenset[str]) -> bool:
+    return any(_is_option(annotation, options) for annotation in _annotations(function))
 
 
 def _options(module: ast.Module) -> frozenset[str]:
