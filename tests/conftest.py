@@ -75,8 +75,10 @@ pytest_plugins = [
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are processors: tests of a plant mostly wait for its clocks."""
-    return len(os.sched_getaffinity(0)) + 1
+    """One more than there are processors: tests of a plant mostly wait for its clocks. Without what
+    is slow nothing waits, and each process more collects all tests once more.
+    """
+    return len(os.sched_getaffinity(0)) + ("not slow" not in config.option.markexpr)
 
 
 @pytest.hookimpl(optionalhook=True)
