@@ -14,6 +14,7 @@ from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.findings.kinds import FindingKind
 from framegate.receipt_verifier import UNCONFINED
 from framegate_gateway.inference.answers import (
+    LESSON,
     BadAnswer,
     Refusal,
     asked,
@@ -190,11 +191,7 @@ class Engine:
         )
         if "failed" in answer:
             raise Refused.of(Reason(answer["failed"]), "good frames of one part", answer["why"])
-        return png, {
-            k: v
-            for k, v in answer.items()
-            if k in {"used", "left_out", "largest_shift_px", "differing_share"}
-        }
+        return png, {name: answer[name] for name in LESSON}
 
     async def inspect(self, frame: CameraFrame, *, measure: bool = False) -> Inspection:
         """Inspect one frame; the golden image gets its masks too. With `measure` second looks are

@@ -12,9 +12,11 @@ import pytest
 from framegate.errors import Reason, Refused
 from framegate.wire import ENCODING_JPEG, ENCODING_PNG, sha256
 from framegate_agent.camera.sources import encoded
+from framegate_gateway.inference.answers import LESSON
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.jobs import CameraFrame
+from framegate_gateway.inference.learning import learn_golden
 from framegate_gateway.inference.parts import Part
 from framegate_simulators.boards.boards import CLASSES, draw_board
 from support.engine import refused_image
@@ -52,6 +54,17 @@ async def test_child_that_is_killed_is_replaced_and_its_frame_is_an_error(engine
     ) is not None
     assert [kind for kind, _ in heard] == ["child-died", "child-confined"]
     assert heard[1][1] == engine.isolation, "how it is confined now is told"
+
+
+async def test_a_lesson_says_all_that_its_child_was_asked_for(engine):
+    """Operators print each of them: one that is dropped on the way ends `framegate part learn`."""
+    frames = [
+        encoded(draw_board(n, design=1, defects=0, clean_capture=True).frame) for n in range(5)
+    ]
+    png, facts = await engine.learn(frames)
+    _, here = learn_golden(frames)
+    assert png.startswith(b"\x89PNG") and set(facts) == set(here) == LESSON
+    assert facts["used"] == 5 and type(facts["outline"]) is list
 
 
 BOARD = draw_board(77, design=1, defects=8, clean_capture=True)
