@@ -91,7 +91,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """What is collected stays to the end, some ten thousand tests and all modules: the garbage
-    collector does not look through it again and again, which is a seventh of a test's time.
+    collector does not look through it again and again. Tests that draw many values gain a seventh
+    of their time by it, others next to nothing.
     """
     gc.disable()
     try:
