@@ -74,7 +74,7 @@ stores: setup-dev ## Unit tests and threats of the controller once more, on Post
 	@FRAMEGATE_TEST_STORE=postgres $(PY) -m pytest -n 2 tests/unit/framegate_controller tests/threats
 
 quick: setup-dev ## Before each commit: all checks, and beside them the unit tests that are quick
-	@$(TOGETHER) $(CHECKS) unit
+	@$(TOGETHER) unit $(CHECKS)
 
 unit: setup-dev ## The unit tests alone, but for those that take seconds
 	@$(PY) -m pytest -n auto -m "not slow" tests/unit

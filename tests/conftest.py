@@ -3,6 +3,7 @@ data where it is present.
 """
 
 import ctypes
+import gc
 import os
 import shutil
 import subprocess
@@ -74,8 +75,10 @@ pytest_plugins = [
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are processors: tests of a plant mostly wait for its clocks."""
-    return len(os.sched_getaffinity(0)) + 1
+    """One more than there are processors: tests of a plant mostly wait for its clocks. Without what
+    is slow nothing waits, and each process more collects all tests once more.
+    """
+    return len(os.sched_getaffinity(0)) + ("not slow" not in config.option.markexpr)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -83,6 +86,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
     """Plants in two lanes, every other file by itself, in the order that they were collected in."""
     config.option.loadscopereorder = False
     return Lanes(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """What is collected stays to the end, some ten thousand tests and all modules: the garbage
+    collector does not look through it again and again. Tests that draw many values gain a seventh
+    of their time by it, others next to nothing.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

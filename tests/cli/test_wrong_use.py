@@ -11,7 +11,6 @@ import shutil
 import socket
 import tempfile
 import time
-from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from support import command_walk
 from support.command_walk import leaves, run, run_each, run_here
 from support.paths import ROOT
 
-LEAVES = sorted(leaves(), key=str)
+PROGRAMS = sorted(command_walk.PROGRAMS)
 ELSEWHERE = {"framegate-gateway model", "framegate-gateway data"}
 """Their words are framegate-models', which is walked."""
 SERVE = {
@@ -148,28 +147,36 @@ def _told(done, said):
         assert secret not in done.err, f"{said} speaks as a program\n{done.err}"
 
 
-@pytest.fixture(scope="module")
-def walked(things):
-    """What came of every command of a program, each asked what `ask` has for it: one process goes
-    through them all, so that what they import is imported once.
+def commands(program, *without):
+    """Every command of a program, in order, but for those that are named."""
+    return sorted(
+        (leaf for leaf in leaves() if leaf.program == program and str(leaf) not in without), key=str
+    )
+
+
+def walked(program, ask, things, **how):
+    """(command, how it ended, what was asked) for every command of a program, each asked what `ask`
+    has for it: one process goes through them all, so that what they import is imported once.
     """
-    known = {}
+    rows = [
+        (str(leaf), said, argv)
+        for leaf in commands(program, *ELSEWHERE, *SERVE)
+        for said, argv in ask(leaf, things)
+    ]
+    ends = run_each(program, [argv for *_, argv in rows], things, **how)
+    for (name, said, argv), done in zip(rows, ends, strict=True):
+        yield name, done, f"{name} {said}: {argv}"
 
-    def of(leaf, ask, **how):
-        if (leaf.program, ask) not in known:
-            rows = [
-                (str(each), said, argv)
-                for each in LEAVES
-                if each.program == leaf.program and str(each) not in {*ELSEWHERE, *SERVE}
-                for said, argv in ask(each, things)
-            ]
-            ends = run_each(leaf.program, [argv for *_, argv in rows], things, **how)
-            told = known[leaf.program, ask] = defaultdict(list)
-            for (name, said, argv), done in zip(rows, ends, strict=True):
-                told[name].append((done, f"{name} {said}: {argv}"))
-        return known[leaf.program, ask][str(leaf)]
 
-    return of
+def every(check, rows):
+    """`check` holds of each of `rows`; where it does not, every fault is told at once."""
+    told = []
+    for row in rows:
+        try:
+            check(*row)
+        except AssertionError as error:
+            told.append(f"{row[0]}: {error}")
+    assert not told, "\n\n".join(told)
 
 
 def wrong_files(leaf, things):
@@ -191,10 +198,14 @@ def no_server(leaf, things):
         yield "without a server", leaf.argv({**values, "state": str(things / "none")})
 
 
-@pytest.mark.parametrize("leaf", LEAVES, ids=str)
-def test_every_command_with_files_that_are_not_what_they_should_be(leaf, things, walked):
-    for done, said in walked(leaf, wrong_files, before=lambda: _put_back(things)):
-        _told(done, said)
+def _ended_well(_name, done, said):
+    _told(done, said)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_command_with_files_that_are_not_what_they_should_be(program, things):
+    ends = walked(program, wrong_files, things, before=lambda: _put_back(things))
+    every(_ended_well, ends)
 
 
 def _put_back(things):
@@ -217,12 +228,12 @@ def _put_back(things):
     folder.mkdir()
 
 
-@pytest.mark.parametrize("leaf", LEAVES, ids=str)
-def test_every_command_with_files_that_may_not_be_read(leaf, walked):
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_command_with_files_that_may_not_be_read(program, things):
     if not _open_to_all(ROOT):
         pytest.skip("this checkout is open to its owner alone: nobody else can run from it")
-    for done, said in walked(leaf, unreadable_files, as_nobody=True):
-        _told(done, said)
+    ends = walked(program, unreadable_files, things, as_nobody=True)
+    every(_ended_well, ends)
 
 
 ALONE = {
@@ -243,22 +254,28 @@ ALONE = {
 """What needs nobody's answer and nothing that is there: it may succeed alone."""
 
 
-@pytest.mark.parametrize("leaf", LEAVES, ids=str)
-def test_every_command_where_no_server_answers(leaf, things, walked):
+def _knows_nothing(name, done, said):
+    _told(done, said)
+    assert done.code != 0 or name in ALONE, f"{said} is content\n{done.out}{done.err}"
+    if name.startswith("framegate ") and done.code == 7:
+        assert not done.out.strip(), f"{said} says something before it knows\n{done.out}"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_command_where_no_server_answers(program, things):
     """Where nothing is there, nothing is known: none says that there is none, or that all is well,
     by an exit code of 0.
     """
-    for done, said in walked(leaf, no_server, before=lambda: _put_back(things)):
-        _told(done, said)
-        assert done.code != 0 or str(leaf) in ALONE, f"{said} is content\n{done.out}{done.err}"
-        if leaf.program == "framegate" and done.code == 7:
-            assert not done.out.strip(), f"{said} says something before it knows\n{done.out}"
+    ends = walked(program, no_server, things, before=lambda: _put_back(things))
+    every(_knows_nothing, ends)
 
 
-@pytest.mark.parametrize("leaf", LEAVES, ids=str)
-def test_every_command_with_words_that_it_does_not_know(leaf, capsys):
-    if str(leaf) in ELSEWHERE:
-        return
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_command_with_words_that_it_does_not_know(program, capsys):
+    every(_unknown_words, ((leaf, capsys) for leaf in commands(program, *ELSEWHERE)))
+
+
+def _unknown_words(leaf, capsys):
     done = run_here(leaf.program, [*leaf.words, "--no-such-optoin"], capsys)
     _told(done, str(leaf))
     assert done.code == 2 and "--no-such-optoin" in done.err
@@ -270,7 +287,7 @@ def test_every_command_with_words_that_it_does_not_know(leaf, capsys):
             assert done.code == 2 and "jsno" in done.err
 
 
-@pytest.mark.parametrize("program", command_walk.PROGRAMS)
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_every_program_has_its_version_and_short_help(program, capsys):
     shown = run_here(program, ["--version"], capsys)
     assert shown.code == 0 and shown.out.startswith(f"{program} 0.")
@@ -279,10 +296,12 @@ def test_every_program_has_its_version_and_short_help(program, capsys):
     assert "Usage" in short
 
 
-@pytest.mark.parametrize("leaf", LEAVES, ids=str)
-def test_every_help_text_shows_its_brackets(leaf, capsys):
-    if str(leaf) in ELSEWHERE:
-        return
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_help_text_shows_its_brackets(program, capsys):
+    every(_brackets, ((leaf, capsys) for leaf in commands(program, *ELSEWHERE)))
+
+
+def _brackets(leaf, capsys):
     shown = run_here(leaf.program, [*leaf.words, "-h"], capsys)
     assert shown.code == 0
     helps = " ".join(getattr(p, "help", None) or "" for p in leaf.parameters)
@@ -310,10 +329,10 @@ def _without_a_letter(word: str, known) -> str:
     return mistyped if mistyped not in known else word[:at] + "q" + word[at:]
 
 
-@pytest.mark.parametrize("program", command_walk.PROGRAMS)
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_a_mistyped_word_is_asked_after_at_every_level(program, capsys):
     levels: dict[tuple[str, ...], set[str]] = {}
-    for leaf in (leaf for leaf in LEAVES if leaf.program == program):
+    for leaf in commands(program):
         for at, word in enumerate(leaf.words):
             levels.setdefault(leaf.words[:at], set()).add(word)
     for above, words in levels.items():
@@ -322,10 +341,14 @@ def test_a_mistyped_word_is_asked_after_at_every_level(program, capsys):
         assert done.code == 2 and "did you mean" in done.err and meant in done.err, done.err
 
 
-@pytest.mark.parametrize("leaf", LEAVES, ids=str)
-def test_a_mistyped_option_is_asked_after(leaf, capsys):
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_mistyped_option_is_asked_after(program, capsys):
+    every(_mistyped_option, ((leaf, capsys) for leaf in commands(program, *ELSEWHERE)))
+
+
+def _mistyped_option(leaf, capsys):
     options = {o for p in leaf.parameters for o in p.opts if o.startswith("--") and len(o) > 5}
-    if str(leaf) in ELSEWHERE or not options:
+    if not options:
         return
     meant = max(options, key=lambda o: (len(o), o))
     done = run_here(leaf.program, [*leaf.words, _without_a_letter(meant, options), "x"], capsys)
@@ -366,6 +389,6 @@ def test_ports_that_are_taken_and_hosts_that_are_none(things, taken):
 
 def test_the_walk_is_of_every_program_and_command():
     """What the walk leaves out is named, and is there."""
-    known = {str(leaf) for leaf in LEAVES}
+    known = {str(leaf) for leaf in leaves()}
     assert len(known) > 130 and ELSEWHERE | set(SERVE) <= known
-    assert {leaf.program for leaf in LEAVES} == set(command_walk.PROGRAMS)
+    assert {leaf.program for leaf in leaves()} == set(command_walk.PROGRAMS)

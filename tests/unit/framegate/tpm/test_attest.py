@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import replace
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +17,10 @@ from framegate.tpm.public import AK_ATTRS
 from framegate_simulators.forge.forge import Key
 from support.refusals import refused
 
-RSA = rsa.generate_private_key(65537, 2048)
+
+@cache
+def rsa_key():
+    return rsa.generate_private_key(65537, 2048)
 
 
 def rsa_signature(scheme: Alg, message: bytes) -> bytes:
@@ -25,13 +29,13 @@ def rsa_signature(scheme: Alg, message: bytes) -> bytes:
         if scheme == Alg.RSASSA
         else padding.PSS(padding.MGF1(hashes.SHA256()), 32)
     )
-    value = RSA.sign(message, pad, hashes.SHA256())
+    value = rsa_key().sign(message, pad, hashes.SHA256())
     return struct.pack(">HH", scheme, Alg.SHA256) + tpm2b(value)
 
 
 @pytest.mark.parametrize("scheme", [Alg.RSASSA, Alg.RSAPSS])
 def test_an_rsa_key_signs_by_its_scheme_and_no_other(scheme):
-    public = SimpleNamespace(scheme=(scheme, Alg.SHA256), key=RSA.public_key)
+    public = SimpleNamespace(scheme=(scheme, Alg.SHA256), key=rsa_key().public_key)
     verify_signature(public, b"message", rsa_signature(scheme, b"message"))
     other = Alg.RSAPSS if scheme == Alg.RSASSA else Alg.RSASSA
     for signature, reason in (
