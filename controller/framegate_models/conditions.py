@@ -1,12 +1,13 @@
 """Pairs as a worse camera would have photographed them, at stated levels: how well a model does
-when a part lies askew, is out of focus, or is lit from one side.
+when a part lies askew, is out of focus, or is lit from one side; and in the other polarity.
 
-Only the frame is changed; its golden image was taken when all was well.
+Only the frame is changed, since its golden image was taken when all was well; but for polarity,
+which both have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -31,6 +32,19 @@ class Condition(StrEnum):
     TURNED = "turned"
     BLURRED = "blurred"
     UNEVEN = "uneven"
+    INVERTED = "inverted"
+
+
+OPPOSITE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        one: other
+        for pair in (("open", "short"), ("mousebite", "spur"), ("copper", "pin-hole"))
+        for one, other in (pair, pair[::-1])
+    }
+)
+"""What a defect is where copper is bright and the ground dark: too much of the one is too little of
+the other.
+"""
 
 
 def turned(pair: LabelledPair, degrees: float = TURN_DEGREES) -> LabelledPair:
@@ -62,7 +76,21 @@ def uneven(pair: LabelledPair, low: float = LOW_LIGHT) -> LabelledPair:
     return LabelledPair(pair.name, pair.golden, frame, pair.boxes, pair.kinds)
 
 
-CHANGES: Final[Mapping[Condition, Callable[[LabelledPair], LabelledPair]]] = MappingProxyType(
+def inverted(pair: LabelledPair, classes: Sequence[str]) -> LabelledPair:
+    """Dark and bright exchanged, in frame and golden image; each defect of `classes` becomes its
+    `OPPOSITE`, where it has one among them.
+    """
+    other = [OPPOSITE.get(name, name) for name in classes]
+    named = np.array(
+        [classes.index(o) if o in classes else n for n, o in enumerate(other)], np.int64
+    )
+    golden, frame = (
+        np.asarray(cv2.bitwise_not(image), np.uint8) for image in (pair.golden, pair.frame)
+    )
+    return LabelledPair(pair.name, golden, frame, pair.boxes, named[pair.kinds])
+
+
+_CHANGES: Final[Mapping[Condition, Callable[[LabelledPair], LabelledPair]]] = MappingProxyType(
     {
         Condition.AS_TAKEN: lambda pair: pair,
         Condition.TURNED: turned,
@@ -72,6 +100,8 @@ CHANGES: Final[Mapping[Condition, Callable[[LabelledPair], LabelledPair]]] = Map
 )
 
 
-def under(condition: Condition, pair: LabelledPair) -> LabelledPair:
-    """The pair as it would look under `condition`."""
-    return CHANGES[condition](pair)
+def under(condition: Condition, pair: LabelledPair, classes: Sequence[str]) -> LabelledPair:
+    """The pair, its defects of `classes`, as it would look under `condition`."""
+    if condition is Condition.INVERTED:
+        return inverted(pair, classes)
+    return _CHANGES[condition](pair)

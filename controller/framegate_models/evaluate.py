@@ -95,7 +95,7 @@ def measure(
     classes = inspector.recipe.classes
     for number, one in enumerate(listed):
         taken = one if isinstance(one, LabelledPair) else read_pair(one, classes)
-        pair = under(condition, taken)
+        pair = under(condition, taken, classes)
         golden = golden_of(pair.golden)
         encoded = cv2.imencode(".jpg", pair.frame, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
         begun = time.perf_counter()

@@ -68,12 +68,13 @@ def evaluate(  # noqa: PLR0913 - a command's options
         ),
     ] = None,
     condition: Annotated[
-        Literal["as-taken", "turned", "blurred", "uneven"],
+        Literal["as-taken", "turned", "blurred", "uneven", "inverted"],
         typer.Option(
             "--condition",
             help=(
                 "Measure as if each frame were turned by half a degree, blurred by 2 pixels, or lit"
-                " from one side (half as bright on the other): turned, blurred, uneven."
+                " from one side (half as bright on the other): turned, blurred, uneven; or dark and"
+                " bright exchanged in both: inverted."
             ),
         ),
     ] = "as-taken",
@@ -122,7 +123,9 @@ def evaluate(  # noqa: PLR0913 - a command's options
                 report,
                 measured,
                 {
-                    one.name: under(taken, read_pair(one, loaded.recipe.classes))
+                    one.name: under(
+                        taken, read_pair(one, loaded.recipe.classes), loaded.recipe.classes
+                    )
                     for one in listed
                     if one.name in wanted
                 },

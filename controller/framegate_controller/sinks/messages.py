@@ -172,9 +172,10 @@ def _int(value: Any) -> int:
 
 
 def _pause(value: Any) -> float:
-    if type(value) not in {int, float} or not math.isfinite(value):
+    if type(value) not in {int, float} or not -math.inf < value < math.inf:
         raise TypeError("a number of seconds")
-    return min(max(float(value), 0.0), MAX_RETRY_S)
+    # bounded before it is converted: a whole number may be larger than any float
+    return float(min(max(value, 0.0), MAX_RETRY_S))
 
 
 def _why(value: Any) -> str:

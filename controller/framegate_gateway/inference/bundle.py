@@ -254,7 +254,7 @@ def _known(files: Mapping[str, bytes], recipe: Recipe) -> tuple[KnownAnswer, ...
             behind = files[golden] if recipe.kind == Kind.PAIR else b""
             known.append(KnownAnswer(name, files[frame], behind, defects))
             images -= {frame, golden} if recipe.kind == Kind.PAIR else {frame}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise Malformed.of(
             Reason.MODEL,
             "known answers as [{name, defects: [{kind, score, box}]}], each with its images",

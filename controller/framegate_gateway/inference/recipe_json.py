@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from framegate_gateway.inference.recipe import (
     verify_recipe,
 )
 
+MAX_NUMBER: Final = sys.float_info.max
 _PAIR: Final = frozenset(
     {"name", "version", "classes", "threshold", "multiple_px", "model_sha256", "calibration"}
 )
@@ -220,7 +221,12 @@ def _integer(value: object) -> int:
 
 
 def _number(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    # whole numbers past what a float holds are compared, not converted: that would overflow
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not abs(value) <= MAX_NUMBER
+    ):
         raise TypeError(f"a number, not {ascii(value)[:40]}")
     return float(value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -116,7 +117,11 @@ def _limit(row: Mapping[str, Any]) -> Limit:
     wanted = "looks as {look, limit, share, frames, centre, spread}"
     if set(row) != _MEMBERS or type(row["frames"]) is not int:
         raise Malformed.of(Reason.PART, wanted, ascii(dict(row))[:80])
-    if any(type(row[name]) not in {int, float} for name in _NUMBERS):
+    # whole numbers past what a float holds are compared, not converted: that would overflow
+    if any(
+        type(row[name]) not in {int, float} or abs(row[name]) > sys.float_info.max
+        for name in _NUMBERS
+    ):
         raise Malformed.of(Reason.PART, wanted, ascii(dict(row))[:80])
     try:
         look = Look(row["look"])

@@ -1,5 +1,6 @@
-"""N180 to N185: manipulated frames before a running inference child, in its cage, and limits that
-are made to let them pass. Attacks by gradient are `framegate-sim attack-model`.
+"""N180 to N185 and N206: manipulated frames before a running inference child, in its cage, and
+limits that are made to let them pass, or to end whoever reads them. Attacks by gradient are
+`framegate-sim attack-model`.
 """
 
 from __future__ import annotations
@@ -215,6 +216,24 @@ def n184(t: Target) -> Seen:
         not sound.refused and all(one.reason == "part" for one in seen),
         f"{', '.join(one.reason for one in seen)}; a tight limit before: {sound.reason}",
     )
+
+
+@attempt("N206", "a part's limits with whole numbers that no float holds")
+def n206(t: Target) -> Seen:
+    t.sign_in_again()
+    golden = _png(t.once(Guarded).golden)
+    seen = []
+    for member in ("limit", "share", "centre", "spread"):
+        row = _row(Look.RESIDUAL, KINDS[Look.RESIDUAL].weak) | {member: 10**400}
+        request = pb.AddPartRequest(
+            part_type=PART,
+            goldens=[golden],
+            rules=json.dumps({"looks": [row]}).encode(),
+            source="a lot",
+        )
+        with operator_stub(t.context) as stub:
+            seen.append(reason_of(lambda r=request, s=stub: s.AddPart(r)))  # type: ignore[misc]
+    return Seen(all(s.reason == "part" for s in seen), ", ".join(s.reason for s in seen))
 
 
 def _of_frames(row: dict[str, Any], frames: int) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from framegate_models.conditions import Condition, blurred, turned, under, uneven
+from framegate_models.conditions import Condition, blurred, inverted, turned, under, uneven
 from framegate_models.sampling import LabelledPair
+
+CLASSES = ("open", "short", "mousebite", "spur", "copper", "pin-hole", "stain")
 
 
 def pair():
@@ -28,8 +30,8 @@ def test_a_turned_frames_boxes_follow_what_they_are_around(degrees):
 
 def test_only_the_frame_changes_and_each_condition_changes_it():
     before = pair()
-    for condition in Condition:
-        after = under(condition, before)
+    for condition in set(Condition) - {Condition.INVERTED}:
+        after = under(condition, before, CLASSES)
         assert (after.golden == before.golden).all() and after.frame.dtype == np.uint8
         assert (after.frame == before.frame).all() == (condition is Condition.AS_TAKEN)
         assert after.kinds.tolist() == [4] and after.frame.shape == before.frame.shape
@@ -48,3 +50,15 @@ def test_a_pair_without_defects_is_turned_too():
         "good", pair().golden, pair().frame, np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
     )
     assert turned(empty).boxes.shape == (0, 4)
+
+
+def test_in_the_other_polarity_too_much_is_too_little():
+    before = pair()
+    after = under(Condition.INVERTED, before, CLASSES)
+    assert (after.golden == 25).all() and after.frame[110, 70] == 235
+    assert after.kinds.tolist() == [5] and (after.boxes == before.boxes).all()
+    again = inverted(after, CLASSES)
+    assert (again.frame == before.frame).all() and again.kinds.tolist() == [4]
+    several = LabelledPair("s", before.golden, before.frame, np.zeros((7, 4)), np.arange(7))
+    assert inverted(several, CLASSES).kinds.tolist() == [1, 0, 3, 2, 5, 4, 6]
+    assert inverted(several, ("open", "stain", "pin-hole") * 3).kinds.tolist()[:2] == [0, 1]
