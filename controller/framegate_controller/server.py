@@ -70,7 +70,7 @@ from framegate_controller.store.shared.ceremonies import OpenFlow, Waiting
 from framegate_controller.store.shared.failures import InMemoryFailures
 from framegate_controller.store.shared.looks import InMemoryLooks
 from framegate_controller.store.shared.policies import InMemoryPolicies
-from framegate_controller.store.shared.quotas import InMemoryDeviceQuota
+from framegate_controller.store.shared.quotas import MachineRates
 from framegate_controller.store.sharing import sharing_of
 from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS
 from framegate_controller.verbs.desk import Desk
@@ -150,9 +150,11 @@ class Controller:
             ring=ring, timing=settings.timing, clock=self.store.clock, controller=settings.name
         )
         self.policies = InMemoryPolicies()
-        share = InMemoryDeviceQuota(settings.timing, settings.attest_limit)
-        shared = self._sharing = sharing_of(self.store, settings.name)
-        remembered = VerifierState(devices=share, tries=shared.tickets, spent=shared.spent)
+        rates = MachineRates.of(settings.timing, settings.attest_limit)
+        shared = self._sharing = sharing_of(self.store, settings.name, rates)
+        remembered = VerifierState(
+            tries=shared.tickets, begins=shared.begins, devices=shared.devices, spent=shared.spent
+        )
         self.verifier = Verifier(self.store, self.fleet, state=remembered)
         here = InMemoryBus(self.store, self.fleet)
         self.bus = SharedBus(here, shared.peers, f"{settings.name}:{secrets.token_hex(8)}")

@@ -32,6 +32,7 @@ from framegate_controller.store.shared.quotas import (
     EVIDENCE_BYTES,
     InMemoryBeginQuota,
     InMemoryDeviceQuota,
+    MachineRates,
 )
 from framegate_controller.timing import Timing
 from framegate_host.token_buckets import Rate
@@ -206,7 +207,7 @@ def test_n132_evidence_counts_once_whether_or_not_it_was_offered(bench):
 
 
 def test_n132_a_machine_has_a_share_of_bytes():
-    quota = InMemoryDeviceQuota(Timing(1_000))
+    quota = InMemoryDeviceQuota(MachineRates.of(Timing(1_000)))
     taken = 0
     with refused_with(Refused, Reason.TOO_MANY_TRIES):
         while True:
@@ -222,9 +223,9 @@ def test_n132_a_machine_has_a_share_of_bytes():
 
 def test_n132_the_share_follows_the_interval_and_can_be_said():
     for quota, wait_ms in (
-        (InMemoryDeviceQuota(Timing(60_000)), 5_000),
-        (InMemoryDeviceQuota(Timing(1_000)), 250),
-        (InMemoryDeviceQuota(Timing(60_000), 6_000), 10),
+        (InMemoryDeviceQuota(MachineRates.of(Timing(60_000))), 5_000),
+        (InMemoryDeviceQuota(MachineRates.of(Timing(1_000))), 250),
+        (InMemoryDeviceQuota(MachineRates.of(Timing(60_000), 6_000)), 10),
     ):
         while True:
             try:
@@ -251,7 +252,7 @@ def test_n132_one_machine_does_not_fill_the_store(bench, monkeypatch):
     verifier is lifted here, so that only the store's is in its way.
     """
     monkeypatch.setattr(quotas, "EVIDENCE_BYTES", Rate(1e12, 1))
-    unlimited = InMemoryDeviceQuota(Timing(), 1e9)
+    unlimited = InMemoryDeviceQuota(MachineRates.of(Timing(), 1e9))
     bench.verifier = Verifier(bench.store, bench.fleet, state=VerifierState(devices=unlimited))
     bench.enrol("cam2")
     other = bench.sql("SELECT count(*) FROM evidence WHERE device = 'camera.line-1.cam2'")
