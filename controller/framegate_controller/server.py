@@ -110,9 +110,11 @@ JOIN: Final = "framegate.v1.Join"
 """What the health service calls the join port: strangers there are answered nothing of health."""
 PLAYBOOKS_S: Final = 0.1
 """How often playbooks look whether the record grew: most of what they take to answer."""
-STOP_S: Final = 3.5
-"""For all that is under way to end, each part within its own patience; what takes longer is cut
-off, as a supervisor would a little later.
+STOP_S: Final = 3.0
+THROUGH_S: Final = 1.0
+"""For all that is under way to end, each part within its own patience, and then for what it speaks
+through. What takes longer is cut off: whoever restarts one controller after the other counts on
+five seconds for each.
 """
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
 """Whose certificates open the fleet port."""
@@ -283,7 +285,7 @@ class Controller:
 
     async def stop(self, grace_s: float = 1.0) -> None:
         """Close both ports and the registry: what serves and what works beside each other, within
-        `STOP_S`; then what they speak through, and the store.
+        `STOP_S`; then what they speak through, within `THROUGH_S`, and the store.
         """
         await self._shown.aclose()
         ends = [self.forwarder.stop(), self.clockwork.stop()]
@@ -296,7 +298,7 @@ class Controller:
         ends = [asyncio.to_thread(peers), asyncio.to_thread(traces), self.bus.stop()]
         if self.front is not None:
             ends.append(self.front.stop())
-        await ended_within(STOP_S / 2, *ends)
+        await ended_within(THROUGH_S, *ends)
         await asyncio.to_thread(self.store.close)
 
     def _joins(self) -> bool:

@@ -6,6 +6,7 @@ whoever has used theirs up is refused without another question.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import count
 from typing import Final, NamedTuple
 
@@ -84,7 +85,7 @@ class Shares:
             return Taken(self._refused(c, values), good=False)
 
     @staticmethod
-    def _refused(c: Connection, values: dict[str, str | int | float]) -> Level:
+    def _refused(c: Connection, values: Mapping[str, object]) -> Level:
         """The refusal has locked the row: it is as it was refused."""
         row = c.execute(_LEFT, values).one()
         # a clock that was set an hour back keeps an empty share empty for no hour
