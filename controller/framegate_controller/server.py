@@ -287,6 +287,7 @@ class Controller:
         """Close both ports and the registry: what serves and what works beside each other, within
         `STOP_S`; then what they speak through, within `THROUGH_S`, and the store.
         """
+        self.store.ending()
         await self._shown.aclose()
         ends = [self.forwarder.stop(), self.clockwork.stop()]
         if self.join_port is not None:
