@@ -38,8 +38,8 @@ def test_n106_a_rolling_restart_of_two_controllers_under_load_is_noticed_by_nobo
     shares = Shares(reboots=5, updates=5, tampered=0, late=0)
     plan = Plan(
         devices=24,
-        interval_s=6.0,
-        seconds=40.0,
+        interval_s=12.0,
+        seconds=60.0,
         workers=2,
         seed=5,
         keep=True,
