@@ -108,8 +108,8 @@ bench-verify: setup ## Verification first and again; KEYLIME=PYTHON: beside Keyl
 bench-console: setup-dev ## What the web console costs: build/bench-console.json
 	@$(PY) -m framegate_simulators.bench.console
 
-bench-scale: setup ## Cost of a machine by the size of its fleet; DEVICES (100 1000), each a run
-	@$(PY) -m framegate_simulators.fleet.cost $(if $(DEVICES),--devices $(DEVICES))
+bench-scale: setup ## Cost of a machine by its fleet's size; DEVICES (100 1000); STORE=postgres CONTROLLERS=2
+	@$(PY) -m framegate_simulators.fleet.cost $(if $(DEVICES),--devices $(DEVICES)) $(if $(STORE),--store $(STORE)) $(if $(CONTROLLERS),--controllers $(CONTROLLERS))
 	@$(PY) -m framegate_simulators.fleet.queueing
 
 fairness: setup ## One camera floods at ten times its rate: the others' p99 may be 1.5 times what it was

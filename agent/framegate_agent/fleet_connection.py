@@ -16,7 +16,7 @@ from framegate_agent.tpm.chip import Tpm
 
 log = logging.getLogger(__name__)
 CLOSE_GRACE_S: Final = 1.0
-CLOSE_MOST_S: Final = 5.0
+CLOSE_MOST_S: Final = 3.0
 """Far more than a channel takes; an agent that waits for one proves nothing meanwhile."""
 
 

@@ -70,7 +70,7 @@ from framegate_controller.store.shared.ceremonies import OpenFlow, Waiting
 from framegate_controller.store.shared.failures import InMemoryFailures
 from framegate_controller.store.shared.looks import InMemoryLooks
 from framegate_controller.store.shared.policies import InMemoryPolicies
-from framegate_controller.store.shared.quotas import InMemoryDeviceQuota
+from framegate_controller.store.shared.quotas import MachineRates
 from framegate_controller.store.sharing import sharing_of
 from framegate_controller.timing import CONNECTION_AGE_MS, CONNECTION_GRACE_MS
 from framegate_controller.verbs.desk import Desk
@@ -110,9 +110,11 @@ JOIN: Final = "framegate.v1.Join"
 """What the health service calls the join port: strangers there are answered nothing of health."""
 PLAYBOOKS_S: Final = 0.1
 """How often playbooks look whether the record grew: most of what they take to answer."""
-STOP_S: Final = 3.5
-"""For all that is under way to end, each part within its own patience; what takes longer is cut
-off, as a supervisor would a little later.
+STOP_S: Final = 3.0
+THROUGH_S: Final = 1.0
+"""For all that is under way to end, each part within its own patience, and then for what it speaks
+through. What takes longer is cut off: whoever restarts one controller after the other counts on
+five seconds for each.
 """
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
 """Whose certificates open the fleet port."""
@@ -150,9 +152,11 @@ class Controller:
             ring=ring, timing=settings.timing, clock=self.store.clock, controller=settings.name
         )
         self.policies = InMemoryPolicies()
-        share = InMemoryDeviceQuota(settings.timing, settings.attest_limit)
-        shared = self._sharing = sharing_of(self.store, settings.name)
-        remembered = VerifierState(devices=share, tries=shared.tickets, spent=shared.spent)
+        rates = MachineRates.of(settings.timing, settings.attest_limit)
+        shared = self._sharing = sharing_of(self.store, settings.name, rates)
+        remembered = VerifierState(
+            tries=shared.tickets, begins=shared.begins, devices=shared.devices, spent=shared.spent
+        )
         self.verifier = Verifier(self.store, self.fleet, state=remembered)
         here = InMemoryBus(self.store, self.fleet)
         self.bus = SharedBus(here, shared.peers, f"{settings.name}:{secrets.token_hex(8)}")
@@ -281,8 +285,9 @@ class Controller:
 
     async def stop(self, grace_s: float = 1.0) -> None:
         """Close both ports and the registry: what serves and what works beside each other, within
-        `STOP_S`; then what they speak through, and the store.
+        `STOP_S`; then what they speak through, within `THROUGH_S`, and the store.
         """
+        self.store.ending()
         await self._shown.aclose()
         ends = [self.forwarder.stop(), self.clockwork.stop()]
         if self.join_port is not None:
@@ -294,7 +299,7 @@ class Controller:
         ends = [asyncio.to_thread(peers), asyncio.to_thread(traces), self.bus.stop()]
         if self.front is not None:
             ends.append(self.front.stop())
-        await ended_within(STOP_S / 2, *ends)
+        await ended_within(THROUGH_S, *ends)
         await asyncio.to_thread(self.store.close)
 
     def _joins(self) -> bool:

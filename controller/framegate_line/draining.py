@@ -12,8 +12,12 @@ from framegate_line.adapter import Adapter
 log = logging.getLogger(__name__)
 LOOK_S: Final = 0.02
 """Parts come some dozen a second; the end waits that much longer than it has to."""
-BEYOND_S: Final = 5.0
+BEYOND_S: Final = 2.0
 """Past the last deadline: for decisions on their way to outputs."""
+MOST_S: Final = 4.5
+"""All together, whatever the deadline is: whoever restarts a line counts on five seconds. What is
+under way then the next start finds undecided in the ledger, and diverts.
+"""
 
 
 async def drained(adapter: Adapter) -> None:
@@ -22,7 +26,8 @@ async def drained(adapter: Adapter) -> None:
     announces stays there for the next adapter.
     """
     adapter.take_no_more()
-    until_s = time.monotonic() + adapter.rules.deadline_ms / 1000 + BEYOND_S
+    wait_s = min(MOST_S, adapter.rules.deadline_ms / 1000 + BEYOND_S)
+    until_s = time.monotonic() + wait_s
     while adapter.under_way:
         if time.monotonic() > until_s:
             log.error("%d parts are left to the next start", adapter.under_way)

@@ -24,7 +24,7 @@ class _Level(NamedTuple):
 
 class TokenBuckets(Generic[K]):
     """At most `most` buckets that are not full; the one untouched for longest is forgotten first,
-    and so is full again. A clock that goes back fills nothing.
+    and so is full again. A clock that goes back fills nothing; what comes back counts from there.
     """
 
     def __init__(self, rate: Rate, most: int) -> None:
@@ -39,24 +39,32 @@ class TokenBuckets(Generic[K]):
         with self._lock:
             tokens = self._tokens(key, now_ms)
             if tokens < cost:
+                self._follow(key, now_ms)
                 return False
-            self._levels.pop(key, None)
-            self._levels[key] = _Level(tokens - cost, now_ms)
-            if len(self._levels) > self._most:
-                self._levels.popitem(last=False)
+            self._put(key, _Level(tokens - cost, now_ms))
             return True
 
-    def has(self, key: K, now_ms: int, cost: float = 1.0) -> bool:
-        """Whether there is as much; nothing is taken."""
+    def level(self, key: K, now_ms: int) -> float:
+        """How much there is; nothing is taken."""
         with self._lock:
-            return self._tokens(key, now_ms) >= cost
+            return self._tokens(key, now_ms)
 
-    def wait_s(self, key: K, now_ms: int, cost: float = 1.0) -> float:
-        """Seconds until there is as much; infinite where a full bucket does not hold it."""
-        if cost > self._rate.burst:
-            return float("inf")
+    def learn(self, key: K, tokens: float, now_ms: int) -> None:
+        """There is so much in it, as whoever counts for several processes says."""
         with self._lock:
-            return max(0.0, (cost - self._tokens(key, now_ms)) / self._rate.per_s)
+            self._put(key, _Level(tokens, now_ms))
+
+    def _put(self, key: K, level: _Level) -> None:
+        self._levels.pop(key, None)
+        self._levels[key] = level
+        if len(self._levels) > self._most:
+            self._levels.popitem(last=False)
+
+    def _follow(self, key: K, now_ms: int) -> None:
+        """A clock that was set an hour back keeps an empty bucket empty for no hour."""
+        level = self._levels.get(key)
+        if level is not None and level.at_ms > now_ms:
+            self._levels[key] = _Level(level.tokens, now_ms)
 
     def _tokens(self, key: K, now_ms: int) -> float:
         level = self._levels.get(key)

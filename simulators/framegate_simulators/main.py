@@ -23,6 +23,7 @@ from framegate_host.console import OutputFormat, errors
 from framegate_host.program import run_program
 from framegate_simulators.boards.boards import write_boards
 from framegate_simulators.boards.camera import DrawnBoards, TriggeredBoards
+from framegate_simulators.fleet.command import fleet
 from framegate_simulators.machine.ek_kinds import EK_KINDS
 from framegate_simulators.plant.processes import PlantError
 
@@ -34,6 +35,8 @@ app = typer.Typer(
         " programs."
     ),
 )
+
+app.command()(fleet)
 
 
 @app.command()
@@ -232,57 +235,6 @@ def attack(
     typer.echo(json.dumps(rows, indent=1) if output == "json" else "\n" + "\n".join(table(rows)))
     typer.echo(summary(rows), err=True)
     if failed(rows):
-        raise typer.Exit(6)
-
-
-@app.command()
-def fleet(
-    devices: Annotated[int, typer.Option(min=1, max=100_000, help="Machines.")] = 100,
-    interval: Annotated[
-        float, typer.Option(min=1, max=3600, help="Seconds between two attestations of each.")
-    ] = 60.0,
-    lasting: Annotated[
-        str, typer.Option("--for", help="How long they live once all have joined: 90s, 5m, 1h.")
-    ] = "5m",
-    shares: Annotated[
-        str,
-        typer.Option(
-            help="Percent of turns that are something else than a renewal, for instance"
-            " reboots=1,updates=0.2,tampered=0.05,late=0.2."
-        ),
-    ] = "reboots=1,updates=0.2,tampered=0.05,late=0.2",
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes of machines.")] = 2,
-    seed: Annotated[int, typer.Option(help="The same seed draws the same turns.")] = 1,
-    output: OutputFormat = "table",
-) -> None:
-    """Be a fleet: forged machines that join a controller of their own, attest, reboot, are updated,
-    tampered with and late, over real gRPC and TLS. Exit code 6 where one was late that should not
-    be, an error came, or a tampered one was trusted.
-    """
-    from framegate_operator.output import seconds_of
-    from framegate_simulators.fleet.plan import Plan, Shares
-    from framegate_simulators.fleet.report import lines
-    from framegate_simulators.fleet.run import MOST_KEPT, run_fleet, wrong
-
-    with errors():
-        plan = Plan(
-            devices=devices,
-            interval_s=interval,
-            seconds=seconds_of(lasting),
-            workers=min(workers, devices),
-            seed=seed,
-            keep=devices <= MOST_KEPT,
-            shares=Shares.parse(shares),
-        )
-        try:
-            result = run_fleet(plan, lambda text: typer.echo(text, err=True))
-        except PlantError as error:
-            raise Unavailable.of(Reason.UNAVAILABLE, "a fleet that runs", str(error)) from error
-    problems = wrong(result)
-    typer.echo(json.dumps(result, indent=1) if output == "json" else "\n".join(lines(result)))
-    for problem in problems:
-        typer.echo(problem, err=True)
-    if problems:
         raise typer.Exit(6)
 
 

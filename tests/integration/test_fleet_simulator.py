@@ -2,8 +2,9 @@
 
 import pytest
 
+from framegate_simulators.fixtures.postgres import programs
 from framegate_simulators.fleet.plan import Act, Plan, Shares
-from framegate_simulators.fleet.run import run_fleet
+from framegate_simulators.fleet.run import run_fleet, wrong
 
 pytestmark = [pytest.mark.slow, pytest.mark.plants]
 
@@ -20,4 +21,38 @@ def test_a_small_fleet_lives_and_who_was_tampered_with_is_not_trusted():
     assert {Act.REBOOT, Act.TAMPER} <= set(acts) and states.get("suspect", 0) >= 1
     assert not [error for error in result["errors"] if error.startswith("tampered: is ")]
     assert result["attestations"]["done"] > 6
-    assert result["controller"]["registry_kib_a_device"] > 0 and len(said) == 3
+    assert (
+        result["controller"]["registry_kib_a_device"] > 0
+        and len(said) == 3
+        and result["entries"] > 6
+    )
+
+
+@pytest.mark.skipif(
+    programs() is None, reason="PostgreSQL 15 or later is not installed: apt-get install postgresql"
+)
+def test_n106_a_rolling_restart_of_two_controllers_under_load_is_noticed_by_nobody():
+    """Machines attest at both all the time; each controller ends in order and another process takes
+    its place. What a next version reads of this one's rows, test_released.py shows.
+    """
+    shares = Shares(reboots=5, updates=5, tampered=0, late=0)
+    plan = Plan(
+        devices=24,
+        interval_s=12.0,
+        seconds=60.0,
+        workers=2,
+        seed=5,
+        keep=True,
+        shares=shares,
+        controllers=2,
+        database=True,
+        rolling=True,
+    )
+    result = run_fleet(plan, lambda _: None)
+    # a join port that is busy sends whoever joins away for a moment, and they come again
+    assert [problem for problem in wrong(result) if "join: too-many-tries" not in problem] == []
+    assert [one["code"] for one in result["restarts"]] == [0, 0]
+    # nobody was late meanwhile; when the controllers have ended, machines have been silent a while
+    assert result["went_over"] > 0 and set(result["states"]) <= {"trusted", "stale"}
+    # what a machine was answered stands in the record, and what it was not told as a call was cut
+    assert result["attested"] >= result["attestations"]["done"]

@@ -11,12 +11,14 @@ from framegate.registry.device import Device
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.context import Fleet
 from framegate_controller.fleet.answer import Answer
-from framegate_controller.fleet.attestation import Verifier
+from framegate_controller.fleet.attestation import Verifier, VerifierState
 from framegate_controller.fleet.devices import change_state
 from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.store.database import Database
 from framegate_controller.store.engines import SqliteEngines
 from framegate_controller.store.ports import EntryQuery
+from framegate_controller.store.shared.quotas import MachineRates
+from framegate_controller.store.sharing import sharing_of
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.machine.tpm import TpmMaker
@@ -30,7 +32,11 @@ class Bench:
 
     def __init__(self, store: Database, fleet: Fleet, maker: TpmMaker) -> None:
         self.store, self.fleet, self.maker = store, fleet, maker
-        self.verifier = Verifier(store, fleet)
+        shared = sharing_of(store, fleet.controller, MachineRates.of(fleet.timing))
+        state = VerifierState(
+            tries=shared.tickets, begins=shared.begins, devices=shared.devices, spent=shared.spent
+        )
+        self.verifier = Verifier(store, fleet, state=state)
 
     @property
     def keys(self) -> FleetKeys:

@@ -50,6 +50,7 @@ from framegate_controller.store.shared.quotas import (
     DeviceQuota,
     InMemoryBeginQuota,
     InMemoryDeviceQuota,
+    MachineRates,
 )
 from framegate_controller.store.shared.restorations import restored_times
 from framegate_controller.store.shared.spent import InMemorySpentSessions, SpentSessions
@@ -91,7 +92,7 @@ class Verifier:
         with store.reading() as tx:
             restored = restored_times(tx)
         self._challenges = Challenges(fleet, self._state.spent, restored)
-        self._devices = self._state.devices or InMemoryDeviceQuota(fleet.timing)
+        self._devices = self._state.devices or InMemoryDeviceQuota(MachineRates.of(fleet.timing))
 
     def begin_join(self, hello_bytes: bytes, address: str) -> SignedChallenge:
         """A challenge for a Hello, in this order: decoding and key templates; how many this ticket,

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from framegate.access.questions import device_facts
+from framegate.profile.posture import posture_text
 from framegate.registry.device import Device
 
 
@@ -21,5 +22,13 @@ def facts_of(device: Device, now_ms: int) -> dict[str, Any]:
         maintenance=device.serviced(now_ms),
         profile=device.profile,
         vector=shown.vector,
-        posture=json.loads(shown.posture) if shown.posture else {},
+        posture=_members(shown.posture),
     )
+
+
+def _members(posture: str) -> dict[str, Any]:
+    """None of what is no posture: a row that 0.1.0 wrote has what its machine sent, whatever that
+    was, until the next evidence.
+    """
+    text = posture_text(posture.encode(errors="replace"))
+    return dict(json.loads(text)) if text else {}

@@ -21,7 +21,7 @@ from framegate.identity.gateway_process import one_key_twice, process_keys
 from framegate.identity.names import DeviceId, Kind
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.lifecycle import State, step
-from framegate.profile.posture import parse_posture
+from framegate.profile.posture import parse_posture, posture_text
 from framegate.profile.posture_limits import posture_changes
 from framegate.record.event import Event
 from framegate.record.machine_events import Attested, EvidenceRefused, PostureChanged
@@ -256,7 +256,7 @@ def _shown(judged: Judgement, noticed: Noticed | None, now_ms: int) -> Shown:
     return Shown(
         firmware_version=f"{result.firmware_version:016x}",
         pcrs=MappingProxyType({str(p): v.hex() for p, v in judged.evidence.pcrs.items()}),
-        posture=judged.evidence.posture.decode(errors="replace"),
+        posture=posture_text(judged.evidence.posture),
         vector=MappingProxyType(dict(result.vector)),
         findings=(*result.findings, *(noticed.findings if noticed is not None else ())),
         failures=result.failures,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from framegate.profile.posture import posture_text
 from framegate.registry.device import CameraMasks, TpmMaker
 from framegate_controller.context import Fleet
 from framegate_controller.rpc.fleet_views import to_event
@@ -74,7 +75,7 @@ def _detail(shown_device: ShownDevice, fleet: Fleet) -> pb.DeviceDetail:
         ek_sha256=tpm.ek_sha256.hex() if tpm is not None else "",
         ek_endorsement=tpm.endorsement if tpm is not None else "",
         vector=shown.vector,
-        posture=shown.posture,
+        posture=posture_text(shown.posture.encode(errors="replace")),
         reset_count=clock.reset_count if clock is not None else 0,
         restart_count=clock.restart_count if clock is not None else 0,
         certificate_expires_ms=device.certificate_expires_ms,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from framegate.profile.posture import posture_text
 from framegate_controller.context import Fleet
 from framegate_controller.fleet.replay import Replayed
 from framegate_controller.rpc.table import Rpc, StreamRpc
@@ -20,7 +21,7 @@ def _observation(seen: Observed, _fleet: Fleet) -> pb.Observation:
         profile=device.profile,
         boot_log=seen.boot_log,
         ima=seen.ima,
-        posture=device.shown.posture,
+        posture=posture_text(device.shown.posture.encode(errors="replace")),
         tpm_firmware=device.shown.firmware_version,
         quirks=seen.quirks,
         at_ms=kept.last_ms,

@@ -179,6 +179,10 @@ class Database:
         with self.engines.begin(writes=False).connection as connection, self.engines.ours():
             self.engines.require_sound(connection)
 
+    def ending(self) -> None:
+        """The program ends: nobody waits any more for a database that is away."""
+        self.engines.ending()
+
     def close(self) -> None:
         """Close every connection."""
         self.engines.close()

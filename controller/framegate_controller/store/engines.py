@@ -71,6 +71,9 @@ class Engines(Protocol):
     def require_sound(self, connection: Connection) -> None:
         """That what is kept here can be read. Raises Unavailable."""
 
+    def ending(self) -> None:
+        """From now on nobody waits for a database that is away."""
+
     def close(self) -> None:
         """Close every connection."""
 
@@ -131,6 +134,9 @@ class SqliteEngines:
         if said != "ok":
             wanted = f"the registry's file {self.path} whole"
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, said.splitlines()[-1], _RESTORE)
+
+    def ending(self) -> None:
+        """See `Engines.ending`: nobody waits for a disk."""
 
     def close(self) -> None:
         """See `Engines.close`."""

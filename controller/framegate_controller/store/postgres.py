@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any, Final
 
 import psycopg
@@ -70,6 +71,8 @@ class PostgresEngines:
         self._writers = self._engine(WRITERS)
         self._readers = self._engine(READERS, reads=True)
         self._beside = self._engine(BESIDE, durable=False)
+        self._ending = Event()
+        self._gone: DBAPIError | None = None
 
     def begin(self, *, writes: bool) -> Begun:
         """See `Engines.begin`. Raises Unavailable."""
@@ -92,6 +95,8 @@ class PostgresEngines:
         """Nothing was done so far, so whatever was lost can be begun again."""
         until_s = time.monotonic() + AWAY_S
         while True:
+            if self._gone is not None:
+                raise self._away(self._gone) from self._gone
             try:
                 connection = self._live(engine)
                 try:
@@ -105,9 +110,11 @@ class PostgresEngines:
                     raise _busy(f"the turn to write to {self.at}", error) from error
                 if not _is_away(error) or time.monotonic() > until_s:
                     raise self._away(error) from error
+                if self._ending.is_set():
+                    self._gone = error
             except PoolTimeout as error:
                 raise _busy(f"a connection to {self.at} that is free", error) from error
-            time.sleep(PAUSE_S)
+            self._ending.wait(PAUSE_S)
 
     @staticmethod
     def _live(engine: Engine) -> Connection:
@@ -167,6 +174,10 @@ class PostgresEngines:
         them (its data checksums).
         """
         _ = connection
+
+    def ending(self) -> None:
+        """See `Engines.ending`."""
+        self._ending.set()
 
     def close(self) -> None:
         """See `Engines.close`."""

@@ -15,7 +15,7 @@ from framegate_controller.registry_address import StoreAt
 from framegate_controller.store.database import Database, open_store
 from framegate_controller.store.tables.schema import METADATA
 
-TRANSIENT: Final = frozenset({"leases", "tries", "waiting", "answered_challenges"})
+TRANSIENT: Final = frozenset({"leases", "tries", "waiting", "answered_challenges", "quota_levels"})
 """What controllers share while they run: nobody needs it after that, nor should have it."""
 AT_ONCE: Final = 500
 """Rows in memory: evidence is some tens of KiB a row."""

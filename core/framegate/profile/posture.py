@@ -81,6 +81,17 @@ def parse_posture(data: bytes) -> Posture:
     return _parsed(data)
 
 
+def posture_text(data: bytes) -> str:
+    """The text of the posture in `data`, to be kept and shown; empty for what is none. A machine's
+    word goes nowhere unread: not into a database, not to whoever follows its zone (N211).
+    """
+    try:
+        parse_posture(data)
+    except Malformed:
+        return ""
+    return data.decode()
+
+
 @lru_cache(maxsize=16)
 def _parsed(data: bytes) -> Posture:
     """Once for each text: one attestation looks at it four times. Nobody changes a posture that was

@@ -151,6 +151,8 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N191": ("do not install it",),
         "N192": ("everybody reads it",),
         "N193": ("heard of nobody",),
+        "N210": ("of a share of 8",),
+        "N211": ("suspect",),
     }
 )
 """Threat to what its row must say; those that are not named say it in words of their own."""

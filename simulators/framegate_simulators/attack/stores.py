@@ -1,24 +1,34 @@
-"""N87, N88 and N90: what the controller keeps: key files, its registry, profiles."""
+"""N87, N88, N90, N210 and N211: what controllers keep: key files, a registry, profiles, shares of
+machines, and what machines say of themselves.
+"""
 
 from __future__ import annotations
 
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from framegate.errors import Refused
 from framegate.profile.model import PROFILE_TYPE
 from framegate.signed.dsse import seal_envelope
 from framegate_controller.ca.open import found_fleet
-from framegate_controller.store.database import open_registry
+from framegate_controller.registry_address import StoreAt
+from framegate_controller.store.database import open_registry, open_store
+from framegate_controller.store.shared.quotas import DeviceQuota, InMemoryDeviceQuota, MachineRates
+from framegate_controller.store.sharing import sharing_of
 from framegate_host.private_files import touch_private
+from framegate_host.token_buckets import Rate
 from framegate_operator.connection import operator_stub
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import Seen, Target, attempt, reason_of
+from framegate_simulators.fixtures.postgres import local_postgres, programs
 from framegate_simulators.machine.boot import Firmware, profile_toml
 
 
@@ -117,3 +127,62 @@ def n90(t: Target) -> Seen:
             for envelope in candidates
         ]
     return Seen(all(s.refused for s in seen), "; ".join(s.reason for s in seen))
+
+
+_SHARE: Final = MachineRates(Rate(8, 0.001), Rate(1e9, 1e9))
+
+
+@attempt(
+    "N210", "a machine that asks every controller for the whole of its share", control="attest"
+)
+def n210(t: Target) -> Seen:
+    _ = t
+    given, name = 0, "camera.line-1.cam1"
+    with _controllers() as quotas:
+        for _each in range(2 * int(_SHARE.calls.burst)):
+            for quota in quotas:
+                with suppress(Refused):
+                    quota.take(name, 1, 1)
+                    given += 1
+    return Seen(
+        given == _SHARE.calls.burst,
+        f"{given} attestations at {len(quotas)} controllers, of a share of {_SHARE.calls.burst:g}",
+    )
+
+
+@contextmanager
+def _controllers() -> Iterator[list[DeviceQuota]]:
+    """Two on a database; where PostgreSQL is not installed a fleet has one."""
+    if programs() is None:
+        yield [InMemoryDeviceQuota(_SHARE)]
+        return
+    with tempfile.TemporaryDirectory(prefix="fg-") as folder, local_postgres() as server:
+        at = StoreAt(Path(folder), server.create("shares"))
+        stores = [open_store(at) for _ in range(2)]
+        try:
+            yield [sharing_of(store, "controller-1", _SHARE).devices for store in stores]
+        finally:
+            for store in stores:
+                store.close()
+
+
+_NO_POSTURES: Final = (b"no JSON", b'{"a": "\x00"}', b"\xff\xfe", b"[" * 100_000, b"[]")
+
+
+@attempt(
+    "N211",
+    "NULs, depths and no text in a posture's place, so that nothing can be said of a machine",
+    control="frame",
+)
+def n211(t: Target) -> Seen:
+    seen = []
+    for posture in _NO_POSTURES:
+        forge, device, certificate = t.enrol()
+        forge.posture = posture
+        answer = t.attest(forge, certificate)
+        t.change(device, "quarantine")
+        seen.append((answer.state, answer.certificate is None, t.state(device)))
+    return Seen(
+        set(seen) == {("suspect", True, "quarantined")},
+        ", ".join(sorted({state for state, _, _ in seen})) + "; a person can still quarantine each",
+    )

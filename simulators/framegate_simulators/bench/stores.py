@@ -23,11 +23,12 @@ from framegate_controller.fleet.attestation import Verifier, VerifierState
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.store.database import Database, open_store
 from framegate_controller.store.shared.duties import Ears
-from framegate_controller.store.shared.quotas import InMemoryDeviceQuota
+from framegate_controller.store.shared.quotas import MachineRates
 from framegate_controller.store.sharing import sharing_of
 from framegate_controller.store.transfer import move_rows
 from framegate_controller.timing import Timing
 from framegate_simulators.bench.attestation import MODEL, founded
+from framegate_simulators.fixtures.controller import A_BENCH_A_MINUTE
 from framegate_simulators.fixtures.postgres import local_postgres, programs
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware
@@ -38,6 +39,7 @@ APPENDS: Final = 240
 TOLD: Final = 200
 THREADS: Final = 4
 WAIT_S: Final = 30.0
+_RATES: Final = MachineRates.of(Timing(), A_BENCH_A_MINUTE)
 
 
 def bench_stores(say: Callable[[str], None]) -> dict[str, Any]:
@@ -79,9 +81,9 @@ def _attestations(
 ) -> dict[str, Any]:
     """Begin and complete, without the machine's own work."""
     fleet = Fleet(ring=ring, timing=Timing(), clock=store.clock, controller="controller-1")
-    shared = sharing_of(store, fleet.controller)
+    shared = sharing_of(store, fleet.controller, _RATES)
     state = VerifierState(
-        devices=InMemoryDeviceQuota(fleet.timing, 60_000), tries=shared.tickets, spent=shared.spent
+        tries=shared.tickets, begins=shared.begins, devices=shared.devices, spent=shared.spent
     )
     verifier, device = Verifier(store, fleet, state=state), "camera.line-1.cam0"
     hello = forge.hello(code)
@@ -125,8 +127,8 @@ def _between(at: StoreAt) -> dict[str, Any]:
     one, other = open_store(at), open_store(at)
     heard: Queue[float] = Queue()
     listener, teller = (
-        sharing_of(one, "controller-1").peers,
-        sharing_of(other, "controller-2").peers,
+        sharing_of(one, "controller-1", _RATES).peers,
+        sharing_of(other, "controller-2", _RATES).peers,
     )
     try:
         ears = Ears(lambda _: heard.put(time.perf_counter()), lambda: None)

@@ -1,5 +1,6 @@
 """make bench-scale: what a machine and an attestation cost one controller, at a hundred, a
-thousand, and where asked ten thousand machines. Writes build/scale-fleet.json.
+thousand, and where asked ten thousand machines; with `--store postgres` two of them, on a database,
+too. Writes build/scale-fleet.json, or build/scale-fleet-postgres-N.json.
 
 The machines share the host with the controller; their CPU is measured apart, and the controller's
 cost is its own. The rate is the fleet's, so it says whether anybody was late, not how fast a
@@ -13,6 +14,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,19 +45,33 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     return over / sum((x - middle_x) ** 2 for x in xs)
 
 
-def curve(sizes: Sequence[int], seconds: float, console: Console) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """By how many controllers, with a file or on a database; for how long, at how many attestations
+    a second.
+    """
+
+    controllers: int
+    database: bool
+    seconds: float
+    rate: float
+
+
+def curve(sizes: Sequence[int], served: Served, console: Console) -> dict[str, Any]:
     """A run a size, and how cost grows over them."""
     runs = []
     for devices in sizes:
-        interval_s = min(60.0, max(LEAST_INTERVAL_S, devices / RATE))
+        interval_s = min(60.0, max(LEAST_INTERVAL_S, devices / served.rate))
         plan = Plan(
             devices=devices,
             interval_s=interval_s,
-            seconds=max(seconds, 1.5 * interval_s),
+            seconds=max(served.seconds, 1.5 * interval_s),
             workers=1,
             seed=devices,
             keep=devices <= MOST_KEPT,
             shares=Shares(),
+            controllers=served.controllers,
+            database=served.database,
         )
         console.print(f"{devices} machines, every {interval_s:g} s")
         runs.append(run_fleet(plan, console.print))
@@ -65,16 +81,23 @@ def curve(sizes: Sequence[int], seconds: float, console: Console) -> dict[str, A
         "cores": os.cpu_count(),
         "load": [round(x, 1) for x in os.getloadavg()],
         "runs": runs,
-        "cpu_exponent": round(exponent(sizes, cpu), 3),
-        "registry_exponent": round(exponent(sizes, registry), 3),
+        "cpu_exponent": _exponent(sizes, cpu),
+        "registry_exponent": _exponent(sizes, registry),
         "wrong": [problem for run in runs for problem in wrong(run)],
     }
+
+
+def _exponent(sizes: Sequence[float], costs: Sequence[float]) -> float | None:
+    """None where there is one size alone."""
+    return round(exponent(sizes, costs), 3) if len(set(sizes)) > 1 else None
 
 
 _SHOWN: Final = (
     ("interval, s", "plan", "interval_s"),
     ("attestations a second", "attestations", "per_s"),
     ("controller's CPU each, ms", "attestations", "controller_cpu_ms"),
+    ("database's CPU each, ms", "attestations", "database_cpu_ms"),
+    ("machines' CPU each, ms", "attestations", "machines_cpu_ms"),
     ("p50, ms", "attestations", "p50_ms"),
     ("p99, ms", "attestations", "p99_ms"),
     ("enrolments a second", "enrolments", "per_s"),
@@ -101,12 +124,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--controllers", type=int, default=1)
+    parser.add_argument("--store", choices=("file", "postgres"), default="file")
     parser.add_argument("--build", type=Path, default=Path("build"))
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False)
-    result = curve(args.devices, args.seconds, console)
-    (args.build / "scale-fleet.json").write_text(json.dumps(result, indent=1) + "\n")
+    served = Served(args.controllers, args.store == "postgres", args.seconds, args.rate)
+    result = curve(args.devices, served, console)
+    name = f"-postgres-{served.controllers}" if served.database else ""
+    (args.build / f"scale-fleet{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     show(result, console)
     raise SystemExit(1 if result["wrong"] else 0)
 

@@ -4,7 +4,9 @@ with.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
@@ -13,6 +15,7 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from framegate.errors import Unavailable
 from framegate.eventlog import parse_boot_log, replay
 from framegate.identity.pem import private_pem
 from framegate.machines.lifecycle import State
@@ -31,6 +34,9 @@ MODEL: Final = "simulated-camera"
 RELEASES: Final = ("12.9", "12.10")
 """What machines start with, and what an update brings."""
 CALL_S: Final = 30.0
+TRIES: Final = 4
+AGAIN_S: Final = 0.25
+"""Tries at each of several controllers, and how long after one that did not answer."""
 EXPIRES_S: Final = 1.0
 """A certificate that ends sooner is not used any more, as agents do."""
 OPTIONS: Final = (
@@ -75,21 +81,25 @@ class FleetForge(Forge):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the controller is: join and fleet port, its fleet's root (PEM), the digest of that."""
+    """Where the controllers are: join and fleet ports in one order, their fleet's root (PEM), the
+    digest of that.
+    """
 
-    join: str
-    fleet: str
+    joins: tuple[str, ...]
+    fleets: tuple[str, ...]
     root: bytes
     digest: bytes
 
 
 class FleetDevice:
-    """One machine; `name` as the registry has it. Its methods raise FramegateError where the
-    controller refuses or does not answer, and return its state otherwise.
+    """One machine; `name` as the registry has it, `at` which of several controllers it asks first.
+    Its methods raise FramegateError where the controller refuses or none answers, and return its
+    state otherwise.
     """
 
-    def __init__(self, name: str, forge: FleetForge) -> None:
-        self.name, self.forge = name, forge
+    def __init__(self, name: str, forge: FleetForge, at: int = 0) -> None:
+        self.name, self.forge, self._at = name, forge, at
+        self.went_over = 0
         self.last_s = 0.0
         self.tampered = False
         self._expires_s = 0.0
@@ -98,21 +108,43 @@ class FleetDevice:
 
     async def join(self, ports: Ports, code: bytes = b"") -> State:
         """By its ticket's `code`, or, after a reboot, by its EK."""
+        return await self._somewhere(ports, lambda at: self._join(ports, ports.joins[at], code))
+
+    async def attest(self, ports: Ports, *, keep: bool) -> State:
+        """At the fleet port, over the connection that it has or a new one."""
+        return await self._somewhere(
+            ports, lambda at: self._attest(ports, ports.fleets[at], keep=keep)
+        )
+
+    async def _somewhere(self, ports: Ports, once: Callable[[int], Awaitable[State]]) -> State:
+        """At the controller that answered last, or where it does not at the next, as agents do."""
+        count = len(ports.joins)
+        tries = TRIES * count if count > 1 else 1
+        for _ in range(tries - 1):
+            try:
+                return await once(self._at % count)
+            except Unavailable:
+                await self.drop()
+                self._at += 1
+                self.went_over += 1
+                await asyncio.sleep(AGAIN_S)
+        return await once(self._at % count)
+
+    async def _join(self, ports: Ports, where: str, code: bytes) -> State:
         await self.drop()
         root = grpc.ssl_channel_credentials(ports.root)
-        async with grpc.aio.secure_channel(ports.join, root, options=OPTIONS) as channel:
+        async with grpc.aio.secure_channel(where, root, options=OPTIONS) as channel:
             stub, hello = rpc.JoinStub(channel), self.forge.hello(code)
             begun = await answered(stub.Begin(pb.BeginRequest(hello=hello), timeout=CALL_S), "")
             mac, evidence = self.forge.answer(ports.digest, hello, begun.challenge)
             parts = evidence_parts(begun.state, mac, evidence)
             return self._taken(ports, await answered(stub.Complete(parts, timeout=CALL_S), ""))
 
-    async def attest(self, ports: Ports, *, keep: bool) -> State:
-        """At the fleet port, over the connection that it has or a new one."""
+    async def _attest(self, ports: Ports, where: str, *, keep: bool) -> State:
         if self._credentials is None:
             raise RuntimeError(f"{self.name} has not joined")
         if self._channel is None:
-            self._channel = grpc.aio.secure_channel(ports.fleet, self._credentials, options=OPTIONS)
+            self._channel = grpc.aio.secure_channel(where, self._credentials, options=OPTIONS)
         stub, hello = rpc.FleetStub(self._channel), self.forge.attest_hello(known_log=True)
         try:
             begun = await answered(stub.Begin(pb.BeginRequest(hello=hello), timeout=CALL_S), "")

@@ -63,7 +63,9 @@ class Shares:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One run: `devices` machines that attest every `interval_s`, for `seconds` after the last has
-    joined. `keep`: each keeps its connection, as agents do.
+    joined. `keep`: each keeps its connection, as agents do. Several `controllers` need a
+    `database`; `rolling`: each of them ends and is started again meanwhile. Raises Malformed
+    (USAGE).
     """
 
     devices: int
@@ -73,6 +75,17 @@ class Plan:
     seed: int
     keep: bool
     shares: Shares
+    controllers: int = 1
+    database: bool = False
+    rolling: bool = False
+
+    def __post_init__(self) -> None:
+        if self.controllers > 1 and not self.database:
+            wanted = "a store that controllers share"
+            raise Malformed.of(Reason.USAGE, wanted, "a file", "say --store postgres")
+        if self.rolling and self.controllers == 1:
+            wanted = "another controller to go over to"
+            raise Malformed.of(Reason.USAGE, wanted, "one", "say --controllers 2")
 
     def body(self) -> dict[str, Any]:
         """As JSON values."""

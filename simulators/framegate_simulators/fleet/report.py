@@ -22,6 +22,7 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"controller      {done['controller_cpu_ms']} ms of CPU each,"
         f" {done['controller_cores']} cores; machines {done['machines_cpu_ms']} ms"
+        + (f", database {done['database_cpu_ms']} ms" if plan["database"] else "")
     )
     yield (
         f"a machine       {held['kib_a_device']} KiB of memory,"
@@ -29,4 +30,9 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
     )
     yield "turns           " + ", ".join(f"{v} {k}" for k, v in sorted(result["acts"].items()))
     yield "states          " + ", ".join(f"{v} {k}" for k, v in sorted(result["states"].items()))
+    yield f"record          {result['entries']} entries, whole"
     yield f"late            {result['late_devices']}"
+    if plan["controllers"] > 1:
+        yield f"went over       {result['went_over']} times to another controller"
+    for one in result["restarts"]:
+        yield f"restarted       {one['name']}: ended in {one['ended_s']} s"

@@ -7,19 +7,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from framegate.identity.names import Kind
-from framegate.machines.lifecycle import State
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.fleet.makers import add_maker
@@ -27,47 +24,19 @@ from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.store.database import open_registry
 from framegate_simulators.fixtures.controller import found_controller
+from framegate_simulators.fleet.controllers import Controllers
 from framegate_simulators.fleet.device import MODEL, RELEASES
 from framegate_simulators.fleet.plan import Plan
 from framegate_simulators.fleet.worker import code_of
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 from framegate_simulators.machine.tpm import TpmMaker
-from framegate_simulators.plant.processes import PlantError, wait_for
+from framegate_simulators.plant.processes import PlantError
 
-START_S: Final = 60.0
 TICKET_S: Final = 86_400
 MOST_KEPT: Final = 1_500
 """Machines that may each keep a connection: a fleet port has 2,048."""
-_CONTROLLER: Final = (
-    "from framegate_host.confinement import end_with_parent; end_with_parent();"
-    "from framegate_controller.main import run_app; run_app()"
-)
-"""A controller of this run, which a killed run does not leave behind."""
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a process has used so far: CPU seconds, resident KiB; its children's are in it."""
-
-    cpu_s: float
-    resident_kib: int
-
-    @classmethod
-    def of(cls, pid: int) -> Usage:
-        """Of the process `pid` and its children, by /proc."""
-        family = [pid]
-        with contextlib.suppress(OSError):
-            text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-            family += [int(child) for child in text.split()]
-        ticks, kib = 0, 0
-        for one in family:
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
-                ticks += int(fields[11]) + int(fields[12])
-                kib += int(fields[21]) * os.sysconf("SC_PAGE_SIZE") // 1024
-        return cls(ticks / os.sysconf("SC_CLK_TCK"), kib)
 
 
 class _Workers:
@@ -122,21 +91,25 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
         eks = {int(n): ek for said in workers.all_said() for n, ek in said.items()}
         say(f"{len(eks)} machines made")
         keys = _found(folder / "controller", maker, eks)
-        with _controller(folder / "controller", plan) as at:
-            empty = Usage.of(at["pid"])
+        with Controllers(folder / "controller", plan) as controllers:
+            empty = controllers.used()
             digest = sha256(keys.root.der).hex()
-            say("the controller runs; they join")
+            say(f"{plan.controllers} controllers run; they join")
             begun = time.monotonic()
-            workers.tell({**at, "root": keys.root.pem.decode(), "digest": digest})
+            root = keys.root.pem.decode()
+            workers.tell({**controllers.ports(), "root": root, "digest": digest})
             workers.all_said()
-            joined_s, joined = time.monotonic() - begun, Usage.of(at["pid"])
+            joined_s, joined = time.monotonic() - begun, controllers.used()
+            database = controllers.database_used()
             say(f"joined in {joined_s:.1f} s; {plan.seconds:g} s of their life begin")
             begun = time.monotonic()
             workers.tell({})
+            restarts = controllers.lived(say)
             results = workers.all_said()
-            lived_s, lived = time.monotonic() - begun, Usage.of(at["pid"])
-        sizes = _registry_bytes(folder / "controller")
-        states = _states(folder / "controller")
+            lived_s, lived = time.monotonic() - begun, controllers.used()
+            database_s = controllers.database_used().cpu_s - database.cpu_s
+            controllers.end()
+            registry = controllers.registry(keys)
     took = sorted(ms for one in results for ms in one["took_ms"])
     join = sorted(ms for one in results for ms in one["join_ms"])
     cpu_s, own_s = lived.cpu_s - joined.cpu_s, sum(one["cpu_s"] for one in results)
@@ -155,18 +128,23 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             "p99_ms": _at(took, 0.99),
             "controller_cpu_ms": round(1e3 * cpu_s / max(1, len(took)), 2),
             "controller_cores": round(cpu_s / lived_s, 2),
+            "database_cpu_ms": round(1e3 * database_s / max(1, len(took)), 2),
             "machines_cpu_ms": round(1e3 * own_s / max(1, len(took)), 2),
         },
         "acts": dict(sum((Counter(one["acts"]) for one in results), Counter[str]())),
         "errors": dict(sum((Counter(one["errors"]) for one in results), Counter[str]())),
         "late_devices": sum(one["late"] for one in results),
-        "states": states,
+        "went_over": sum(one["went_over"] for one in results),
+        "restarts": restarts,
+        "states": registry.states,
+        "entries": registry.entries,
+        "attested": registry.attested,
         "controller": {
             "empty_kib": empty.resident_kib,
             "joined_kib": joined.resident_kib,
             "lived_kib": lived.resident_kib,
             "kib_a_device": round((lived.resident_kib - empty.resident_kib) / plan.devices, 1),
-            "registry_kib_a_device": round(sizes / 1024 / plan.devices, 1),
+            "registry_kib_a_device": round(registry.size / 1024 / plan.devices, 1),
         },
     }
 
@@ -180,6 +158,9 @@ def wrong(result: Mapping[str, Any]) -> list[str]:
         problems.append(f"{result['enrolments']['joined']} of {plan['devices']} joined")
     if result["late_devices"]:
         problems.append(f"{result['late_devices']} late")
+    for one in result["restarts"]:
+        if one["code"]:
+            problems.append(f"{one['name']} ended with {one['code']} when it was told to end")
     problems += [f"{count} times {what}" for what, count in sorted(result["errors"].items())]
     return problems
 
@@ -208,49 +189,6 @@ def _found(state: Path, maker: TpmMaker, eks: Mapping[int, str]) -> FleetKeys:
             invite(tx, invitation)
     store.close()
     return keys
-
-
-@contextlib.contextmanager
-def _controller(state: Path, plan: Plan) -> Iterator[dict[str, Any]]:
-    """The controller as a process; where it listens, and its pid."""
-    ready = state / "ready.json"
-    argv = [sys.executable, "-c", _CONTROLLER, "run", "--state", str(state)]
-    argv += ["--join-port", "0", "--fleet-port", "0", "--ready-file", str(ready)]
-    argv += ["--attest-interval", str(plan.interval_s)]
-    with (state / "controller.log").open("ab") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=log)
-    try:
-
-        def up() -> bool:
-            if process.poll() is not None:
-                tail = (state / "controller.log").read_text(errors="replace")[-2000:]
-                raise PlantError(f"the controller ended: {tail}")
-            return ready.exists()
-
-        wait_for("the controller", up, START_S)
-        yield {**json.loads(ready.read_text()), "pid": process.pid}
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _registry_bytes(state: Path) -> int:
-    return sum(p.stat().st_size for p in state.glob("registry.db*"))
-
-
-def _states(state: Path) -> dict[str, int]:
-    """How many machines are in which state when the controller ended."""
-    store = open_registry(state / "registry.db")
-    try:
-        with store.reading() as tx:
-            counted = Counter(State(device.state).value for device in tx.devices.all())
-    finally:
-        store.close()
-    return dict(counted)
 
 
 def _at(values: Sequence[float], share: float) -> float:

@@ -44,7 +44,7 @@ class Worker:
         firmware = Firmware(MODEL, release=RELEASES[0])
         numbers = range(first, plan.devices, plan.workers)
         self.devices = {
-            n: FleetDevice(f"camera.line-1.cam{n}", FleetForge(maker, firmware)) for n in numbers
+            n: FleetDevice(f"camera.line-1.cam{n}", FleetForge(maker, firmware), n) for n in numbers
         }
         self.acts, self.errors, self.late = Counter[str](), Counter[str](), Counter[str]()
         self._away: set[int] = set()
@@ -150,6 +150,7 @@ class Worker:
             "acts": self.acts,
             "errors": self.errors,
             "late": len(self.late),
+            "went_over": sum(device.went_over for device in self.devices.values()),
             "joined": len(self.join_ms),
             "join_ms": self.join_ms,
             "took_ms": self.took_ms,
@@ -180,7 +181,8 @@ async def _run() -> None:
     )
     _say({str(n): device.forge.ek_sha256.hex() for n, device in worker.devices.items()})
     at = await asyncio.to_thread(_told)
-    ports = Ports(at["join"], at["fleet"], at["root"].encode(), bytes.fromhex(at["digest"]))
+    joins, fleets = tuple(at["joins"]), tuple(at["fleets"])
+    ports = Ports(joins, fleets, at["root"].encode(), bytes.fromhex(at["digest"]))
     living = asyncio.create_task(worker.live(ports))
     await worker.join_all(ports)
     _say({"joined": len(worker.join_ms)})

@@ -19,7 +19,7 @@ from framegate_simulators.plant.modbus_plc import ModbusPlc
 from framegate_simulators.plant.mqtt_diverter import LineKeys, MqttDiverter
 from framegate_simulators.plant.observer import Observer
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, PlantError, free_port, wait_for
+from framegate_simulators.plant.processes import BIN, UP_S, PlantError, free_port, wait_for
 from framegate_simulators.plant.site import Site
 
 LINE: Final = "press-7"
@@ -124,7 +124,7 @@ class LinePlant:
             rate=self.rate,
             transport_s=TRANSPORT_S,
         )
-        wait_for("the camera to have a gateway", self.streaming, 40)
+        wait_for("the camera to have a gateway", self.streaming, UP_S)
         return self
 
     def __exit__(self, *_: object) -> None:

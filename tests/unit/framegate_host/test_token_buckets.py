@@ -11,19 +11,29 @@ def test_a_burst_and_then_so_much_a_second():
     assert [buckets.take("a", 0) for _ in range(4)] == [True, True, True, False]
     assert not buckets.take("a", 499) and buckets.take("a", 500) and not buckets.take("a", 500)
     assert buckets.take("b", 500), "another's share is its own"
-    assert buckets.wait_s("a", 500) == 0.5 and buckets.wait_s("a", 500, 4) == float("inf")
+    assert buckets.level("a", 500) == 0 and buckets.level("a", 750) == 0.5
 
 
 def test_what_is_refused_costs_nothing_and_what_is_looked_at_neither():
     buckets = TokenBuckets(Rate(10, 1), 10)
     assert not buckets.take("a", 0, 11)
-    assert buckets.has("a", 0, 10) and buckets.has("a", 0, 10) and buckets.take("a", 0, 10)
-    assert not buckets.has("a", 0)
+    assert buckets.level("a", 0) == buckets.level("a", 0) == 10 and buckets.take("a", 0, 10)
+    assert buckets.level("a", 0) == 0
 
 
-def test_a_clock_that_goes_back_fills_nothing():
+def test_a_clock_that_goes_back_fills_nothing_and_empties_nothing_for_as_long():
     buckets = TokenBuckets(Rate(1, 1), 10)
-    assert buckets.take("a", 10_000) and not buckets.take("a", 0) and not buckets.take("a", 10_500)
+    assert buckets.take("a", 3_600_000) and not buckets.take("a", 0)
+    assert not buckets.take("a", 900) and buckets.take("a", 1_000)
+
+
+def test_what_somebody_else_counted_is_learned():
+    buckets = TokenBuckets(Rate(10, 1), 2)
+    buckets.learn("a", 2.5, 0)
+    assert buckets.level("a", 0) == 2.5 and buckets.level("a", 1_000) == 3.5
+    for key in ("b", "c"):
+        buckets.learn(key, 0, 0)
+    assert len(buckets) == 2 and buckets.level("a", 0) == 10
 
 
 def test_the_bucket_untouched_for_longest_is_forgotten_first():

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+from framegate_line import draining
 from framegate_line.draining import drained
 from framegate_line.rules import Trigger
 from support.line import CAM1, CAM2
@@ -47,6 +48,18 @@ async def test_a_part_whose_verdicts_do_not_come_is_decided_by_its_deadline(benc
     await until(lambda: b.adapter.under_way)
     await asyncio.wait_for(drained(b.adapter), 30)
     assert [d.outcome for d, _ in b.output.decisions] == ["UNINSPECTED"]
+    running.cancel()
+
+
+async def test_a_deadline_that_is_long_does_not_hold_the_end_up(bench_line, monkeypatch):
+    monkeypatch.setattr(draining, "MOST_S", 0.05)
+    b, source = bench_line, Announced()
+    b.adapter.rules = replace(b.adapter.rules, deadline_ms=60_000)
+    running = asyncio.create_task(b.adapter.run(source))
+    source.queue.put_nowait(Trigger("p1", "t", 1))
+    await until(lambda: b.adapter.under_way)
+    await asyncio.wait_for(drained(b.adapter), 30)
+    assert b.adapter.under_way == 1 and not b.output.decisions, "the next start decides it"
     running.cancel()
 
 

@@ -4,7 +4,8 @@ themselves.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol, Self
 
 from framegate.errors import Reason, Refused
 from framegate_controller.timing import Timing
@@ -31,6 +32,41 @@ each. A sound machine sends its whole logs at a boot, some hundred KiB, and then
 """
 
 
+class Level(NamedTuple):
+    """What is left of a share: calls, and bytes of evidence."""
+
+    calls: float
+    size: float
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRates:
+    """What one machine's share is, of attestations and of bytes of their evidence."""
+
+    calls: Rate
+    size: Rate
+
+    @classmethod
+    def of(cls, timing: Timing, per_minute: float = 0) -> Self:
+        """`per_minute`: attestations, 0 for what the interval gives."""
+        per_s = max(ATTESTATIONS_AN_INTERVAL * 1000 / timing.interval_ms, LEAST_PER_S)
+        per_s = per_minute / 60 or per_s
+        return cls(Rate(max(ATTESTATIONS, per_s), per_s), EVIDENCE_BYTES)
+
+    def short(self, left: Level, size: int) -> Refused | None:
+        """That `left` does not hold one more attestation with evidence of `size` bytes, and for how
+        long; None where it does.
+        """
+        if left.calls < 1:
+            wanted = f"at most {60 * self.calls.per_s:g} attestations a minute of one machine"
+            return _too_many(wanted, (1 - left.calls) / self.calls.per_s)
+        if left.size < size:
+            mib = int(self.size.burst) // (1024 * 1024)
+            wanted = f"at most {mib} MiB of evidence in ten minutes of one machine"
+            return _too_many(wanted, (size - left.size) / self.size.per_s)
+        return None
+
+
 class BeginQuota(Protocol):
     """Challenges given to whoever shows a ticket, or the public half of an EK (N86, N131). They
     cost nothing but the work of making them.
@@ -41,7 +77,7 @@ class BeginQuota(Protocol):
 
 
 class DeviceQuota(Protocol):
-    """What one enrolled machine may ask of its verifier, whatever it is trusted for (N132)."""
+    """What one enrolled machine may ask of its verifiers, whatever it is trusted for (N132)."""
 
     def look(self, device: str, size: int, now_ms: int) -> None:
         """Whether evidence of `size` bytes would be taken. Raises Refused (TOO_MANY_TRIES)."""
@@ -61,32 +97,22 @@ class InMemoryBeginQuota:
         """See `BeginQuota`."""
         key = shown_sha256, prefix_of(address)
         if not self._buckets.take(key, now_ms):
-            wanted = f"at most {60 * self._rate.per_s:g} challenges a minute for one EK from there"
-            raise _too_many(wanted, self._buckets.wait_s(key, now_ms))
+            raise too_many_begins(self._rate, self._buckets.level(key, now_ms))
 
 
 class InMemoryDeviceQuota:
-    """What machines asked of this process. `per_minute`: attestations, 0 for what the interval
-    gives.
-    """
+    """What machines asked of this process."""
 
-    def __init__(self, timing: Timing, per_minute: float = 0) -> None:
-        per_s = max(ATTESTATIONS_AN_INTERVAL * 1000 / timing.interval_ms, LEAST_PER_S)
-        per_s = per_minute / 60 or per_s
-        rate = Rate(max(ATTESTATIONS, per_s), per_s)
-        self._calls: TokenBuckets[str] = TokenBuckets(rate, MAX_KEPT)
-        self._bytes: TokenBuckets[str] = TokenBuckets(EVIDENCE_BYTES, MAX_KEPT)
-        self._per_s = per_s
+    def __init__(self, rates: MachineRates) -> None:
+        self._rates = rates
+        self._calls: TokenBuckets[str] = TokenBuckets(self._rates.calls, MAX_KEPT)
+        self._bytes: TokenBuckets[str] = TokenBuckets(self._rates.size, MAX_KEPT)
 
     def look(self, device: str, size: int, now_ms: int) -> None:
         """See `DeviceQuota`."""
-        if not self._calls.has(device, now_ms):
-            wanted = f"at most {60 * self._per_s:g} attestations a minute of one machine"
-            raise _too_many(wanted, self._calls.wait_s(device, now_ms))
-        if not self._bytes.has(device, now_ms, size):
-            mib = int(EVIDENCE_BYTES.burst) // (1024 * 1024)
-            wanted = f"at most {mib} MiB of evidence in ten minutes of one machine"
-            raise _too_many(wanted, self._bytes.wait_s(device, now_ms, size))
+        left = Level(self._calls.level(device, now_ms), self._bytes.level(device, now_ms))
+        if (short := self._rates.short(left, size)) is not None:
+            raise short
 
     def take(self, device: str, size: int, now_ms: int) -> None:
         """See `DeviceQuota`."""
@@ -95,5 +121,11 @@ class InMemoryDeviceQuota:
         self._bytes.take(device, now_ms, size)
 
 
+def too_many_begins(rate: Rate, left: float) -> Refused:
+    """That no challenge is left for one EK or ticket of a network, and for how long."""
+    wanted = f"at most {60 * rate.per_s:g} challenges a minute for one EK from there"
+    return _too_many(wanted, (1 - left) / rate.per_s)
+
+
 def _too_many(wanted: str, wait_s: float) -> Refused:
-    return Refused.of(Reason.TOO_MANY_TRIES, wanted, "more", f"wait {wait_s:.0f} s")
+    return Refused.of(Reason.TOO_MANY_TRIES, wanted, "more", f"wait {max(1.0, wait_s):.0f} s")

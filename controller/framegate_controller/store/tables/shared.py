@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String, Text
+from sqlalchemy import BigInteger, Double, Index, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from framegate_controller.store.tables.base import Base
@@ -51,6 +51,19 @@ class AnsweredChallenge(Base):
     __tablename__ = "answered_challenges"
     id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     expires_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class QuotaLevelRow(Base):
+    """What was left of a share at `at_ms`: calls, and bytes of evidence. At `full_ms` it is full
+    again, and the row says nothing any more.
+    """
+
+    __tablename__ = "quota_levels"
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    calls: Mapped[float] = mapped_column(Double)
+    size: Mapped[float] = mapped_column(Double)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+    full_ms: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
 class ControllerRow(Base):

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from framegate.errors import Malformed, Reason
-from framegate.profile.posture import MAX_LIST, parse_posture
+from framegate.profile.posture import MAX_LIST, parse_posture, posture_text
 from framegate.profile.posture_limits import posture_changes
 from framegate.wire import MAX_POSTURE_BYTES
 from support.posture import SOUND
@@ -54,3 +54,10 @@ def test_a_posture_that_is_too_large():
     ) as caught:
         parse_posture(b" " * (MAX_POSTURE_BYTES + 1))
     assert caught.value.reason == Reason.TOO_LARGE
+
+
+def test_a_text_is_kept_of_what_is_a_posture_and_of_nothing_else():
+    sound = json.dumps(dataclasses.asdict(SOUND))
+    assert posture_text(sound.encode()) == sound
+    for none in (b"", b"\x00", b"\xff", b"[]", sound.encode()[:-1], b"x" * (MAX_POSTURE_BYTES + 1)):
+        assert posture_text(none) == ""

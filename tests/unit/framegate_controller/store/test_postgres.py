@@ -4,10 +4,11 @@ import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate.identity.names import DeviceId, Kind
@@ -231,6 +232,26 @@ def test_a_lost_connection_before_a_transaction_began_is_nobodys_to_mend(
     require_whole(store)
 
 
+def test_n106_whoever_ends_waits_for_no_database_that_is_away(new_database, opened, monkeypatch):
+    store = opened(new_database())
+    with store.reading() as tx:
+        tx.log.size()
+    looks = []
+
+    def away(*_: object) -> None:
+        looks.append(1)
+        raise OperationalError("", {}, psycopg.OperationalError("the connection was refused"))
+
+    monkeypatch.setattr(kind.PostgresEngines, "_live", staticmethod(away))
+    monkeypatch.setattr(kind, "AWAY_S", 3_600.0)
+    monkeypatch.setattr(kind, "PAUSE_S", 3_600.0)
+    store.ending()
+    for begin in (store.reading, store.writing, store.reading):
+        with pytest.raises(Unavailable), begin():
+            pass
+    assert len(looks) == 1, "the others did not even look"
+
+
 def test_n85_a_connection_lost_after_what_was_read_loses_nothing(new_database, opened, postgres):
     address = new_database()
     store = opened(address)
@@ -406,7 +427,14 @@ def test_an_early_default_of_no_bytes_is_bytes_after_the_migration(tmp_path):
     with store.engines.begin(writes=True).connection as connection:
         connection.exec_driver_sql("UPDATE devices SET boot_log_sha256 = ''")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0011'")
-        for table in ("controllers", "answered_challenges", "waiting", "tries", "leases"):
+        for table in (
+            "quota_levels",
+            "controllers",
+            "answered_challenges",
+            "waiting",
+            "tries",
+            "leases",
+        ):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         for index in (
             "ix_devices_maintenance",

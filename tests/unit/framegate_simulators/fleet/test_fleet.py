@@ -5,9 +5,11 @@ from collections import Counter
 
 import pytest
 
-from framegate.errors import FramegateError, Reason
+from framegate.errors import FramegateError, Reason, Unavailable
+from framegate.machines.lifecycle import State
+from framegate_simulators.fleet import device as fleet_device
 from framegate_simulators.fleet.cost import exponent
-from framegate_simulators.fleet.device import MODEL, FleetForge
+from framegate_simulators.fleet.device import MODEL, FleetDevice, FleetForge, Ports
 from framegate_simulators.fleet.plan import Act, Plan, Shares
 from framegate_simulators.fleet.report import lines
 from framegate_simulators.fleet.run import wrong
@@ -59,7 +61,7 @@ def test_the_exponent_of_a_cost(power, costs):
 
 def result(**changes):
     body = {
-        "plan": {"devices": 2, "interval_s": 60.0},
+        "plan": {"devices": 2, "interval_s": 60.0, "controllers": 1, "database": False},
         "enrolments": {"joined": 2, "per_s": 1.0, "p50_ms": 1.0, "p99_ms": 1.0},
         "attestations": dict.fromkeys(
             (
@@ -69,6 +71,7 @@ def result(**changes):
                 "p99_ms",
                 "controller_cpu_ms",
                 "controller_cores",
+                "database_cpu_ms",
                 "machines_cpu_ms",
             ),
             1,
@@ -77,6 +80,9 @@ def result(**changes):
         "errors": {},
         "late_devices": 0,
         "states": {"trusted": 2},
+        "entries": 9,
+        "went_over": 0,
+        "restarts": [],
         "controller": {"kib_a_device": 1.0, "registry_kib_a_device": 2.0},
     }
     return body | changes
@@ -88,6 +94,7 @@ def result(**changes):
         {"late_devices": 1},
         {"errors": {"tampered: is trusted": 1}},
         {"enrolments": {**result()["enrolments"], "joined": 1}},
+        {"restarts": [{"name": "controller-1", "code": 1, "ended_s": 2.0, "back_s": 3.0}]},
     ],
 )
 def test_what_is_wrong_is_said(changes):
@@ -96,4 +103,54 @@ def test_what_is_wrong_is_said(changes):
 
 def test_a_report_fits_a_terminal():
     said = list(lines(result()))
-    assert len(said) == 8 and max(map(len, said)) <= 80
+    assert len(said) == 9 and max(map(len, said)) <= 80
+    plan = {"devices": 10_000, "interval_s": 60.0, "controllers": 2, "database": True}
+    restarts = [{"name": f"controller-{n}", "code": 0, "ended_s": 12.34} for n in (1, 2)]
+    said = list(lines(result(plan=plan, restarts=restarts)))
+    assert len(said) == 12 and max(map(len, said)) <= 80
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"controllers": 2}, {"rolling": True}, {"rolling": True, "database": True}]
+)
+def test_plans_that_need_more_than_they_say(wrong):
+    with pytest.raises(FramegateError) as caught:
+        Plan(10, 60.0, 300.0, 2, 1, True, Shares(), **wrong)
+    assert caught.value.reason == Reason.USAGE and caught.value.failures[0].hint
+
+
+class Controllers:
+    """Of which some do not answer."""
+
+    def __init__(self, away: set[int]) -> None:
+        self.away, self.asked = away, []
+
+    async def once(self, at: int) -> State:
+        self.asked.append(at)
+        if at in self.away:
+            raise Unavailable.of(Reason.UNAVAILABLE, "an answer", "none")
+        return State.TRUSTED
+
+
+@pytest.fixture
+def device(monkeypatch) -> FleetDevice:
+    monkeypatch.setattr(fleet_device, "AGAIN_S", 0.0)
+    return FleetDevice("camera.line-1.cam7", FleetForge(TpmMaker.found(), Firmware(MODEL)), 7)
+
+
+async def test_a_machine_goes_over_to_the_controller_that_answers_and_stays(device):
+    ports, there = Ports(("a", "b"), ("c", "d"), b"", b""), Controllers({1})
+    assert await device._somewhere(ports, there.once) == State.TRUSTED
+    assert await device._somewhere(ports, there.once) == State.TRUSTED
+    assert there.asked == [1, 0, 0] and device.went_over == 1
+
+
+async def test_a_machine_that_nobody_answers_says_so_in_the_end(device):
+    ports, there = Ports(("a", "b"), ("c", "d"), b"", b""), Controllers({0, 1})
+    with pytest.raises(Unavailable):
+        await device._somewhere(ports, there.once)
+    assert len(there.asked) == 2 * fleet_device.TRIES
+    alone = Controllers({0})
+    with pytest.raises(Unavailable):
+        await device._somewhere(Ports(("a",), ("c",), b"", b""), alone.once)
+    assert alone.asked == [0], "one that is away is an error of the run"
