@@ -1,27 +1,39 @@
 #!/bin/sh
-# Container images: `check` lints what they are made of, by tools of their own environment; `build` makes
-# them from the packages of the last `make deb` and Debian's own, without a registry. Both say why where
-# they cannot.
+# Container images: `check` lints what they are made of, by tools of their own environment; `build`
+# makes them from the packages of the last `make deb` and Debian's own, without a registry. Both say
+# why where they cannot.
 set -eu
 cd "$(dirname "$0")/.."
 made=build/images
 servers="agent controller gateway line"
+
+# What a program says, where it fails
+quiet() {
+    said=$("$@" 2>&1) || { printf '%s\n' "$said" >&2; return 1; }
+}
 
 tools() {
     want=$(sha256sum < requirements-images.txt | cut -d' ' -f1)
     grep -qsx "$want" .venv-images/framegate-setup && return
     rm -rf .venv-images
     python3 -m venv .venv-images
-    .venv-images/bin/python -m pip install -q --disable-pip-version-check --require-hashes \
-        -r requirements-images.txt
+    if ! .venv-images/bin/python -m pip install -q --disable-pip-version-check --require-hashes \
+        -r requirements-images.txt; then
+        # without its tools nothing is linted: that may be so at a desk, and not where it is merged
+        echo "container files are NOT linted: their tools could not be fetched" >&2
+        if [ -n "${CI:-}" ]; then exit 1; fi
+        exit 0
+    fi
     printf '%s\n' "$want" > .venv-images/framegate-setup
 }
 
 check() {
     tools
-    .venv-images/bin/hadolint --config packaging/images/hadolint.yaml packaging/images/Containerfile.*
-    .venv-images/bin/check-jsonschema -q --builtin-schema vendor.compose-spec packaging/images/compose.yaml
-    .venv-images/bin/kubernetes-validate --strict --quiet packaging/kubernetes/*.yaml
+    .venv-images/bin/hadolint --config packaging/images/hadolint.yaml \
+        packaging/images/Containerfile.*
+    quiet .venv-images/bin/check-jsonschema --builtin-schema vendor.compose-spec \
+        packaging/images/compose.yaml
+    quiet .venv-images/bin/kubernetes-validate --strict --quiet packaging/kubernetes/*.yaml
 }
 
 # base NAME PACKAGES [OPTION]: a bare Debian with PACKAGES as localhost/NAME-base, made once for each list
@@ -50,8 +62,8 @@ image() {
         case $file in *.deb) cp "$file" "$beside/framegate-$name.deb" ;; *) cp "$file" "$beside/" ;; esac
     done
     # docker's format has health checks, OCI's has none
-    buildah --runtime /usr/sbin/runc bud --quiet --format docker --pull-never --isolation oci --network none \
-        --ulimit nofile=1024:1024 -t "localhost/framegate-$name:latest" "$beside" > /dev/null
+    buildah --runtime /usr/sbin/runc bud --quiet --format docker --pull-never --isolation oci \
+        --network none --ulimit nofile=1024:1024 -t "localhost/framegate-$name:latest" "$beside" > /dev/null
     rm -rf "$beside"
     podman image inspect --format "localhost/framegate-$name: {{.Size}} bytes" "localhost/framegate-$name"
 }
