@@ -152,7 +152,7 @@ deb: setup-dev ## Build the Debian packages into build/packages, the same bytes 
 
 deb-again: setup-dev ## Build the packages once more elsewhere: every byte has to be the same
 	@OUT=build/packages-again $(PY) scripts/packages.py $(NAMES)
-	@for each in build/packages-again/*.deb; do cmp "$$each" "build/packages/$${each##*/}" || exit 1; done
+	@for each in build/packages-again/*.deb build/packages-again/*.whl; do cmp "$$each" "build/packages/$${each##*/}" || exit 1; done
 	@rm -rf build/packages-again && echo "the same bytes"
 
 release: deb ## Packages with bills of materials, reference values, provenance; signed with KEY

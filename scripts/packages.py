@@ -82,6 +82,9 @@ def build_packages(names: list[str], out: Path) -> list[Package]:
         build = Build(work, work / "wheels", _epoch())
         build.wheels.mkdir()
         wheel = our_wheel(build)
+        for older in out.glob("framegate-*.whl"):
+            older.unlink()
+        shutil.copy(wheel, out)  # for whoever installs by pip
         built = []
         for spec in chosen:
             tree = work / spec.name

@@ -112,7 +112,7 @@ def test_a_containers_gateway_is_warranted_for_by_the_hosts_agent(plant):
     assert [g["state"] for g in shown] == ["trusted"]
 
 
-def test_n208_another_program_in_that_container_is_not_heard(plant):
+def test_n126_another_program_in_that_container_is_not_heard(plant):
     """Of the gateway's uid, and at the very socket."""
     told = plant.composed.inside("gateway", "perl", "-MSocket", "-e", STRANGER, check=False)
     assert told.stdout.strip() in {"0", "-1"}, told.stderr

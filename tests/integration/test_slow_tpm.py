@@ -14,6 +14,8 @@ from framegate_simulators.plant.processes import BIN, wait_for
 
 INTERVAL_S = 12.0
 RATE = 5
+JOIN_COMMANDS = 60
+"""At 0.6 s each that is within what a challenge lives."""
 RENEWED_S = 75.0
 """A grant lives for 120 s and is renewed from half of that on."""
 
@@ -52,6 +54,7 @@ def test_a_daemon_on_a_slow_tpm_stays_within_its_deadlines(plant):
         plant.tpm(site).mode = Mode.SLOW
         joined = plant.join(site, tickets[site.name])
         assert "trusted" in joined.stderr + joined.stdout
+        assert plant.tpm(site).commands < JOIN_COMMANDS
     plant.write_golden([1])
     plant.start_agent(gateway)
     plant.start_gateway(gateway)

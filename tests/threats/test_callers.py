@@ -1,4 +1,4 @@
-"""N126, N208: who may speak on the agent's socket. What is said there is quoted as a gateway's."""
+"""N126: who may speak on the agent's socket. What is said there is quoted as a gateway's."""
 
 import hashlib
 import os
@@ -153,7 +153,7 @@ def digest_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_n208_a_program_that_was_named_by_its_bytes_is_heard_from_another_file(tmp_path, other):
+def test_n126_a_program_that_was_named_by_its_bytes_is_heard_from_another_file(tmp_path, other):
     running = RunningAgent(tmp_path, f"sha256:{digest_of(other)}")
     home = {"PYTHONHOME": sys.base_prefix}
     assert running.ask_by(str(other), **home)
@@ -161,7 +161,7 @@ def test_n208_a_program_that_was_named_by_its_bytes_is_heard_from_another_file(t
     running.end()
 
 
-def test_n208_another_program_of_the_gateways_uid_is_not_heard(tmp_path, other):
+def test_n126_another_program_of_the_gateways_uid_is_not_heard(tmp_path, other):
     running = RunningAgent(tmp_path, f"sha256:{digest_of(other)}")
     home = {"PYTHONHOME": sys.base_prefix}
     assert running.ask_by(str(other), **home)
@@ -173,14 +173,14 @@ def test_n208_another_program_of_the_gateways_uid_is_not_heard(tmp_path, other):
 
 
 @pytest.mark.parametrize("digest", ["00" * 32, ""], ids=["another digest", "none"])
-def test_n208_a_copy_that_nobody_named_is_not_heard(tmp_path, other, digest):
+def test_n126_a_copy_that_nobody_named_is_not_heard(tmp_path, other, digest):
     running = RunningAgent(tmp_path, *([f"sha256:{digest}"] if digest else []))
     assert not running.ask_by(str(other), PYTHONHOME=sys.base_prefix)
     assert str(other) in running.told()
     running.end()
 
 
-def test_n208_a_program_of_any_size_is_not_read(other):
+def test_n126_a_program_of_any_size_is_not_read(other):
     callers = Callers({os.getuid()}, (Path("/nowhere"),), {digest_of(other)})
     home = {**os.environ, "PYTHONHOME": sys.base_prefix}
     child = subprocess.Popen([other, "-c", "input()"], env=home, stdin=subprocess.PIPE)
