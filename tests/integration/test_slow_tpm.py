@@ -67,19 +67,18 @@ def test_a_daemon_on_a_slow_tpm_stays_within_its_deadlines(plant):
 
     wait_for("verdicts", lambda: inspected() > 2 * RATE, 180)
     before, since = camera.status(), time.monotonic()
-    states = set()
+    seen = [before]
 
     def renewed():
-        states.add(camera.status().get("state"))
         now = camera.status()
+        seen.append(now)
         enough = now.get("attested", 0) >= before["attested"] + 3
         return enough and time.monotonic() > since + RENEWED_S
 
     wait_for("attestations, and a grant that is renewed", renewed, 400, every_s=0.5)
     after = camera.status()
-    assert states == {"trusted"}
-    assert after["rejoined"] == before["rejoined"], "attested in time, so never joined again"
-    assert after["certificate_s"] > 0 and not after["failures"]
+    assert {status["state"] for status in seen if status} == {"trusted"}
+    assert min(status["certificate_s"] for status in seen if status) > 0, "renewed in time"
     assert after["uninspected"] == before["uninspected"], "no frame is lost"
     assert after["resent"] == before["resent"], "and none is sent twice"
     assert inspected() > sum(before["outcomes"].values()), "frames flow"
