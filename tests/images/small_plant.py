@@ -14,6 +14,7 @@ from images.composed import HUB, PODMAN, ROOT, Composed, Networks, run
 BIN = Path(sys.executable).parent
 WAIT_S = 240.0
 AGENT_GROUP = 6470
+PATIENCE, UNAVAILABLE = 20, 7
 CREDENTIALS = {
     "controller-passphrase": (6472, "a passphrase that is long enough\n"),
     "controller-store-password": (6472, "the password of a store\n"),
@@ -78,7 +79,13 @@ class SmallPlant:
         """A program of ours on the host, whose network is the bridge's."""
         environment = {**os.environ, "FRAMEGATE_CONTEXT": str(self.folder / "context.json")}
         words = ("ip", "netns", "exec", HUB, BIN / program, *argv)
-        return run(*words, check=check, env=environment, cwd=self.folder)
+        for _ in range(PATIENCE):  # a busy machine does not answer each time
+            done = run(*words, check=False, env=environment, cwd=self.folder)
+            if done.returncode != UNAVAILABLE:
+                break
+            time.sleep(1)
+        assert done.returncode == 0 or not check, done.stdout + done.stderr
+        return done
 
     def _left(self, name: str, *argv: object) -> subprocess.Popen:
         """A program on the host that goes on; its output is in a file of its name."""
