@@ -4,8 +4,9 @@ RUNS ?= 1000
 PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 # The longest first; each says what is wrong by itself, also where another failed
-CHECKS := check-types check-code check-pages check-names
-.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify clean
+CHECKS := check-types check-code check-pages check-names check-images
+.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify deb-again image check-images clean
+@@PHONY@@
 FIRST := try demo quick test docs
 TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
 SOURCE ?=
@@ -154,12 +155,22 @@ matrix: ## Run both commands in bare root file systems; SYSTEMS, COMMANDS (needs
 deb: setup-dev ## Build the Debian packages into build/packages, the same bytes each time; or NAMES alone
 	@$(PY) scripts/packages.py $(NAMES)
 
+deb-again: setup-dev ## Build the packages once more elsewhere: every byte has to be the same
+	@OUT=build/packages-again $(PY) scripts/packages.py $(NAMES)
+	@for each in build/packages-again/*.deb build/packages-again/*.whl; do cmp "$$each" "build/packages/$${each##*/}" || exit 1; done
+	@rm -rf build/packages-again && echo "the same bytes"
+
 release: deb ## Packages with bills of materials, reference values, provenance; signed with KEY
 	@$(PY) scripts/release.py && $(PY) scripts/footprint.py
 
 profile-release: release ## Reference values of each package, for fleets' IMA rules: build/packages/*.allowlist
 
-image-check: ## Lint Containerfiles, compose file and manifests, with tools of their own environment
+image: setup-dev ## Build the servers' images and run a small plant of them (root, podman, buildah, mmdebstrap)
+	@test -e build/packages/packages.json || $(MAKE) --no-print-directory deb
+	@./scripts/images.sh build
+	@$(PY) -m pytest -m alone -rs tests/images
+
+check-images:
 	@./scripts/images.sh check
 
 units-test: setup-dev ## Services under a real systemd in a container (needs root, mmdebstrap, systemd-container)

@@ -1,9 +1,11 @@
-"""Write docs/reference/footprint.md: what the packages of the last `make deb` hold, and what each
-unit is exposed to. `make release` calls it; the page is committed.
+"""Write docs/reference/footprint.md: what the packages of the last `make deb` hold, what each unit
+is exposed to, and what the last `make units-test` and `make image` measured. `make release` calls
+it; the page is committed.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,8 @@ from made.markdown import code, table
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs/reference/footprint.md"
 BUILT: Final = ROOT / "build/packages"
+UNITS_SEEN: Final = ROOT / "build/units/starts.json"
+IMAGES_SEEN: Final = ROOT / "build/images/seen.json"
 
 
 def main() -> int:
@@ -34,9 +38,37 @@ def main() -> int:
         "## Units",
         f"`systemd-analyze security`, of ten; `make check` allows {exposure.MOST}.",
         table(("unit", "exposure"), levels).rstrip(),
+        *_starts(),
+        *_images(),
     ]
     PAGE.write_text("\n\n".join(parts) + "\n", "utf-8")
     return 0
+
+
+def _starts() -> list[str]:
+    """Nothing where nobody has measured since the last `make clean`."""
+    if not UNITS_SEEN.exists():
+        return []
+    seconds = json.loads(UNITS_SEEN.read_text())
+    rows = [(code(f"framegate-{unit}"), f"{s:.1f}") for unit, s in sorted(seconds.items())]
+    return [
+        "## Starts",
+        "Seconds from `systemctl start` until the service says that it serves, the first time on a\n"
+        "new machine, in a container on two cores that did other things too (`make units-test`).",
+        table(("service", "seconds"), rows).rstrip(),
+    ]
+
+
+def _images() -> list[str]:
+    if not IMAGES_SEEN.exists():
+        return []
+    seen = json.loads(IMAGES_SEEN.read_text())
+    rows = [(code(f"framegate-{n}"), f"{b / 1e6:.0f}") for n, b in sorted(seen["bytes"].items())]
+    return [
+        "## Images",
+        "Megabytes on the disk, Debian beneath them counted in each (`make image`).",
+        table(("image", "size"), rows).rstrip(),
+    ]
 
 
 def _sizes(package: Path) -> tuple[str, ...]:

@@ -1,4 +1,6 @@
-"""Build the Debian packages into build/packages: `make deb`. With names, those alone."""
+"""Build the Debian packages into build/packages: `make deb`. With names, those alone. They are
+linted by Debian's lintian, and none may be larger than packages.toml allows.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +26,7 @@ OUT: Final = ROOT / "build/packages"
 
 
 def main(names: list[str]) -> int:
-    """0 where every package was built."""
+    """0 where every package was built, has its size and nothing is wrong with it."""
     out = Path(os.environ.get("OUT", OUT))
     out.mkdir(parents=True, exist_ok=True)
     built = build_packages(names, out)
@@ -31,7 +34,32 @@ def main(names: list[str]) -> int:
         size, installed = package.packed / 1e6, package.installed / 1e6
         print(f"{package.file.name}: {size:.1f} MB, {installed:.0f} MB installed")
     _list(out, built)
-    return 0
+    problems = [*_too_large(built), *_linted(built)]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _too_large(built: list[Package]) -> Iterator[str]:
+    every = specs()
+    for package in built:
+        most = every[package.name].most_mb
+        if most and package.installed > most * 1e6:
+            mb = package.installed / 1e6
+            yield f"{package.file.name}: {mb:.1f} MB installed, at most {most}: what came along?"
+
+
+def _linted(built: list[Package]) -> Iterator[str]:
+    """What lintian says; nothing where it is not installed, which is said."""
+    if shutil.which("lintian") is None:
+        print("no lintian here: the packages are not linted", file=sys.stderr)
+        return
+    argv = ["lintian", "--allow-root", "--tag-display-limit", "0", "--fail-on", "error,warning"]
+    for package in built:
+        done = subprocess.run([*argv, package.file], capture_output=True, text=True, check=False)
+        said = done.stdout.splitlines() + done.stderr.splitlines()
+        notes = [line for line in said if line.strip() and not line.startswith("N:")]
+        yield from notes or ([f"{package.file.name}: lintian failed"] if done.returncode else [])
 
 
 def _list(out: Path, built: list[Package]) -> None:
@@ -54,6 +82,9 @@ def build_packages(names: list[str], out: Path) -> list[Package]:
         build = Build(work, work / "wheels", _epoch())
         build.wheels.mkdir()
         wheel = our_wheel(build)
+        for older in out.glob("framegate-*.whl"):
+            older.unlink()
+        shutil.copy(wheel, out)  # for whoever installs by pip
         built = []
         for spec in chosen:
             tree = work / spec.name

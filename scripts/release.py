@@ -14,7 +14,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from framegate.signed.release import SIGNED_NAME, Provenance, sign_release
+from framegate.signed.release import (
+    SIGNED_NAME,
+    UNSIGNED_NAME,
+    Provenance,
+    sign_release,
+    statement_of,
+)
 from framegate_host.key_files import read_private_key
 from packaged.bill import bill, hashes_of, purl
 from packaged.closure import Pin, pinned
@@ -48,7 +54,9 @@ def main() -> int:
     key = os.environ.get("KEY", "")
     if not key:
         print("no KEY: the release has its papers and no signature", file=sys.stderr)
+        (out / UNSIGNED_NAME).write_bytes(statement_of(release))
         return 0
+    (out / UNSIGNED_NAME).unlink(missing_ok=True)
     (out / SIGNED_NAME).write_bytes(sign_release(release, read_private_key(Path(key))))
     print(f"{out / SIGNED_NAME}: {len(files)} files of {number}, commit {release.commit[:12]}")
     return 0

@@ -6,6 +6,7 @@ it too.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import select
 import socket
@@ -22,6 +23,12 @@ SO_PEERPIDFD: Final = 77
 _CREDENTIALS: Final = struct.Struct("3i")
 _MAX_DEPTH: Final = 4096
 """Generations of processes: a chain that is longer is a loop of numbers used anew."""
+
+
+MAX_PROGRAM_BYTES: Final = 64 * 2**20
+"""A Python interpreter has seven; what is larger is not read for its digest."""
+MAX_READ: Final = 16
+"""Programs whose digests are remembered: an image's, and those of its updates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +60,29 @@ class _File:
     inode: int
 
 
-class Callers:
-    """Admits processes of `uids` that run one of `executables` (default: this process's own)."""
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """A file and the state it was read in: who writes to it changes its ctime."""
 
-    def __init__(self, uids: Collection[int], executables: Sequence[Path] = ()) -> None:
-        self._uids = frozenset(uids)
+    file: _File
+    size: int
+    changed_ns: int
+
+
+class Callers:
+    """Admits processes of `uids` that run one of `executables` (default: this process's own), or a
+    program of one of `digests` (SHA-256, hex): in a container the same program is another file.
+    """
+
+    def __init__(
+        self,
+        uids: Collection[int],
+        executables: Sequence[Path] = (),
+        digests: Collection[str] = (),
+    ) -> None:
+        self._uids, self._digests = frozenset(uids), frozenset(digests)
         self._paths = tuple(executables) or (Path("/proc/self/exe").resolve(),)
+        self._read: dict[_Content, str] = {}
         self._known: dict[Process, Caller] = {}
 
     def admit(self, connection: socket.socket) -> Caller:
@@ -66,7 +90,7 @@ class Callers:
 
         1. its uid is one of `uids`;
         2. it is held by a pidfd, of the very process that connected, and lives;
-        3. the program it runs is one of `executables`, the same file;
+        3. the program it runs is one of `executables`, the same file, or has one of `digests`;
         4. it is in this process's user namespace: a confined child is in one of its own, for good;
         5. it descends neither from a process that has spoken here before, nor from this one: what a
            gateway or an agent starts has nothing to say here;
@@ -124,12 +148,34 @@ class Callers:
                 "a program that the agent sees", error.strerror or error, hint
             ) from error
         allowed = {_file(path) for path in self._paths if path.exists()}
-        if program not in allowed:  # 3
+        if program not in allowed and not self._has_digest(pid):  # 3
             named = ascii(_target(pid))[:200]
-            hint = "start the agent with --gateway-program"
+            hint = (
+                "start the agent with --gateway-program; of a container, --gateway-program-sha256"
+            )
             raise _refused(f"one of {', '.join(map(str, self._paths))}", named, hint)
         if space != own:  # 4
             raise _refused("a process of the host's user namespace", f"process {pid} of another")
+
+    def _has_digest(self, pid: int) -> bool:
+        """Whether the program of this process is known by its bytes. They are read through /proc:
+        a name would lead elsewhere in a container.
+        """
+        if not self._digests:
+            return False
+        try:
+            with Path(f"/proc/{pid}/exe").open("rb") as program:
+                stat = os.fstat(program.fileno())
+                content = _Content(_File(stat.st_dev, stat.st_ino), stat.st_size, stat.st_ctime_ns)
+                if content not in self._read:
+                    if stat.st_size > MAX_PROGRAM_BYTES:
+                        return False
+                    while len(self._read) >= MAX_READ:
+                        self._read.pop(next(iter(self._read)))
+                    self._read[content] = hashlib.file_digest(program, "sha256").hexdigest()
+        except OSError:
+            return False
+        return self._read[content] in self._digests
 
     def _forget_ended(self) -> None:
         for process in [p for p, caller in self._known.items() if _ended(caller.pidfd)]:

@@ -112,7 +112,8 @@ class Agent:
 
     def _socket(self) -> GatewaySocket | None:
         s, path = self.settings, self.settings.gateway_socket
-        callers = Callers(s.gateway_uid or (os.getuid(),), s.gateway_program)
+        uids, digests = s.gateway_uid or (os.getuid(),), s.gateway_program_sha256
+        callers = Callers(uids, s.gateway_program, digests)
         return GatewaySocket(path, callers, self.poke, self.tpm) if path is not None else None
 
     def _broker(self) -> BrokerWay | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import time
@@ -23,6 +24,8 @@ from framegate.profile.learn import AGENT_FOLDER, IMA_POLICY
 from framegate.record.following import RESTORE
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import Alg
+from framegate_agent.camera.frame_queue import QUEUE
+from framegate_agent.camera.stream import MAX_LINK_S
 from framegate_agent.controller_watch import FILE as HEAD_FILE
 from framegate_agent.settings import IMA_PATH
 from framegate_agent.state import BUILD_MS, StateFile
@@ -32,6 +35,16 @@ from framegate_proto.targets import addresses_of
 
 REACH_TIMEOUT_S: Final = 3.0
 MAX_CLOCK_LAG_S: Final = 300
+SLOW_S: Final = 0.2
+"""A quote, from which on frames notice that their TPM is a slow one."""
+TOO_SLOW_S: Final = 3.0
+"""A quote, from which on a handshake may not be signed within the ten seconds that servers give it:
+a third more than a quote, behind an attestation.
+"""
+SIGNATURES: Final = 3
+"""Of a change to another connection: the last head, the handshake, the opening. Each is four of
+the TPM's commands, where a quote is three.
+"""
 SECURITYFS: Final = Path("/sys/kernel/security")
 
 
@@ -181,6 +194,35 @@ def _ak(tpm: Tpm, _log: Path) -> Finding:
     return Finding("attestation key", True, f"0x{AK_HANDLE:08x} {key.name.hex()[:20]}…")
 
 
+def _speed(tpm: Tpm, _log: Path) -> Finding:
+    """What the time of a quote says: three commands, one of which signs. Nobody takes it for an
+    answer to a challenge: its nonce is of nobody's transcript.
+    """
+    begun = time.monotonic()
+    tpm.quote(PcrSelection(Alg.SHA256, tuple(range(8))), hashlib.sha256(b"doctor").digest())
+    return speed_of(time.monotonic() - begun)
+
+
+def speed_of(quote_s: float) -> Finding:
+    """The finding on a TPM that takes `quote_s` seconds for a quote."""
+    if quote_s < SLOW_S:
+        return Finding("TPM speed", True, f"a quote takes {1e3 * quote_s:.0f} ms")
+    pause_s = SIGNATURES * quote_s * 4 / 3
+    seen = (
+        f"slow: a quote takes {quote_s:.1f} s. Frames do not wait for the TPM, but for a change to"
+        f" another connection, at the latest after {MAX_LINK_S:.0f} s: some {pause_s:.0f} s. Up to"
+        f" {QUEUE} frames wait so long; a source of more than {QUEUE / pause_s:.0f} a second loses"
+        " some"
+    )
+    if quote_s < TOO_SLOW_S:
+        return Finding("TPM speed", True, seen)
+    fix = (
+        "connections fail that are not signed for within 10 s: does another program use the TPM all"
+        " the time? If not, it is too slow for this"
+    )
+    return Finding("TPM speed", False, seen, fix)
+
+
 def _no_log(securityfs: Path) -> str:
     """What to do where there is no boot log."""
     if not securityfs.is_dir() or not any(securityfs.iterdir()):
@@ -256,6 +298,7 @@ _CHECKS: Final[dict[str, Callable[[Tpm, Path], Finding]]] = {
     "lockout": _lockout,
     "endorsement key": _endorsement,
     "attestation key": _ak,
+    "TPM speed": _speed,
     "boot log": _boot,
 }
 

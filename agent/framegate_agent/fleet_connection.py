@@ -36,7 +36,7 @@ class FleetConnection:
         if certificate is None:
             return 0.0
         key = certificate.public_key()
-        if key != self._tpm.tls_key().key():
+        if key != self._tpm.last_tls_key.key():
             return 0.0  # another boot's key, or another machine's disk
         return certificate.not_valid_after_utc.timestamp() - self._clock.now_s()
 

@@ -91,6 +91,15 @@ class AgentSettings(Settings):
             example=(Path("/usr/bin/python3"),),
         ),
     ] = ()
+    gateway_program_sha256: Annotated[
+        tuple[str, ...],
+        Setting(
+            "SHA-256 of an executable that a process on the socket may run besides: a container's "
+            "is another file than the host's.",
+            form=DIGEST,
+            example=("2e" * 32,),
+        ),
+    ] = ()
     model: Annotated[
         tuple[str, ...],
         Setting(

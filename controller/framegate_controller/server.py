@@ -32,7 +32,6 @@ from framegate_controller.fleet.join_port_restarts import RestartsRecord
 from framegate_controller.fleet.strangers import StrangersRecord
 from framegate_controller.forwarding.forwarder import DUTY as FORWARDING
 from framegate_controller.forwarding.forwarder import Forwarder
-from framegate_controller.joinport.limits import HANDSHAKE_MS
 from framegate_controller.joinport.messages import PortSetup, token_key
 from framegate_controller.metrics.readings import ControllerMetrics
 from framegate_controller.people.authority import Authority
@@ -92,6 +91,10 @@ MAX_STREAMS: Final = 64
 DESCRIPTORS: Final = 8_192
 """Three for each connection to the fleet port, and the store's files."""
 MAX_HEADERS: Final = 16 * 1024
+HANDSHAKE_MS: Final = 10_000
+"""A machine signs in it: four commands of a TPM that may take 0.6 s for each, behind an attestation
+that it is at. A stranger has no certificate, and is counted before.
+"""
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_EVIDENCE_BYTES + 64 * 1024),
     ("grpc.max_metadata_size", MAX_HEADERS),

@@ -23,7 +23,8 @@ class Spec:
     one's. `code` are our own packages in it, `extras` bring the others' (none: a plain install).
     `holds` are settings that the package itself gives in its file of `settings`, the rest of which
     are comments. `logs` are files of the kernel's, by the group that may read them from the boot
-    on: commands need them as the service does.
+    on: commands need them as the service does. Installed it has at most `most_mb` megabytes (10^6
+    bytes; 0: nobody minds).
     """
 
     name: str
@@ -47,6 +48,7 @@ class Spec:
     holds: Mapping[str, str] = field(default_factory=dict)
     dropins: tuple[str, ...] = ()
     logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    most_mb: int = 0
 
     @property
     def home(self) -> str:

@@ -1,4 +1,5 @@
-"""The agent's socket in a process of its own, without a TPM: agent_process.py PATH [PROGRAM …].
+"""The agent's socket in a process of its own, without a TPM: agent_process.py PATH [PROGRAM …],
+each a path or sha256:DIGEST.
 
 Says `ready`, and then why it refused whom, a line each, until its standard input ends.
 """
@@ -25,8 +26,9 @@ class Sealer:
 
 async def main() -> None:
     logging.basicConfig(stream=sys.stdout, format="%(message)s")
-    programs = [Path(name) for name in sys.argv[2:]]
-    callers = Callers({os.getuid()}, programs)
+    programs = [Path(name) for name in sys.argv[2:] if not name.startswith("sha256:")]
+    digests = [n.removeprefix("sha256:") for n in sys.argv[2:] if n.startswith("sha256:")]
+    callers = Callers({os.getuid()}, programs, digests)
     agent = GatewaySocket(
         Path(sys.argv[1]), callers, lambda: print(len(agent.publics), flush=True), Sealer()
     )

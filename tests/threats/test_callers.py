@@ -1,5 +1,6 @@
 """N126: who may speak on the agent's socket. What is said there is quoted as a gateway's."""
 
+import hashlib
 import os
 import shutil
 import socket
@@ -138,6 +139,59 @@ def test_n126_another_program_is_refused_whatever_its_uid(tmp_path):
     assert not running.ask_by()
     assert str(interpreter) in running.told()
     running.end()
+
+
+@pytest.fixture
+def other(tmp_path) -> Path:
+    """The interpreter as a container has it: the same bytes, another file."""
+    copy = tmp_path / "python"
+    shutil.copy(Path(sys.executable).resolve(), copy)
+    return copy
+
+
+def digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_n126_a_program_that_was_named_by_its_bytes_is_heard_from_another_file(tmp_path, other):
+    running = RunningAgent(tmp_path, f"sha256:{digest_of(other)}")
+    home = {"PYTHONHOME": sys.base_prefix}
+    assert running.ask_by(str(other), **home)
+    assert running.ask_by(), "the agent's own is heard as before"
+    running.end()
+
+
+def test_n126_another_program_of_the_gateways_uid_is_not_heard(tmp_path, other):
+    running = RunningAgent(tmp_path, f"sha256:{digest_of(other)}")
+    home = {"PYTHONHOME": sys.base_prefix}
+    assert running.ask_by(str(other), **home)
+    with other.open("ab") as program:  # a byte more, at the same place, after it was read once
+        program.write(b"\0")
+    assert not running.ask_by(str(other), **home)
+    assert str(other) in running.told()
+    running.end()
+
+
+@pytest.mark.parametrize("digest", ["00" * 32, ""], ids=["another digest", "none"])
+def test_n126_a_copy_that_nobody_named_is_not_heard(tmp_path, other, digest):
+    running = RunningAgent(tmp_path, *([f"sha256:{digest}"] if digest else []))
+    assert not running.ask_by(str(other), PYTHONHOME=sys.base_prefix)
+    assert str(other) in running.told()
+    running.end()
+
+
+def test_n126_a_program_of_any_size_is_not_read(other):
+    callers = Callers({os.getuid()}, (Path("/nowhere"),), {digest_of(other)})
+    home = {**os.environ, "PYTHONHOME": sys.base_prefix}
+    child = subprocess.Popen([other, "-c", "input()"], env=home, stdin=subprocess.PIPE)
+    assert callers._has_digest(child.pid)
+    child.communicate(b"\n")
+    os.truncate(other, 2**27)
+    child = subprocess.Popen([other, "-c", "input()"], env=home, stdin=subprocess.PIPE)
+    callers._digests = frozenset({digest_of(other)})
+    assert not callers._has_digest(child.pid)
+    child.communicate(b"\n")
+    assert not callers._has_digest(child.pid), "nor one that has ended"
 
 
 def test_n126_a_process_of_another_user_namespace_is_refused(agent):

@@ -1,4 +1,6 @@
-"""A Debian with systemd in a folder, our packages in it, booted: `make units-test`."""
+"""A Debian with systemd in a folder, booted: with our packages in it, or bare, as a machine is on
+which somebody follows a guide. `make units-test`.
+"""
 
 import json
 import os
@@ -33,6 +35,17 @@ DEBIAN = (
     "kmod",
     "udev",
 )
+BARE = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "kmod",
+    "udev",
+    # what a machine with a TPM has in hardware
+    "swtpm",
+    "libtss2-tcti-swtpm0",
+)
+"""Nothing of what our packages depend on, but for what they share with these."""
 PACKAGES = ("operator", "agent", "controller", "gateway", "line")
 UNIT = """[Unit]
 Description=What the test does
@@ -41,7 +54,7 @@ After=multi-user.target
 [Service]
 Type=oneshot
 Environment=CHECKOUT={root}
-ExecStart={python} {root}/tests/units/lab.py /lab/seen.json {steps}
+ExecStart={python} {root}/tests/units/{script} /lab/seen.json {steps}
 ExecStopPost=/bin/systemctl --no-block poweroff
 StandardOutput=file:/lab/out
 StandardError=file:/lab/out
@@ -64,16 +77,9 @@ def lacking() -> str:
 
 
 def boot(packages=PACKAGES, steps="") -> dict:
-    """Build what is missing, boot, let the lab do its `steps` (all); what it saw. Raises where it
-    wrote nothing.
-    """
-    system = _system()
-    root, lab = BUILD / "root", BUILD / "lab"
-    for old in (root, lab):
-        shutil.rmtree(old, ignore_errors=True)
-    lab.mkdir()
-    subprocess.run(["cp", "-a", system, root], check=True)
-    debs = [next((ROOT / "build/packages").glob(f"framegate-{p}_*.deb")) for p in packages]
+    """Install packages, boot, let the lab do its `steps` (all); what it saw."""
+    root = _copied("system", DEBIAN)
+    debs = [package(name) for name in packages]
     for deb in debs:
         shutil.copy(deb, root / "var/cache" / deb.name)
     inside = [f"/var/cache/{deb.name}" for deb in debs]
@@ -81,7 +87,35 @@ def boot(packages=PACKAGES, steps="") -> dict:
         ["chroot", root, "dpkg", "-i", *inside], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    unit = UNIT.format(root=ROOT, python=sys.executable, steps=steps)
+    return _booted(root, "lab.py", steps)
+
+
+def boot_bare(release: Path, script: str) -> dict:
+    """A bare Debian with the folder `release` in it, and no network; what `script` saw."""
+    root = _copied("bare", BARE)
+    shutil.copytree(release, root / "srv/release")
+    (root / "srv/release").chmod(0o755)
+    return _booted(root, script, "")
+
+
+def package(name: str) -> Path:
+    """The package framegate-`name` of the last `make deb`."""
+    return next((ROOT / "build/packages").glob(f"framegate-{name}_*.deb"))
+
+
+def _copied(kind: str, debian) -> Path:
+    system, root, lab = _system(kind, debian), BUILD / "root", BUILD / "lab"
+    for old in (root, lab):
+        shutil.rmtree(old, ignore_errors=True)
+    lab.mkdir()
+    subprocess.run(["cp", "-a", system, root], check=True)
+    return root
+
+
+def _booted(root: Path, script: str, steps: str) -> dict:
+    """What `script` wrote in a container that was booted. Raises where it wrote nothing."""
+    lab = BUILD / "lab"
+    unit = UNIT.format(root=ROOT, python=sys.executable, script=script, steps=steps)
     (root / "etc/systemd/system/lab.service").write_text(unit)
     wanted = root / "etc/systemd/system/multi-user.target.wants"
     wanted.mkdir(parents=True, exist_ok=True)
@@ -117,10 +151,10 @@ def boot(packages=PACKAGES, steps="") -> dict:
     return json.loads(seen.read_text())
 
 
-def _system() -> Path:
+def _system(kind: str, debian) -> Path:
     """A bare Debian, made once for each list of its packages."""
-    system, made_of = BUILD / "system", BUILD / "system.list"
-    wanted = "\n".join(DEBIAN)
+    system, made_of = BUILD / kind, BUILD / f"{kind}.list"
+    wanted = "\n".join(debian)
     if made_of.exists() and made_of.read_text() == wanted and system.exists():
         return system
     BUILD.mkdir(parents=True, exist_ok=True)
@@ -130,7 +164,7 @@ def _system() -> Path:
             "mmdebstrap",
             "--quiet",
             "--variant=minbase",
-            f"--include={','.join(DEBIAN)}",
+            f"--include={','.join(debian)}",
             "bookworm",
             system,
         ],

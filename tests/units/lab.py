@@ -85,6 +85,13 @@ def setting(unit, **values):
     path.write_text("\n".join([path.read_text(), *lines]) + "\n")
 
 
+def start(unit):
+    """By systemd, which waits until it is ready; the seconds are kept."""
+    begun = time.monotonic()
+    run("systemctl", "start", f"framegate-{unit}")
+    seen.setdefault("starts", {})[unit] = round(time.monotonic() - begun, 1)
+
+
 def found():
     """A fleet, its keys' passphrase where root alone reads it, its controller as a service."""
     (LAB / "password").write_text("correct horse battery staple\n")
@@ -126,7 +133,7 @@ def found():
             user="framegate-controller",
         )
     shutil.chown(LAB / "op.json", "root")
-    run("systemctl", "start", "framegate-controller")
+    start("controller")
     seen["controller"] = {
         **show("controller", "ActiveState", "StatusText"),
         **confined("controller"),
@@ -190,7 +197,7 @@ def gateway_host():
     )
     seen["join"] = joined.stderr
     setting("agent", gateway_socket="/run/framegate/agent.sock", gateway_uid=[6471])
-    run("systemctl", "start", "framegate-agent")
+    start("agent")
     seen["agent"] = {
         "StatusText": wait(
             "a trusted agent",
@@ -198,7 +205,7 @@ def gateway_host():
         ),
         **confined("agent"),
     }
-    run("systemctl", "start", "framegate-gateway")
+    start("gateway")
     seen["gateway"] = {
         "StatusText": wait(
             "a gateway that its host warrants for",
@@ -309,7 +316,7 @@ def line():
         broker="127.0.0.1:8883",
         broker_name="broker.plant.framegate",
     )
-    run("systemctl", "start", "framegate-line")
+    start("line")
     seen["line"] = {**show("line", "ActiveState", "StatusText"), **confined("line")}
     diverter = MqttDiverter(LINE, LineKeys(plc), 8883)
 

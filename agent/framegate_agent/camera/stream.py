@@ -9,7 +9,6 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from cryptography import x509
@@ -31,8 +30,9 @@ from framegate_agent.camera.frame_queue import (
 from framegate_agent.camera.grants import GrantChoice
 from framegate_agent.camera.head_delivery import HEAD_PATIENCE_S, HeadDelivery
 from framegate_agent.camera.identity import Identity
+from framegate_agent.camera.link import Link
 from framegate_agent.camera.opening import OPEN_TIMEOUT_S, carrier_to, open_session, refusal
-from framegate_agent.camera.session import FrameSession, HeldGrant
+from framegate_agent.camera.session import HeldGrant
 from framegate_agent.camera.tally import Tally
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -184,8 +184,8 @@ class CameraStream:
             raise refusal(accepted)
         self.lease, self.problem = lease, ()
         self._choice.taken(lease, self.source)
-        link = _Link(carrier, session, certificate.public_bytes(Encoding.DER))
-        await self._heads.pay(carrier, lease.grant.host)
+        link = Link(carrier, session, certificate.public_bytes(Encoding.DER))
+        link.beside(self._heads.pay(carrier, lease.grant.host))
         tasks = [
             asyncio.create_task(self._send(link, capture)),
             asyncio.create_task(self._receive(link)),
@@ -203,14 +203,15 @@ class CameraStream:
                     "framegate gateway list",
                 )
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            ending = [*tasks, link.opening] if link.opening is not None else tasks
+            for each in ending:
+                each.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
             for ended in (link.session, link.opened):
                 if ended is not None:
                     ended.owed.live = False
 
-    async def _send(self, link: _Link, capture: asyncio.Task[None]) -> None:
+    async def _send(self, link: Link, capture: asyncio.Task[None]) -> None:
         while True:
             await self._renew(link)
             await self._end_sessions(link)
@@ -239,7 +240,7 @@ class CameraStream:
                 continue
             await self._send_one(link)
 
-    async def _send_one(self, link: _Link) -> None:
+    async def _send_one(self, link: Link) -> None:
         frame = self._frames.waiting.popleft()
         counter = link.session.owed.count
         try:
@@ -254,7 +255,7 @@ class CameraStream:
         self._frames.sent[name] = SentFrame(frame, link.session, counter, time.monotonic())
         await link.carrier.write(pb.CameraMessage(frame=sealed))
 
-    async def _renew(self, link: _Link) -> None:
+    async def _renew(self, link: Link) -> None:
         """In-band: a fresh certificate and new masks when there are any, a fresh grant and secret
         from half of the old grant's life on.
         """
@@ -295,7 +296,7 @@ class CameraStream:
             self._heads.run_errands(leases, lease)
             await link.carrier.write(pb.CameraMessage(renew=pb.Renew()))
 
-    async def _end_sessions(self, link: _Link) -> None:
+    async def _end_sessions(self, link: Link) -> None:
         """Sign the heads of sessions that are over: all answered, or waited for long enough."""
         for session in list(link.ending):
             if (
@@ -303,11 +304,9 @@ class CameraStream:
                 or time.monotonic() > link.ending[session] + HEAD_PATIENCE_S
             ):
                 del link.ending[session]
-                task = asyncio.create_task(self._heads.pay_one(link.carrier, session.owed))
-                link.signing.add(task)
-                task.add_done_callback(link.signing.discard)
+                link.beside(self._heads.pay_one(link.carrier, session.owed))
 
-    async def _part(self, link: _Link) -> None:
+    async def _part(self, link: Link) -> None:
         """Leave in peace: the gateway gets the heads of all its sessions before the connection
         ends.
         """
@@ -316,7 +315,7 @@ class CameraStream:
         link.session.owed.live = False
         await self._heads.settle(link.carrier, link.session.lease.grant.host)
 
-    async def _receive(self, link: _Link) -> None:
+    async def _receive(self, link: Link) -> None:
         while True:
             message = await link.carrier.read()
             kind = None if message is None else message.WhichOneof("kind")
@@ -325,22 +324,34 @@ class CameraStream:
                 link.answered.set()
             elif message is not None and kind == "head_taken":
                 self._heads.taken(message.head_taken.session)
-            elif kind == "offer" and link.renewing is not None:
-                try:
-                    link.opened = await open_session(
-                        link.carrier, message, link.renewing, self._identity, self.source
-                    )
-                # the gateway's newest keys are not yet in a grant; the old secret serves until then
-                except Refused as error:
-                    log.info("renewal put off: %s", error)
-                    link.renewing = None
-            elif kind == "accepted" and link.opened is not None and link.renewing is not None:
-                link.session.owed.live = False
-                link.ending[link.session] = time.monotonic()
-                link.session, self.lease = link.opened, link.renewing
-                link.opened = link.renewing = None
+            elif kind == "offer" and link.renewing is not None and not link.opens:
+                link.opening = asyncio.create_task(self._open(link, message, link.renewing))
+            elif kind == "accepted" and link.opening is not None:
+                await link.opening  # it may be answered before its task has its turn
+                self._take_over(link, message)
             else:
                 raise refusal(message)
+
+    def _take_over(self, link: Link, message: pb.GatewayMessage | None) -> None:
+        """Seal in the session that was accepted from now on; the other's head is due."""
+        link.opening = None
+        if link.opened is None or link.renewing is None:
+            raise refusal(message)
+        link.session.owed.live = False
+        link.ending[link.session] = time.monotonic()
+        link.session, self.lease = link.opened, link.renewing
+        link.opened = link.renewing = None
+
+    async def _open(self, link: Link, offer: pb.GatewayMessage | None, lease: HeldGrant) -> None:
+        """Beside the frames: a slow TPM signs for seconds, and answers are read meanwhile."""
+        try:
+            link.opened = await open_session(
+                link.carrier, offer, lease, self._identity, self.source
+            )
+        # the gateway's newest keys are not yet in a grant; the old secret serves until then
+        except FramegateError as error:
+            log.info("renewal put off: %s", error)
+            link.renewing = None
 
     def _answer(self, envelope: bytes, lease: HeldGrant) -> None:
         """One verdict: signed, fresh, by the granted host, from the granted model, on the very
@@ -377,22 +388,3 @@ class CameraStream:
             )
         sent.session.owed.answered(sent.counter)
         self.tally.verdict(verdict)
-
-
-@dataclass
-class _Link:
-    """A live conversation: its present frame session, a renewal under way, sessions whose heads are
-    due.
-    """
-
-    carrier: Carrier
-    session: FrameSession
-    certificate: bytes
-    renewing: HeldGrant | None = None
-    opened: FrameSession | None = None
-    retry_at_s: float = 0.0
-    masks: bytes = b""
-    ending: dict[FrameSession, float] = field(default_factory=dict)
-    signing: set[asyncio.Task[None]] = field(default_factory=set)
-    begun_at_s: float = field(default_factory=time.monotonic)
-    answered: asyncio.Event = field(default_factory=asyncio.Event)

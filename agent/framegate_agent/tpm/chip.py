@@ -52,6 +52,7 @@ class Tpm:
 
     def __init__(self, tcti: str) -> None:
         self._tls: Any = None
+        self._tls_last: Public | None = None
         self._tls_policy: bytes | None = None
         self._tls_selection = PcrSelection(Alg.SHA256, TLS_KEY_PCRS)
         self._esapi = Esapi(tcti)
@@ -138,7 +139,15 @@ class Tpm:
         and held until `close`.
         """
 
-        return self._esapi.on_owner(lambda: self._with_tls(self._esapi.public))
+        self._tls_last = self._esapi.on_owner(lambda: self._with_tls(self._esapi.public))
+        return self._tls_last
+
+    @property
+    def last_tls_key(self) -> Public:
+        """What `tls_key` last said, for whoever must not wait for a TPM that is at work; asks where
+        nobody has so far.
+        """
+        return self._tls_last or self.tls_key()
 
     def _with_tls(self, use: Callable[[Any], T]) -> T:
         """What `use` makes of the TLS key's handle. Where somebody else flushed it, the key is made

@@ -32,6 +32,8 @@ MAX_BUNDLE_BYTES: Final = 1024 * 1024
 """Some dozen files and some hundred requirements, in base64."""
 SIGNED_NAME: Final = "release.sigstore.json"
 """What the bundle of a release is called, beside its files."""
+UNSIGNED_NAME: Final = "release.intoto.json"
+"""What its statement is called where nobody has signed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,14 @@ class Provenance:
     files: Mapping[str, bytes]
 
 
+def statement_of(release: Provenance) -> bytes:
+    """What is signed: the in-toto statement as JSON, the same for the same release."""
+    return json.dumps(_statement(release), separators=(",", ":"), sort_keys=True).encode()
+
+
 def sign_release(release: Provenance, key: ec.EllipticCurvePrivateKey) -> bytes:
     """The bundle of `release`. `key` is on P-256."""
-    payload = json.dumps(_statement(release), separators=(",", ":"), sort_keys=True).encode()
+    payload = statement_of(release)
     signature = key.sign(pae(PAYLOAD_TYPE, payload), ec.ECDSA(hashes.SHA256()))
     body = {
         "mediaType": MEDIA_TYPE,

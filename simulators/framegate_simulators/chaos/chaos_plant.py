@@ -33,7 +33,7 @@ class ChaosPlant(Plant):
             "tpm": [],
         }
         self._cameras: dict[str, Relay] = {}
-        self._tpms: dict[str, str] = {}
+        self._tpms: dict[str, Relay] = {}
 
     def start_controller(self, *extra: object) -> None:
         super().start_controller("--advertise", ADVERTISED, *extra)
@@ -63,15 +63,27 @@ class ChaosPlant(Plant):
         finally:
             self.broker_port = own
 
-    def _agent_arguments(self, site: Site) -> list[object]:
-        """A camera's TPM is reached over a link; a gateway's as it is."""
-        arguments = super()._agent_arguments(site)
-        if site.kind != "camera":
-            return arguments
+    def tpm(self, site: Site) -> Relay:
+        """The link to a machine's TPM, made when it is first asked for; agents that start later
+        use it.
+        """
         if site.name not in self._tpms:
             own, here = site.machine.tpm.socket, site.machine.folder / "far.sock"
-            self.links["tpm"].append(self._relays.unix(here, own, tpm=True))
+            link = self._tpms[site.name] = self._relays.unix(here, own, tpm=True)
+            self.links["tpm"].append(link)
             self._relays.unix(Path(f"{here}.ctrl"), Path(f"{own}.ctrl"))
-            self._tpms[site.name] = f"swtpm:path={here}"
-        arguments[arguments.index("--tcti") + 1] = self._tpms[site.name]
+        return self._tpms[site.name]
+
+    def tcti(self, site: Site) -> str:
+        """How a program reaches a machine's TPM over its link."""
+        self.tpm(site)
+        return f"swtpm:path={site.machine.folder / 'far.sock'}"
+
+    def _agent_arguments(self, site: Site) -> list[object]:
+        """A camera's TPM is reached over a link; a gateway's as it is, where nobody asked for
+        one.
+        """
+        arguments = super()._agent_arguments(site)
+        if site.kind == "camera" or site.name in self._tpms:
+            arguments[arguments.index("--tcti") + 1] = self.tcti(site)
         return arguments

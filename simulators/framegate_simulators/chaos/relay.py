@@ -19,6 +19,8 @@ LOSS: Final = 0.1
 AGAIN_S: Final = (0.2, 0.8)
 """After which TCP sends again what was lost: twice at most, here."""
 LOOK_S: Final = 0.02
+COMMAND_S: Final = (0.2, 0.6)
+"""What a discrete TPM takes to sign; a slow one is simulated to take it for every command."""
 
 
 class Mode(StrEnum):
@@ -33,6 +35,7 @@ class Mode(StrEnum):
     RETRY = "retry"
     LOCKOUT = "lockout"
     HANGS = "hangs"
+    SLOW = "slow"
 
 
 _ANSWERS: Final = {Mode.RETRY: 0x922, Mode.LOCKOUT: 0x921}
@@ -154,7 +157,13 @@ class Relay:
 
 
 class TpmRelay(Relay):
-    """The command channel of a TPM: an answer for each command, sometimes one of its own."""
+    """The command channel of a TPM: an answer for each command, sometimes one of its own; it
+    counts `commands`.
+    """
+
+    def __init__(self, reach: Reach) -> None:
+        super().__init__(reach)
+        self.commands = 0
 
     async def _both(
         self,
@@ -166,6 +175,9 @@ class TpmRelay(Relay):
         with contextlib.suppress(asyncio.IncompleteReadError):
             while True:
                 command = await _message(reader)
+                self.commands += 1
+                if self._mode == Mode.SLOW:
+                    await asyncio.sleep(self._chance.uniform(*COMMAND_S))
                 while self._mode == Mode.HANGS:  # noqa: ASYNC110 - set by another thread
                     await asyncio.sleep(LOOK_S)
                 code = _ANSWERS.get(self._mode)

@@ -10,11 +10,14 @@ import tomllib
 import pytest
 from typer.testing import CliRunner
 
+from framegate_host.setting_records import declared
 from support.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import exposure
+from blocks import page_of
 from made.commands import programs
+from made.settings import RECORDS
 from packaged.bill import bill
 from packaged.closure import closure, pinned, pins
 from packaged.completion import completion
@@ -181,3 +184,30 @@ def test_a_unit_that_forbids_the_childrens_namespaces_is_none_that_has_children_
         caged = spec.name in {"framegate-agent", "framegate-gateway"}
         allowed = "\nRestrictNamespaces=user mnt net ipc uts\n" in unit_of(spec)
         assert allowed == caged
+
+
+GUIDE = ROOT / "docs/guides/operators/install.md"
+
+
+@pytest.mark.skipif(shutil.which("nft") is None, reason="nftables is not installed")
+def test_the_firewall_of_the_guide_is_one_that_nftables_takes():
+    """In a network namespace of its own, where nothing is loaded: it is only checked."""
+    blocks = page_of("install.md", GUIDE.read_text()).blocks
+    (rules,) = [block.text for block in blocks if block.text.startswith("table inet framegate")]
+    argv = ["unshare", "--user", "--map-root-user", "--net", "nft", "--check", "--file", "-"]
+    if subprocess.run([*argv[:4], "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine gives no namespaces")
+    done = subprocess.run(argv, input=rules, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for port in re.findall(r"\d{4}", rules):
+        assert f"| {port}/tcp |" in GUIDE.read_text()
+
+
+def test_the_settings_of_the_guides_machines_are_settings():
+    named = re.findall(r"^\| (\S+) \| 10\.\S+ \| ([^|]+) \| ([^|]+) \|$", GUIDE.read_text(), re.M)
+    assert len(named) == 3
+    records = {r.PROGRAM: declared(r) for r in RECORDS}
+    for _host, packages, told in named:
+        programs_there = [p.split("-")[0].strip() for p in packages.split(",")]
+        for setting in re.findall(r"`(\w+) = ", told):
+            assert any(setting in records.get(p, {}) for p in programs_there), setting

@@ -55,6 +55,8 @@ def test_the_same_release_is_the_same_statement():
         return json.loads(bundle)["dsseEnvelope"]["payload"]
 
     assert statement(sign_release(RELEASE, KEY)) == statement(sign_release(RELEASE, OTHER))
+    # and what lies beside a release that nobody has signed is the very statement
+    assert base64.b64decode(statement(sign_release(RELEASE, KEY))) == room.statement_of(RELEASE)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """A camera's stream towards gateways that are silent, or answer what was not asked."""
 
 import asyncio
+import threading
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.identity.certificates import Purpose
-from framegate_agent.camera import frame_queue
+from framegate_agent.camera import frame_queue, grants
 from framegate_agent.camera.heads import HeadSpool
 from framegate_agent.camera.session import Demands
 from framegate_agent.camera.stream import CameraStream
@@ -175,3 +177,79 @@ async def test_n129_an_answer_on_another_frame_part_or_type_is_refused(
     async with asyncio.timeout(30):
         await stream.run()
     assert stream.tally.outcomes == {"UNINSPECTED": 1} and stream.problem[0].reason == "verdict"
+
+
+class SlowKey:
+    """A TPM that does not come back from its second signature until it is let."""
+
+    def __init__(self, key) -> None:
+        self._key, self.signed, self.let = key, 0, threading.Event()
+
+    def sign_with_tls_key(self, message: bytes) -> bytes:
+        self.signed += 1
+        if self.signed == 2:
+            assert self.let.wait(30)
+        return self._key.sign_with_tls_key(message)
+
+
+class Renewing(Carrier):
+    """A gateway that offers another session when it is asked to."""
+
+    async def write(self, message):
+        if message.WhichOneof("kind") == "renew":
+            self._messages.put_nowait(pb.GatewayMessage(offer=self._link.offer()))
+        await super().write(message)
+
+
+async def test_frames_go_on_while_a_slow_tpm_signs_for_the_next_session(
+    door, tmp_path, monkeypatch
+):
+    """Sixteen may be on the way: were answers not read meanwhile, the rest would wait for it."""
+    answered = []
+
+    def answer(frame):
+        answered.append(frame)
+        if len(answered) == 30:
+            stream._identity.key.let.set()
+        return verdict_on(door, frame)
+
+    stream = stream_of(door, tmp_path, 60, answer)
+    stream._identity.key = SlowKey(door.key)
+
+    class Way:
+        @asynccontextmanager
+        async def to(self, _grant, _certificate):
+            yield Renewing(door, answer)
+
+    stream._identity.broker = Way()
+    # a grant that was drawn half its life ago is renewed at once
+    past = SimpleNamespace(monotonic=lambda: time.monotonic() - 31)
+    monkeypatch.setattr(grants, "time", past)
+    async with asyncio.timeout(60):
+        await stream.run()
+    assert stream.tally.outcomes == {"PASS": 60} and stream.resent == 0
+    assert len({frame.metadata.session for frame in answered}) == 2, "and then it is used"
+    assert stream._identity.key.signed >= 3, "two openings, and a head"
+
+
+async def test_a_session_that_nobody_opened_is_not_taken_over(door, tmp_path, monkeypatch):
+    """A gateway that says `accepted` of nothing ends the conversation."""
+    monkeypatch.setattr(frame_queue, "PATIENCE_S", 0.0)
+
+    class Eager(Carrier):
+        async def write(self, message):
+            await super().write(message)
+            if message.WhichOneof("kind") == "frame":
+                self._messages.put_nowait(pb.GatewayMessage(accepted=pb.Accepted(kid=9)))
+
+    stream = stream_of(door, tmp_path, 2, lambda _frame: None)
+
+    class Way:
+        @asynccontextmanager
+        async def to(self, _grant, _certificate):
+            yield Eager(door, lambda _frame: None)
+
+    stream._identity.broker = Way()
+    async with asyncio.timeout(60):
+        await stream.run()
+    assert stream.tally.outcomes == {"UNINSPECTED": 2}
