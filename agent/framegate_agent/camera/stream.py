@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import from_ms
+from framegate.payload.picture import PICTURE
 from framegate.signed.mask import Masks
 from framegate.signed.statement import verify_verdict
 from framegate.wire import Captured
@@ -344,7 +345,8 @@ class CameraStream:
 
     def _answer(self, envelope: bytes, lease: HeldGrant) -> None:
         """One verdict: signed, fresh, by the granted host, from the granted model, on the very
-        frame that is on its way (session and counter; part, type and trigger).
+        frame that is on its way (session and counter; part, type and trigger; of a picture as
+        of one).
         """
         state = self._identity.state
         verdict = verify_verdict(
@@ -361,6 +363,7 @@ class CameraStream:
             or sent is None
             or head is None
             or of != (head.part, head.part_type, head.trigger_sequence)
+            or (head.encoding in PICTURE.encodings) == bool(verdict.payload_kind)
         ):
             raise Refused.of(
                 Reason.VERDICT,

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.findings.kinds import FindingKind
+from framegate.payload.kinds import further_of
 from framegate.receipt_verifier import UNCONFINED
-from framegate.signed.inspected import Polygon
+from framegate.signed.inspected import Inspected, Polygon
+from framegate.signed.mask import Regions
 from framegate_gateway.inference.answers import (
     BadAnswer,
     Refusal,
@@ -24,8 +26,9 @@ from framegate_gateway.inference.answers import (
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.child import InferenceChild
 from framegate_gateway.inference.inspection import Inspection, inspection_of
-from framegate_gateway.inference.jobs import Job, Sent, fail
-from framegate_gateway.inference.parts import Parts, digest_of, least_left, left_to_inspect
+from framegate_gateway.inference.jobs import NOW, Job, Sent, Taken, fail
+from framegate_gateway.inference.parts import Parts, digest_of, least_left
+from framegate_gateway.inference.payload_share import left_of_frame
 from framegate_gateway.inference.providers import CPU
 from framegate_gateway.inference.steadiness import Steadiness, require_steady
 from framegate_gateway.inference.turns import Turns
@@ -93,6 +96,7 @@ class Engine:
         files = [(name, data) for name, data in self.bundle.files.items()]
         head = {"files": [(name, len(data)) for name, data in files], "elsewhere": self._elsewhere}
         head["provider"] = self.provider
+        head["payloads"] = further_of(self.bundle.recipe.examined)
         try:
             await child.send(head, tuple(data for _, data in files))
             answer, body = await asyncio.wait_for(child.receive(None), START_TIMEOUT_S)
@@ -205,18 +209,21 @@ class Engine:
         encoding: int,
         width: int,
         height: int,
-        masks: tuple[Polygon, ...] = (),
+        masks: Regions = (),
         *,
         measure: bool = False,
+        taken: Taken = NOW,
     ) -> Inspection:
-        """Inspect one encoded frame of `device`, taken under `masks`, which the golden image gets
-        too. With `measure` second looks are taken of a part without limits, too.
+        """Inspect one encoded frame of `device`, of the kind of payload that the model takes, taken
+        under `masks`, which the golden image gets too. With `measure` second looks are taken of a
+        part without limits, too; `taken` is what a kind that measures time needs.
 
-        Raises Refused (PART_UNKNOWN, IMAGE, IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS,
+        Raises Refused (PAYLOAD, PART_UNKNOWN, IMAGE, IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS,
         REGISTRATION, MASK, INSPECTED_SHARE, KNOWN_ANSWER), `Withheld`, or Unavailable (INFERENCE).
         """
         if self.stopped is not None:
             raise Refused(self.stopped.failures)
+        self.bundle.recipe.require_payload(encoding)
         if part_type not in self._parts:
             raise Refused.of(
                 Reason.PART_UNKNOWN,
@@ -234,6 +241,8 @@ class Engine:
             "camera": device,
             "measure": measure,
         }
+        if self.bundle.recipe.examined is not None:
+            head |= taken.members
         answer = await self._inspected(device, head, image)
         if "failed" in answer:
             raise Refused.of(
@@ -267,7 +276,8 @@ class Engine:
         lines: list[str],
     ) -> bytes:
         """A PNG of golden image and frame side by side, the frame with its boxes, under `lines`."""
-        golden = self._parts.get(part_type).goldens[0] if part_type in self._parts else b""
+        pictured = self.bundle.recipe.examined is None and part_type in self._parts
+        golden = self._parts.get(part_type).goldens[0] if pictured else b""
         head = {"kind": "card", "encoding": encoding, "defects": defects, "outcome": outcome}
         head |= {"golden_size": len(golden), "lines": lines}
         return await self._drawn(head, golden + image)
@@ -340,7 +350,7 @@ class Engine:
             key, sent = self._parts.key(part_type), self._known.get(part_type)
             if sent is None or sent.key != key:
                 part = self._parts.get(part_type)
-                job.left = left_to_inspect(job.head, part.rules, part.outline)
+                job.left = self._left(job, part.rules, part.outline)
                 goldens, job.golden_sent = part.goldens, True
                 self._known.pop(part_type, None)
                 if len(self._known) >= GOLDEN_KEPT:
@@ -349,7 +359,7 @@ class Engine:
                     key, digest_of(goldens), part.rules, part.outline
                 )
             else:
-                job.left = left_to_inspect(job.head, sent.rules, sent.outline)
+                job.left = self._left(job, sent.rules, sent.outline)
         except KeyError as error:
             raise Refused.of(
                 Reason.PART_UNKNOWN,
@@ -365,6 +375,9 @@ class Engine:
             "rules": sent.rules,
         }
         return head, (*goldens, job.body)
+
+    def _left(self, job: Job, rules: dict[str, Any], outline: tuple[Polygon, ...]) -> Inspected:
+        return left_of_frame(self.bundle.recipe, job.head, rules, outline)
 
     async def _submit(
         self, device: str, head: dict[str, Any], body: bytes

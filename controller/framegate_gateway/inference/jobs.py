@@ -12,6 +12,28 @@ from framegate.signed.inspected import Inspected, InspectedOf, Polygon
 NOTHING_LEFT: Final = Inspected(0, InspectedOf.PICTURE)
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """When a frame was captured, by its authenticated metadata, and under which trigger."""
+
+    trigger_sequence: int
+    captured_at_ms: int
+    uncertainty_ms: int
+
+    @property
+    def members(self) -> dict[str, int]:
+        """As the child is told."""
+        return {
+            "trigger_sequence": self.trigger_sequence,
+            "captured_at_ms": self.captured_at_ms,
+            "uncertainty_ms": self.uncertainty_ms,
+        }
+
+
+NOW: Final = Taken(0, 0, 0)
+"""Of pictures, where nobody asks."""
+
+
 @dataclass
 class Job:
     """A question on its way to the child, and whoever waits for its answer; `device` is the camera

@@ -12,13 +12,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from framegate.errors import FramegateError, Reason, Refused
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.findings.kinds import FindingKind
-from framegate.signed.inspected import Polygon
+from framegate.signed.mask import Regions
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.commissioning import Commissioning
 from framegate_gateway.inference.engine import WATCH_S, ChildTold, Engine, nobody
 from framegate_gateway.inference.inspection import Inspection
+from framegate_gateway.inference.jobs import NOW, Taken
 from framegate_gateway.inference.parts import Parts
 from framegate_gateway.inference.providers import ON_CPU, Host
 from framegate_gateway.inference.remote import Backend, RemoteEngine
@@ -53,7 +54,7 @@ class Models:
         watch_s: float = WATCH_S,
         host: Host = ON_CPU,
     ) -> None:
-        self._host = host
+        self._host, self.kinds = host, host.kinds
         self.told: ChildTold = nobody
         """Told when a child dies, and when it runs again."""
         self.commissioning = Commissioning()
@@ -120,7 +121,19 @@ class Models:
         unconfined, provider = self._host.unconfined, self._host.provider
         if self._backend is None:
             return Engine(
-                bundle, parts, threads, unconfined=unconfined, told=told, provider=provider
+                bundle,
+                parts,
+                threads,
+                unconfined=unconfined,
+                told=told,
+                provider=provider,
+            )
+        if bundle.recipe.examined is not None:
+            raise Unavailable.of(
+                Reason.MODEL,
+                "a model of pictures for a model server",
+                f"one of kind {bundle.recipe.payload}",
+                "run it on this host: a gateway without --backend",
             )
         return RemoteEngine(bundle, parts, threads, self._backend, unconfined=unconfined, told=told)
 
@@ -164,7 +177,8 @@ class Models:
         encoding: int,
         width: int,
         height: int,
-        masks: tuple[Polygon, ...] = (),
+        masks: Regions = (),
+        taken: Taken = NOW,
     ) -> Inspection:
         """Inspect by the model with this digest (hex), which a grant names. Raises as
         `Engine.inspect`, and Refused (MODEL) where it is no longer ready here.
@@ -184,7 +198,15 @@ class Models:
         measure = self.commissioning.wants(part_type)
         with self.under_way.one():
             return await engine.inspect(
-                device, part_type, image, encoding, width, height, masks, measure=measure
+                device,
+                part_type,
+                image,
+                encoding,
+                width,
+                height,
+                masks,
+                measure=measure,
+                taken=taken,
             )
 
     async def stop(self) -> None:

@@ -20,6 +20,7 @@ from framegate_gateway.admission.gaps import TriggerGaps
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.inspection import Inspection, Withheld
+from framegate_gateway.inference.jobs import Taken
 from framegate_gateway.inference.models import Models
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.feed import TrustView
@@ -74,6 +75,7 @@ class Conversations:
             receipts,
             learner,
         )
+        self.kinds = models.kinds
         self._budgets: dict[str, CameraBudget] = {}
         self.gaps = TriggerGaps(maker.gap)
         self._ending = asyncio.Event()
@@ -261,6 +263,7 @@ class Conversations:
                 m.width,
                 m.height,
                 admitted.masks,
+                Taken(m.trigger_sequence, m.captured_at_ms, m.uncertainty_ms),
             )
             self._looked_at(link, m.part_type, inspection)
             # trust that ended while the frame was in the model ends here, not at the next frame

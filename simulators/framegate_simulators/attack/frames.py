@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from framegate.wire import ENCODING_JPEG, ENCODING_PNG, FrameMetadata
-from framegate_agent.camera.sources import encoded
+from framegate_agent.camera.pictures import encoded
 from framegate_gateway.admission.budget import MAX_IN_FLIGHT
 from framegate_gateway.ports.open_inference import MAX_IN_FLIGHT as MAX_INFERENCES
 from framegate_proto.v1 import framegate_pb2 as pb

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from framegate_agent.camera.sources import encoded
+from framegate_agent.camera.pictures import encoded
 from framegate_gateway.inference.bundle import load_bundle
 from framegate_simulators.boards.boards import draw_board
 from support.models import another_version, pin_of
