@@ -25,6 +25,7 @@ from framegate_simulators.boards.boards import write_boards
 from framegate_simulators.boards.camera import DrawnBoards, TriggeredBoards
 from framegate_simulators.machine.ek_kinds import EK_KINDS
 from framegate_simulators.plant.processes import PlantError
+from framegate_simulators.vibration.command import sensor
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +35,9 @@ app = typer.Typer(
         " programs."
     ),
 )
+
+
+app.command()(sensor)
 
 
 @app.command()

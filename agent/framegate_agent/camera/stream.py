@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import from_ms
-from framegate.payload.picture import PICTURE
 from framegate.signed.mask import Masks
 from framegate.signed.statement import verify_verdict
 from framegate.wire import Captured
@@ -33,7 +32,7 @@ from framegate_agent.camera.grants import GrantChoice
 from framegate_agent.camera.head_delivery import HEAD_PATIENCE_S, HeadDelivery
 from framegate_agent.camera.identity import Identity
 from framegate_agent.camera.opening import OPEN_TIMEOUT_S, carrier_to, open_session, refusal
-from framegate_agent.camera.session import FrameSession, HeldGrant
+from framegate_agent.camera.session import FrameSession, HeldGrant, of_its_kind
 from framegate_agent.camera.tally import Tally
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -345,9 +344,7 @@ class CameraStream:
 
     def _answer(self, envelope: bytes, lease: HeldGrant) -> None:
         """One verdict: signed, fresh, by the granted host, from the granted model, on the very
-        frame that is on its way (session and counter; part, type and trigger; of a picture as
-        of one).
-        """
+        frame that is on its way (session and counter; part, type and trigger; its kind)."""
         state = self._identity.state
         verdict = verify_verdict(
             envelope,
@@ -363,7 +360,7 @@ class CameraStream:
             or sent is None
             or head is None
             or of != (head.part, head.part_type, head.trigger_sequence)
-            or (head.encoding in PICTURE.encodings) == bool(verdict.payload_kind)
+            or not of_its_kind(head.encoding, verdict)
         ):
             raise Refused.of(
                 Reason.VERDICT,

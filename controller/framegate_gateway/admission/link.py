@@ -27,7 +27,6 @@ from framegate.identity.certificates import (
     verify_certificate,
 )
 from framegate.identity.names import Kind, split_device_id
-from framegate.payload.contract import Payload
 from framegate.payload.kinds import BUILT_IN, Kinds, regions_of
 from framegate.sframe import Opener, parse_header
 from framegate.signed.dsse import parse_envelope
@@ -98,7 +97,7 @@ class CameraLink:
         self.signed_off = False
         self.policies: tuple[str, ...] = ()
         self._model = ""
-        self._masks: OrderedDict[bytes, MaskRegions] = OrderedDict({b"": MaskRegions()})
+        self._masks = OrderedDict({b"": MaskRegions()})
         self._offers: dict[bytes, tuple[bytes, HpkeKey]] = {}
         self._sessions: dict[int, _Session] = {}
 
@@ -305,7 +304,7 @@ class CameraLink:
         session = self._sessions.get(frame.kid)
         if session is None or session.grant_ends_ms <= self._view.now_ms():  # 2
             raise Refused.of(Reason.GRANT_EXPIRED, "a grant that runs", "ended")
-        kind = self._kind_of(metadata)  # 3
+        kind = self._kinds.claimed(metadata, self._view.now_ms())  # 3
         masks = regions_of(kind, self._masks_of(metadata, session.grant))  # 4
         digest = sha256(frame.image)
         trigger = (metadata.trigger_sequence, metadata.part_type, metadata.part)
@@ -330,26 +329,6 @@ class CameraLink:
             masks,
             self._decided,
         )
-
-    def _kind_of(self, metadata: FrameMetadata) -> Payload:
-        kind = self._kinds.of(metadata.encoding)
-        if kind is None:
-            raise Refused.of(
-                Reason.PAYLOAD,
-                f"a payload of {', '.join(k.name for k in self._kinds)}",
-                f"encoding {metadata.encoding}",
-                "name the folder of its kind: payload, among the gateway's settings",
-            )
-        kind.require_claim(metadata.encoding, metadata.width, metadata.height)
-        age = self._view.now_ms() - metadata.captured_at_ms
-        if kind.most_age_ms and abs(age) > kind.most_age_ms + metadata.uncertainty_ms:
-            raise Refused.of(
-                Reason.PAYLOAD_STALE,
-                f"a {kind.name} of the last {kind.most_age_ms / 1000:g} s",
-                f"one captured {age / 1000:.1f} s ago",
-                "look at the sensor's clock; what was recorded before is not measured now",
-            )
-        return kind
 
     def _masks_of(self, metadata: FrameMetadata, grant: GrantFacts) -> MaskRegions:
         regions = self._masks.get(metadata.mask_sha256)

@@ -14,7 +14,6 @@ from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.findings.kinds import FindingKind
 from framegate.payload.kinds import further_of
 from framegate.receipt_verifier import UNCONFINED
-from framegate.signed.inspected import Inspected, Polygon
 from framegate.signed.mask import Regions
 from framegate_gateway.inference.answers import (
     BadAnswer,
@@ -214,9 +213,8 @@ class Engine:
         measure: bool = False,
         taken: Taken = NOW,
     ) -> Inspection:
-        """Inspect one encoded frame of `device`, of the kind of payload that the model takes, taken
-        under `masks`, which the golden image gets too. With `measure` second looks are taken of a
-        part without limits, too; `taken` is what a kind that measures time needs.
+        """Inspect one encoded frame of `device`, taken under `masks`, which the golden image gets
+        too. `measure`: second looks of a part without limits, too; `taken`: for a kind with time.
 
         Raises Refused (PAYLOAD, PART_UNKNOWN, IMAGE, IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS,
         REGISTRATION, MASK, INSPECTED_SHARE, KNOWN_ANSWER), `Withheld`, or Unavailable (INFERENCE).
@@ -241,8 +239,7 @@ class Engine:
             "camera": device,
             "measure": measure,
         }
-        if self.bundle.recipe.examined is not None:
-            head |= taken.members
+        head |= taken.members if self.bundle.recipe.examined else {}
         answer = await self._inspected(device, head, image)
         if "failed" in answer:
             raise Refused.of(
@@ -276,8 +273,8 @@ class Engine:
         lines: list[str],
     ) -> bytes:
         """A PNG of golden image and frame side by side, the frame with its boxes, under `lines`."""
-        pictured = self.bundle.recipe.examined is None and part_type in self._parts
-        golden = self._parts.get(part_type).goldens[0] if pictured else b""
+        known = self.bundle.recipe.examined is None and part_type in self._parts
+        golden = self._parts.get(part_type).goldens[0] if known else b""
         head = {"kind": "card", "encoding": encoding, "defects": defects, "outcome": outcome}
         head |= {"golden_size": len(golden), "lines": lines}
         return await self._drawn(head, golden + image)
@@ -344,13 +341,13 @@ class Engine:
         """
         if job.head["kind"] not in {"inspect", "prepare"}:
             return job.head, (job.body,)
-        part_type, forget = job.head["part_type"], []
+        part_type, forget, recipe = job.head["part_type"], [], self.bundle.recipe
         goldens: tuple[bytes, ...] = ()
         try:
             key, sent = self._parts.key(part_type), self._known.get(part_type)
             if sent is None or sent.key != key:
                 part = self._parts.get(part_type)
-                job.left = self._left(job, part.rules, part.outline)
+                job.left = left_of_frame(recipe, job.head, part.rules, part.outline)
                 goldens, job.golden_sent = part.goldens, True
                 self._known.pop(part_type, None)
                 if len(self._known) >= GOLDEN_KEPT:
@@ -359,7 +356,7 @@ class Engine:
                     key, digest_of(goldens), part.rules, part.outline
                 )
             else:
-                job.left = self._left(job, sent.rules, sent.outline)
+                job.left = left_of_frame(recipe, job.head, sent.rules, sent.outline)
         except KeyError as error:
             raise Refused.of(
                 Reason.PART_UNKNOWN,
@@ -375,9 +372,6 @@ class Engine:
             "rules": sent.rules,
         }
         return head, (*goldens, job.body)
-
-    def _left(self, job: Job, rules: dict[str, Any], outline: tuple[Polygon, ...]) -> Inspected:
-        return left_of_frame(self.bundle.recipe, job.head, rules, outline)
 
     async def _submit(
         self, device: str, head: dict[str, Any], body: bytes

@@ -23,6 +23,10 @@ MAGIC: Final = b"FGEV"
 """How every payload begins that is no picture: neither JPEG nor PNG does."""
 FIRST_OWN: Final = 128
 """Encodings from here on are for kinds that are not Framegate's own."""
+MOST_UNCERTAIN_MS: Final = 1_000
+"""What counts of a camera's own word on how uncertain its clock is: no more than a second, or it
+could call any time now.
+"""
 POINTS, CHANNEL = "points", "channel"
 """What a mask's region names: a polygon of a picture, a row of anything else."""
 

@@ -7,10 +7,17 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from framegate.errors import Malformed, Reason, Refused
-from framegate.payload.contract import FIRST_OWN, POINTS, ExaminedPayload, Payload
+from framegate.payload.contract import (
+    FIRST_OWN,
+    MOST_UNCERTAIN_MS,
+    POINTS,
+    ExaminedPayload,
+    Payload,
+)
 from framegate.payload.picture import PICTURE
 from framegate.payload.series.kind import SERIES
 from framegate.signed.mask import MaskRegions, Regions
+from framegate.wire import FrameMetadata
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _ENDING: Final = re.compile(r"[a-z0-9]{1,16}")
@@ -52,6 +59,37 @@ class Kinds:
 
     def __iter__(self) -> Iterator[Payload]:
         return iter(self._by_name.values())
+
+    def claimed(self, metadata: FrameMetadata, now_ms: int) -> Payload:
+        """The kind that a frame claims to be of.
+
+        1. its encoding is of a kind that is known here;
+        2. its sides are within that kind's limits (`Payload.require_claim`);
+        3. it was captured as lately as its kind wants it: what was recorded yesterday is not
+           measured now (N200). How uncertain a camera is of its clock counts up to
+           `MOST_UNCERTAIN_MS`.
+
+        Raises Refused (PAYLOAD, PAYLOAD_STALE), or what the kind raises.
+        """
+        kind = self.of(metadata.encoding)
+        if kind is None:  # 1
+            raise Refused.of(
+                Reason.PAYLOAD,
+                f"a payload of {', '.join(self._by_name)}",
+                f"encoding {metadata.encoding}",
+                "a further kind is a setting: --payload PACKAGE",
+            )
+        kind.require_claim(metadata.encoding, metadata.width, metadata.height)  # 2
+        age = now_ms - metadata.captured_at_ms
+        slack = min(metadata.uncertainty_ms, MOST_UNCERTAIN_MS)
+        if kind.most_age_ms and abs(age) > kind.most_age_ms + slack:  # 3
+            raise Refused.of(
+                Reason.PAYLOAD_STALE,
+                f"a {kind.name} of the last {kind.most_age_ms / 1000:g} s",
+                f"one captured {age / 1000:.1f} s ago",
+                "look at the sensor's clock; what was recorded before is not measured now",
+            )
+        return kind
 
     def of(self, encoding: int) -> Payload | None:
         """The kind whose frames have this encoding; None where nobody here knows it."""

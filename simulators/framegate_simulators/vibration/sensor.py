@@ -73,14 +73,8 @@ def as_series(drawn: Signal, shaft_hz: float, last_us: int) -> Series:
     channels = []
     for (name, unit), full, row in zip(CHANNELS, FULL_SCALE, drawn, strict=True):
         counts = np.clip(np.round(row / full * 32_767), -32_768, 32_767).astype("<i2")
-        channels.append(
-            Channel(
-                name,
-                unit,
-                struct.unpack("<f", struct.pack("<f", full / 32_767))[0],
-                counts.tobytes(),
-            )
-        )
+        count = float(np.float32(full / 32_767))
+        channels.append(Channel(name, unit, count, counts.tobytes()))
     return Series(
         INT16,
         RATE_HZ,
@@ -155,9 +149,8 @@ def write_window(out: BinaryIO, sensor: Sensor, sequence: int, data: bytes, at_m
 def baseline(motor: int, shaft_hz: float = 29.0) -> bytes:
     """A window of the motor when it was known to be sound, for the gateway's --golden folder."""
     rng = np.random.default_rng([0xBA, motor])
-    return marshal_series(
-        as_series(draw(Motor.drawn(motor), State(shaft_hz), rng), shaft_hz, WINDOW_US)
-    )
+    drawn = draw(Motor.drawn(motor), State(shaft_hz), rng)
+    return marshal_series(as_series(drawn, shaft_hz, WINDOW_US))
 
 
 def write_baseline(folder: Path, motors: list[int]) -> None:

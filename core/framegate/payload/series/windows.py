@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from framegate.errors import Reason, Refused
-from framegate.payload.contract import Asked
+from framegate.payload.contract import MOST_UNCERTAIN_MS, Asked
 from framegate.payload.series.form import Series
 
 KEPT: Final = 32
@@ -43,7 +43,7 @@ class Windows:
         Raises Refused (PAYLOAD_REPLAYED).
         """
         late = asked.captured_at_ms - series.last_us / 1000
-        if abs(late) > DATED_SLACK_MS + asked.uncertainty_ms:
+        if abs(late) > DATED_SLACK_MS + min(asked.uncertainty_ms, MOST_UNCERTAIN_MS):
             raise _replayed(
                 "a window that ends when it was captured", f"one {late / 1000:.1f} s before"
             )
