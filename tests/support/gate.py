@@ -14,6 +14,7 @@ from framegate.signed.statement import verify_verdict
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.inspection import Inspection
+from framegate_gateway.inference.jobs import NOW
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.ports.conversation import Conversations
@@ -47,7 +48,7 @@ class SlowModels(Models):
         self.go.set()
 
     async def inspect(
-        self, digest, device, part_type, image, encoding, width, height, masks=()
+        self, digest, device, part_type, image, encoding, width, height, masks=(), taken=NOW
     ) -> Inspection:
         await self.go.wait()
         if part_type == "faulty":

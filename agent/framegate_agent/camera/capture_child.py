@@ -80,8 +80,8 @@ def _serve(args: argparse.Namespace) -> None:
     confinement = Confinement(caged.cage, required=required)
     confinement.isolate((0, 1, 2) if program is None else (0, 1, 2, program.fileno()))
     encoded(np.zeros((8, 8), np.uint8))  # what is loaded on first use, is loaded now
+    sealer = Sealer(masker := Masker(), load_kinds(told["payloads"]))  # likewise
     confinement.close_paths(caged.paths, caged.ports)
-    sealer = Sealer(masker := Masker(), load_kinds(told["payloads"]))
     if line := sys.stdin.buffer.readline():  # what holds from the first frame on
         masker.take(line)
         masker.follow(sys.stdin.buffer, lambda: _gone(program is not None))

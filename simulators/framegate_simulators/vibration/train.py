@@ -37,6 +37,7 @@ from framegate_simulators.vibration.machine_signal import (
     CLASSES,
     HEALTHY,
     INNER_ORDER,
+    MAINS_HZ,
     OUTER_ORDER,
     RATE_HZ,
     SAMPLES,
@@ -53,9 +54,9 @@ HELD_OUT_MOTOR: Final = 10_000
 HIDDEN: Final = 24
 STEPS: Final = 1500
 RATE, DECAY = 3e-3, 1e-4
-LEAST_SEVERITY: Final = 0.02
+LEAST_SEVERITY: Final = 0.1
 """Of training and of figures: what is fainter lies below the motor's own floor."""
-FAINT, CLEAR = 0.08, 0.25
+FAINT, CLEAR = 0.2, 0.4
 """Severities at which a fault begins to show, and from which on nobody overlooks it."""
 MASKED_SHARE: Final = 0.3
 """Of training windows with one channel masked: the model must do without any one of them."""
@@ -107,7 +108,10 @@ def series_input() -> dict[str, Any]:
         "values": len(steps) * len(CHANNELS),
         "rate_hz": RATE_HZ,
         "samples": SAMPLES,
-        "channels": [{"name": name, "unit": unit} for name, unit in CHANNELS],
+        "channels": [
+            {"name": name, "unit": unit, "mains_hz": MAINS_HZ if unit == "A" else 0.0}
+            for name, unit in CHANNELS
+        ],
         "shaft_hz": list(SHAFT_HZ),
         "band_hz": list(BAND_HZ),
         "steps": steps,

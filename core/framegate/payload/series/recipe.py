@@ -47,7 +47,8 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class SeriesInput:
     """A recipe's `input`: which windows a network takes and what is measured in them. `shaft_hz`:
-    slowest and fastest; `band_hz`: where blows ring.
+    slowest and fastest; `band_hz`: where blows ring; `mains_hz`: whose line and harmonics are taken
+    out of a channel's spectrum, 0 for none.
     """
 
     name: str
@@ -55,6 +56,7 @@ class SeriesInput:
     samples: int
     names: tuple[str, ...]
     units: tuple[str, ...]
+    mains_hz: tuple[float, ...]
     shaft_hz: tuple[float, float]
     band_hz: tuple[float, float]
     steps: tuple[Step, ...]
@@ -83,14 +85,15 @@ def parse_input(body: Mapping[str, Any]) -> SeriesInput:
         if any(set(row) - {"of", "order"} for row in body["steps"]):
             raise ValueError("steps with of and order")
         rows = body["channels"]
-        if any(set(row) != {"name", "unit"} for row in rows):
-            raise ValueError("channels with name and unit")
+        if any(set(row) != {"name", "unit", "mains_hz"} for row in rows):
+            raise ValueError("channels with name, unit and mains_hz")
         given = SeriesInput(
             _text(body["name"]),
             _number(body["rate_hz"]),
             _whole(body["samples"]),
             tuple(_text(row["name"]) for row in rows),
             tuple(_text(row["unit"]) for row in rows),
+            tuple(_number(row["mains_hz"]) for row in rows),
             _two(body["shaft_hz"]),
             _two(body["band_hz"]),
             steps,
@@ -120,6 +123,7 @@ def _in_range(given: SeriesInput) -> bool:
         and len(set(given.names)) == len(given.names)
         and 0 < low < high < given.rate_hz / 2
         and 0 < slow <= fast <= MAX_SHAFT_HZ
+        and all(0 <= mains < given.rate_hz / 2 for mains in given.mains_hz)
         and 1 <= len(given.steps) <= MAX_STEPS
         and all(_is_step(step) for step in given.steps)
     )

@@ -14,8 +14,11 @@ Signal = NDArray[np.float64]
 SLIP: Final = 0.015
 """How far from its order a line may lie, as a share: rolling bearings slip by about a percent."""
 LEAST_BINS: Final = 1
-FLOOR: Final = 1e-3
+FLOOR: Final = 0.01
 """Of a channel's baseline level: lines below it are no lines, and no ratio is taken to them."""
+MAINS_BINS: Final = 3
+"""On either side of a line of the mains: as wide as the window makes it."""
+HARMONICS: Final = 5
 MOST: Final = 6.0
 """Bound of a logarithm of a ratio: four hundred times the baseline is as much as can be meant."""
 
@@ -40,17 +43,21 @@ def row_of(given: SeriesInput, series: Series, baseline: Series, masked: frozens
         if name in masked:
             continue
         floor = FLOOR * max(float(before[number].std()), 1e-12)
-        ours = _measures(given, now[number], series.shaft_hz)
-        theirs = _measures(given, before[number], baseline.shaft_hz)
+        mains = given.mains_hz[number]
+        ours = _measures(given, now[number], series.shaft_hz, mains)
+        theirs = _measures(given, before[number], baseline.shaft_hz, mains)
         row[number] = np.clip(np.log((ours + floor) / (theirs + floor)), -MOST, MOST)
     return row.reshape(-1)
 
 
-def _measures(given: SeriesInput, signal: Signal, shaft_hz: float) -> Signal:
+def _measures(given: SeriesInput, signal: Signal, shaft_hz: float, mains_hz: float) -> Signal:
     centred = signal - signal.mean()
     lines = _amplitudes(centred)
     envelope = _amplitudes(_envelope(centred, given.rate_hz, given.band_hz))
     step_hz = given.rate_hz / len(signal)
+    for harmonic in range(1, HARMONICS + 1) if mains_hz else ():
+        at = round(harmonic * mains_hz / step_hz)
+        lines[max(0, at - MAINS_BINS) : at + MAINS_BINS + 1] = 0
     return np.array(
         [_measure(step, centred, lines, envelope, shaft_hz / step_hz) for step in given.steps]
     )
