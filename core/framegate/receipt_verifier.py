@@ -344,7 +344,7 @@ def _same_verdict(
         ("request_hash", claims["request_hash"], verdict.get("input_sha256")),
         ("session", fg["session"], verdict.get("session")),
         ("stage", fg.get("stage"), verdict.get("stage")),  # of a zone that is piloted, and no other
-        ("payload_kind", fg.get("payload_kind"), verdict.get("payload_kind")),
+        ("payload_kind", fg.get("payload_kind", ""), verdict.get("payload_kind", "")),
         *(
             (n, fg[n], verdict.get(n))
             for n in (
@@ -365,8 +365,8 @@ def _same_verdict(
             raise ReceiptRefused(
                 "verdict", f"leaf and verdict differ in {name}: {ours!r} and {theirs!r}"
             )
-    if (kind := fg.get("payload_kind")) is not None and not is_named_kind(kind):  # 14
-        raise ReceiptRefused("payload", f"a kind of payload named {ascii(kind)[:60]}")
+    if "payload_kind" in fg and not is_named_kind(fg["payload_kind"]):  # 14
+        raise ReceiptRefused("payload", f"a kind named {ascii(fg['payload_kind'])[:60]}")
 
 
 def _inspected(claims: dict[str, Any], verdict: dict[str, Any], notes: list[str]) -> None:

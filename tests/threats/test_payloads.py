@@ -24,12 +24,11 @@ from framegate_agent.camera.sealing import Sealer
 from framegate_agent.camera.session import of_its_kind
 from framegate_agent.camera.sources import relay
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
-from framegate_gateway.inference.inspection import Inspection
 from framegate_simulators.vibration.sensor import Sensor, baseline, window, write_window
 from support.frames import opened, replace_head
 from support.payload_record.kind import KIND
 from support.payloads import Windows, motor_bundle, motor_part, running
-from support.receipts import proved
+from support.receipts import proved, series_receipt
 
 NOW_MS = time.time_ns() // 1_000_000
 SERIES_SIDES = {"encoding": ENCODING_SERIES, "width": 4096, "height": 3}
@@ -246,19 +245,8 @@ def test_n202_a_camera_takes_no_verdict_on_another_kind(encoding, kind, outcome,
     assert of_its_kind(encoding, verdict) is holds
 
 
-async def _series_receipt(desk, encoding=ENCODING_SERIES):
-    head = replace_head(
-        captured_at_ms=desk.view.now_ms(), **(SERIES_SIDES | {"encoding": encoding})
-    )
-    sealed = desk.session.seal(head, baseline(1))
-    admitted = desk.link.admit(desk.link.open_frame(sealed.metadata, sealed.sealed))
-    await desk.maker.inspected(admitted, Inspection((), "aa", 100), 1.0)
-    desk.session.owed.answered(admitted.counter)
-    return (await proved(desk))[0]  # the newest first
-
-
 async def test_n202_a_receipt_says_which_kind_and_its_camera_sealed_that(receipts_desk):
-    receipt = await _series_receipt(receipts_desk)
+    receipt = await series_receipt(receipts_desk)
     proof = receipts_desk.check(receipt)
     assert proof.claims["fg"]["payload_kind"] == proof.verdict["payload_kind"] == "series"
     assert FrameMetadata.parse(base64.b64decode(receipt["metadata"])).encoding == ENCODING_SERIES
@@ -274,7 +262,7 @@ async def test_n202_a_gateway_that_calls_it_another_kind_is_found_out(
     """Leaf, verdict and batch agree: the lie is in what the camera signed for alone."""
     maker = type(receipts_desk.maker)
     monkeypatch.setattr(maker, "_payload_kind", lambda *_: named)
-    receipt = await _series_receipt(receipts_desk)
+    receipt = await series_receipt(receipts_desk)
     assert receipts_desk.refused(receipt) == "payload"
 
 
