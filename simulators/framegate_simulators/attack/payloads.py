@@ -136,8 +136,10 @@ def n202(t: Target) -> Seen:
     with floor.conversation() as talk:
         camera = FloorCamera(floor, talk)
         now = time.time_ns() // 1_000_000
-        sides = {"width": SAMPLES, "height": len(CHANNELS), "captured_at_ms": now}
-        seen = [camera.gets(encoding=ENCODING_SERIES, **sides), camera.gets(encoding=200)]
+        as_series = camera.gets(
+            encoding=ENCODING_SERIES, width=SAMPLES, height=len(CHANNELS), captured_at_ms=now
+        )
+        seen = [as_series, camera.gets(encoding=200)]
         after = camera.gets()
     said = f"{len(left)} bytes left the sensor; {', '.join(seen)}: each UNINSPECTED; then {after}"
     return Seen(not left and seen == ["payload", "payload"] and after == "PASS", said)
