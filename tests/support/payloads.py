@@ -14,7 +14,7 @@ from framegate.payload.series.form import ENCODING_SERIES, marshal_series
 from framegate.wire import sha256
 from framegate_gateway.inference.bundle import load_bundle, parse_bundle
 from framegate_gateway.inference.engine import Engine
-from framegate_gateway.inference.jobs import Taken
+from framegate_gateway.inference.jobs import CameraFrame, Taken
 from framegate_gateway.inference.parts import Part
 from framegate_simulators.vibration.machine_signal import CHANNELS, SAMPLES
 from framegate_simulators.vibration.sensor import Sensor, baseline, window
@@ -81,16 +81,9 @@ class Windows:
             "captured_at_ms": self.last_us // 1000,
             "uncertainty_ms": 50,
         }
-        return await self.engine.inspect(
-            "cam",
-            "motor-1",
-            data,
-            ENCODING_SERIES,
-            SAMPLES,
-            len(CHANNELS),
-            masked,
-            taken=Taken(**(facts | taken)),
-        )
+        when, sides = Taken(**(facts | taken)), (SAMPLES, len(CHANNELS))
+        frame = CameraFrame("cam", "motor-1", data, ENCODING_SERIES, *sides, masked, when)
+        return await self.engine.inspect(frame)
 
     async def inspected(self, series, masked=(), **taken):
         return await self.said(marshal_series(series), masked, **taken)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.signed.inspected import Inspected, InspectedOf, Polygon
+from framegate.signed.mask import Regions
 
 NOTHING_LEFT: Final = Inspected(0, InspectedOf.PICTURE)
 
@@ -32,6 +33,22 @@ class Taken:
 
 NOW: Final = Taken(0, 0, 0)
 """Of pictures, where nobody asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFrame:
+    """One encoded frame (`ENCODING_…`) of a camera, `width` x `height` pixels, that shows a part of
+    this type and was taken under `masks`; of another kind of payload its rows.
+    """
+
+    device: str
+    part_type: str
+    image: bytes
+    encoding: int
+    width: int
+    height: int
+    masks: Regions = ()
+    taken: Taken = NOW
 
 
 @dataclass

@@ -19,7 +19,7 @@ from framegate_agent.camera.sealing import Sealer
 from framegate_agent.camera.sources import relay
 from framegate_gateway.inference.bundle import load_bundle
 from framegate_gateway.inference.engine import Engine
-from framegate_gateway.inference.jobs import Taken
+from framegate_gateway.inference.jobs import CameraFrame, Taken
 from framegate_gateway.inference.parts import Part
 from framegate_simulators.attack.floor import Floor
 from framegate_simulators.attack.frames import FloorCamera
@@ -61,22 +61,26 @@ async def _inspected(windows: Sequence[_Sent]) -> list[str]:
     serving, said = asyncio.create_task(engine.run()), []
     for sent in windows:
         try:
-            inspection = await engine.inspect(
-                "sensor",
-                part_type(MOTOR),
-                sent.data,
-                ENCODING_SERIES,
-                SAMPLES,
-                len(CHANNELS),
-                sent.masked,
-                taken=Taken(sent.trigger, sent.at_ms, 50),
-            )
+            inspection = await engine.inspect(_frame(sent))
             said.append("DEFECT" if inspection.defects else "PASS")
         except FramegateError as error:
             said.append(error.reason.value)
     serving.cancel()
     await engine.stop()
     return said
+
+
+def _frame(sent: _Sent) -> CameraFrame:
+    return CameraFrame(
+        "sensor",
+        part_type(MOTOR),
+        sent.data,
+        ENCODING_SERIES,
+        SAMPLES,
+        len(CHANNELS),
+        sent.masked,
+        Taken(sent.trigger, sent.at_ms, 50),
+    )
 
 
 @attempt("N200", "bytes that are no series, and a sound window again once the motor is damaged")

@@ -12,7 +12,7 @@ from framegate.errors import Reason, Refused
 from framegate.payload.contract import FIRST_OWN
 from framegate.payload.series.form import marshal_series
 from framegate_gateway.inference.inspection import Inspection
-from framegate_gateway.inference.jobs import Taken
+from framegate_gateway.inference.jobs import CameraFrame, Taken
 from framegate_gateway.inference.parts import Part
 from framegate_simulators.vibration.machine_signal import FAULTS
 from framegate_simulators.vibration.sensor import troubled
@@ -72,7 +72,7 @@ async def test_thresholds_of_a_part_count_and_rules_of_pictures_are_refused():
 async def _record(engine, masked=(), **columns) -> Inspection:
     now = Taken(1, time.time_ns() // 1_000_000, 50)
     data = marshal_record(dict.fromkeys(COLUMNS, 10.0) | columns)
-    return await engine.inspect("till", "shop", data, FIRST_OWN, 3, 1, masked, taken=now)
+    return await engine.inspect(CameraFrame("till", "shop", data, FIRST_OWN, 3, 1, masked, now))
 
 
 async def test_a_third_kind_is_one_folder_and_no_change_here(monkeypatch):
