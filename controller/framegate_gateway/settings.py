@@ -51,7 +51,7 @@ class GatewaySettings(Settings):
     golden: Annotated[
         tuple[Path, ...],
         Setting(
-            "Folder of golden images, TYPE.png or TYPE.jpg, and of baselines, TYPE.series.",
+            "Folder of golden images, TYPE.png or TYPE.jpg, and of golden windows, TYPE.series.",
             there="folder",
             example=(Path("/etc/framegate/golden"),),
         ),
@@ -249,7 +249,7 @@ class GatewaySettings(Settings):
 
 
 def golden_of(settings: GatewaySettings, kinds: Kinds = BUILT_IN) -> GoldenImages:
-    """The golden images and baselines of this host, of the payloads in `kinds`. Raises where
+    """The golden images and golden windows of this host, of the payloads in `kinds`. Raises where
     somebody else's signature, or none, is on them.
     """
     keys = [read_public_key(path) for path in settings.golden_key]

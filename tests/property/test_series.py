@@ -17,7 +17,7 @@ from framegate.payload.series.form import (
     parse_series,
     without,
 )
-from framegate_simulators.vibration.sensor import baseline
+from framegate_simulators.vibration.sensor import golden
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,23}", fullmatch=True)
 SCALES = st.floats(2**-20, 2**10, width=32)
@@ -54,7 +54,7 @@ def test_a_window_reads_back_to_itself_and_has_one_encoding(series):
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 300), st.booleans())
 def test_whatever_bytes_come_only_our_errors_do(noise, at, overlaid):
-    whole = baseline(1)
+    whole = golden(1)
     data = whole[:at] + noise + whole[at + len(noise) :] if overlaid else noise
     try:
         series = parse_series(data)

@@ -17,7 +17,7 @@ from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.jobs import CameraFrame, Taken
 from framegate_gateway.inference.parts import Part
 from framegate_simulators.vibration.machine_signal import CHANNELS, SAMPLES
-from framegate_simulators.vibration.sensor import Sensor, baseline, window
+from framegate_simulators.vibration.sensor import Sensor, golden, window
 from framegate_simulators.vibration.train import SHIPPED
 from support.payload_record.form import marshal_record
 from support.payload_record.kind import KIND
@@ -59,7 +59,7 @@ def motor_bundle():
 
 
 def motor_part(**rules):
-    return Part("motor-1", (baseline(1),), **rules)
+    return Part("motor-1", (golden(1),), **rules)
 
 
 class Windows:

@@ -24,7 +24,7 @@ from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_simulators.fixtures.camera import SoftwareCamera
 from framegate_simulators.fixtures.gateway import CAMERA, warranted
-from framegate_simulators.vibration.sensor import baseline
+from framegate_simulators.vibration.sensor import golden
 
 
 class ReceiptsDesk:
@@ -153,7 +153,7 @@ async def series_receipt(desk):
         mask_sha256=b"",
         size=1,
     )
-    sealed = desk.session.seal(head, baseline(1))
+    sealed = desk.session.seal(head, golden(1))
     admitted = desk.link.admit(desk.link.open_frame(sealed.metadata, sealed.sealed))
     await desk.maker.inspected(admitted, Inspection((), "aa", 100), 1.0)
     desk.session.owed.answered(admitted.counter)

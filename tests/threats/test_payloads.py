@@ -24,7 +24,7 @@ from framegate_agent.camera.sealing import Sealer
 from framegate_agent.camera.session import of_its_kind
 from framegate_agent.camera.sources import relay
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
-from framegate_simulators.vibration.sensor import Sensor, baseline, window, write_window
+from framegate_simulators.vibration.sensor import Sensor, golden, window, write_window
 from support.frames import opened, replace_head
 from support.payload_record.kind import KIND
 from support.payloads import Windows, motor_bundle, motor_part, running
@@ -63,7 +63,7 @@ def reason_of(call) -> Reason:
     ],
 )
 def test_n200_what_is_no_window_is_no_series(spoil):
-    data = baseline(1)
+    data = golden(1)
     assert parse_series(data).names == ("vibration-x", "vibration-y", "current")
     assert reason_of(lambda: parse_series(spoil(data))) == Reason.PAYLOAD
 
@@ -85,9 +85,9 @@ def test_n200_a_window_of_before_is_not_admitted(door, ago_ms, known):
     link, session = door.opened()
     at_ms = time.time_ns() // 1_000_000 - ago_ms
     head = replace_head(captured_at_ms=at_ms, uncertainty_ms=2**31, **SERIES_SIDES)
-    frame = opened(link, session.seal(head, baseline(1)))
+    frame = opened(link, session.seal(head, golden(1)))
     if known:
-        assert link.admit(frame).image == baseline(1)
+        assert link.admit(frame).image == golden(1)
     else:
         assert reason_of(lambda: link.admit(frame)) == Reason.PAYLOAD_STALE
 
@@ -95,8 +95,8 @@ def test_n200_a_window_of_before_is_not_admitted(door, ago_ms, known):
 def test_n200_the_bytes_of_a_window_count_under_one_trigger(door):
     link, session = door.opened()
     head = replace_head(captured_at_ms=time.time_ns() // 1_000_000, **SERIES_SIDES)
-    link.admit(opened(link, session.seal(head, baseline(1))))
-    again = session.seal(replace(head, trigger_sequence=2), baseline(1))
+    link.admit(opened(link, session.seal(head, golden(1))))
+    again = session.seal(replace(head, trigger_sequence=2), golden(1))
     assert reason_of(lambda: link.admit(opened(link, again))) == Reason.FRAME_FROZEN
 
 
@@ -194,7 +194,7 @@ def test_n202_a_picture_that_masks_cover_does_not_leave_as_a_series(capsys):
     given = io.BytesIO()
     picture = cv2.imencode(".png", np.full((64, 64), 200, np.uint8))[1].tobytes()
     write_window(given, Sensor(1), 1, picture, NOW_MS)
-    write_window(given, Sensor(1), 2, baseline(1), NOW_MS)
+    write_window(given, Sensor(1), 2, golden(1), NOW_MS)
     given.seek(0)
     relay(given, out, Sealer(masker, BUILT_IN))
     assert out.getvalue() == b"", "neither pixels under another name nor pixels in samples"

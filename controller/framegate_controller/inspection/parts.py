@@ -41,8 +41,8 @@ MAX_MODELS: Final = 200
 """Models whose classes a threshold may name, the newest ones."""
 PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 """How PNG and JPEG files begin."""
-BASELINES: Final = (*PICTURES, MAGIC)
-"""How golden images begin, and baselines of payloads that are no pictures."""
+GOLDENS: Final = (*PICTURES, MAGIC)
+"""How golden images begin, and golden windows of payloads that are no pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ def _check_goldens(goldens: Sequence[bytes], source: str) -> None:
     ):
         wanted = f"1 to {MAX_GOLDENS} golden images, {MAX_GOLDENS_BYTES} bytes together"
         raise Malformed.of(Reason.PART, wanted, f"{len(goldens)}, {whole} bytes")
-    if any(not g.startswith(BASELINES) for g in goldens):
-        wanted = "golden images as PNG or JPEG, or baselines of another payload"
+    if any(not g.startswith(GOLDENS) for g in goldens):
+        wanted = "golden images as PNG or JPEG, or golden windows of another payload"
         raise Malformed.of(Reason.PART, wanted, "another file")
     if not source.strip():
         raise Malformed.of(

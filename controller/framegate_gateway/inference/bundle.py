@@ -5,8 +5,8 @@ model.onnx            the network as it runs weights.onnx          the same netw
 quantisation, which training can go on from; never run by a gateway recipe.json           its
 classes, threshold, calibration: what `Recipe` says known-answers.json    what the model must say to
 the frames in known/, wherever and whenever it runs known/NN_test.png     those frames, and
-NN_temp.png their golden images (NN_test.bin and NN_temp.bin, a payload that is no picture and its
-baseline) card.json             figures and the data it was trained on, for
+NN_temp.png their golden images (NN_test.bin and NN_temp.bin, a payload that is no picture, and its
+golden window) card.json             figures and the data it was trained on, for
 people and for the lineage of verdicts model.sig             an OpenSSF model-signing signature over
 all of these, where the bundle is signed
 """
@@ -55,7 +55,7 @@ _NAMES: Final = re.compile(
 class KnownAnswer:
     """One frame, PNG bytes or those of another payload, and the defects the model must find in it:
     [{kind, score, box}]. `golden` is its golden image, of a pair alone: no other kind's network
-    sees one; or the baseline of a payload that is no picture.
+    sees one; or the golden window of a payload that is no picture.
     """
 
     name: str
@@ -161,8 +161,8 @@ def parse_bundle(
 
     1. every name is one a bundle has;
     2. the recipe has exactly its kind's members, in range, and names this model (`parse_recipe`);
-    3. each known answer has its images, a pair's both, or payload and baseline where it is none,
-       and no file is left over;
+    3. each known answer has its images, a pair's both, or payload and golden window where it is
+       none, and no file is left over;
     4. of another kind than a pair, at least `MIN_EACH_ANSWER` known answers are defects and as many
        are none: a network that always says the same, or answers nothing, fits no such set (N186).
 

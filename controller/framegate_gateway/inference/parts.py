@@ -69,7 +69,7 @@ PICTURES: Final = frozenset({".png", ".jpg", ".jpeg"})
 
 class GoldenImages:
     """Parts from folders: `TYPE.png`, `TYPE.jpg`, or DeepPCB's `TYPE_temp.jpg`; of payloads that
-    are no pictures their baselines, by their kind's ending. Read when first asked for.
+    are no pictures their golden windows, by their kind's ending. Read when first asked for.
     """
 
     def __init__(

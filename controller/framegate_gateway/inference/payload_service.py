@@ -48,8 +48,8 @@ def examining_of(kind: ExaminedPayload) -> ExaminingModule:
 
 
 class PayloadService:
-    """Answers requests about payloads of the bundle's kind, and keeps the baselines that it was
-    given. `run` is the network: (1, values) float32 to its outputs.
+    """Answers requests about payloads of the bundle's kind, and keeps the golden windows that
+    it was given. `run` is the network: (1, values) float32 to its outputs.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class PayloadService:
             Reason.PAYLOAD,
             "what can be done with a payload that is no picture",
             ascii(kind)[:40],
-            "a baseline is recorded on a machine that is known to be sound: framegate part add",
+            "a golden window is recorded on a machine that is known to be sound: framegate part add",
         )
 
     def _inspected(self, request: dict[str, Any], body: bytes) -> dict[str, Any]:
         """1. the bytes are the payload that they say; 2. it passes its kind's gate against one of
-        the part's baselines; 3. what the network says, by the part's thresholds.
+        the part's golden windows; 3. what the network says, by the part's thresholds.
         """
         for old in request["forget"]:
             self.goldens.pop(old, None)
@@ -123,25 +123,25 @@ class PayloadService:
         ]
         return {"defects": defects, "looks": {}, "golden": which, "part_percent": None}
 
-    def _fitting(self, parsed: Any, baselines: Sequence[Any], asked: Asked) -> int:
-        """Which baseline lets it past the gate; raises for the first where none does."""
+    def _fitting(self, parsed: Any, goldens: Sequence[Any], asked: Asked) -> int:
+        """Which golden window lets it past the gate; raises for the first where none does."""
         first: Refused | None = None
-        for number, baseline in enumerate(baselines):
+        for number, golden in enumerate(goldens):
             try:
-                self._examiner.require_good(parsed, baseline, asked)
+                self._examiner.require_good(parsed, golden, asked)
             except Refused as error:
                 first = first or error
                 continue
             return number
-        raise first or Refused.of(Reason.PART_UNKNOWN, "a baseline", "none")
+        raise first or Refused.of(Reason.PART_UNKNOWN, "a golden window", "none")
 
-    def _row(self, parsed: Any, baseline: Any, masked: frozenset[str]) -> _Row:
-        values = np.asarray(self._examiner.row(parsed, baseline, masked), np.float32)
+    def _row(self, parsed: Any, golden: Any, masked: frozenset[str]) -> _Row:
+        values = np.asarray(self._examiner.row(parsed, golden, masked), np.float32)
         if values.shape != self.recipe.row.shape[1:] or not bool(np.isfinite(values).all()):
             raise Unavailable.of(
                 Reason.INFERENCE, f"{self.recipe.row.shape[1]} numbers", f"{values.shape}"
             )
-        box = list(self._examiner.box(parsed, baseline, masked))
+        box = list(self._examiner.box(parsed, golden, masked))
         return _Row(values[None], box, (int(box[3]), int(box[2])))
 
     def _judged(self, row: _Row, threshold: float | None = None) -> Detections:
@@ -155,14 +155,14 @@ class PayloadService:
         """That the model says to a known payload what it must, and whether it says as much to a
         varied one. Raises Refused (KNOWN_ANSWER).
         """
-        parsed, baseline = (self._examiner.parsed(one) for one in (answer.frame, answer.golden))
+        parsed, golden = (self._examiner.parsed(one) for one in (answer.frame, answer.golden))
         none: frozenset[str] = frozenset()
-        said = self._judged(self._row(parsed, baseline, none))
+        said = self._judged(self._row(parsed, golden, none))
         verify_known_answer(self.recipe, answer, said)
         at, by = self._chance.random(), self._chance.uniform(-1, 1)
         varied = self._examiner.varied(parsed, at, by)
         half = self.recipe.threshold / 2
-        moved = self._judged(self._row(varied, baseline, none), half)
+        moved = self._judged(self._row(varied, golden, none), half)
         return is_steady(self.recipe, answer, UNMOVED, moved)
 
     def _drawn(self, request: Mapping[str, Any], body: bytes) -> bytes:

@@ -106,13 +106,13 @@ class Examiner(Protocol):
     def parsed(self, data: bytes) -> Any:
         """The payload. Raises Malformed (PAYLOAD)."""
 
-    def require_good(self, parsed: Any, baseline: Any, asked: Asked) -> None:
+    def require_good(self, parsed: Any, golden: Any, asked: Asked) -> None:
         """The gate: what cannot be examined never passes. Raises Refused or Malformed."""
 
-    def row(self, parsed: Any, baseline: Any, masked: Collection[str]) -> Any:
+    def row(self, parsed: Any, golden: Any, masked: Collection[str]) -> Any:
         """The network's input, (values,) float32."""
 
-    def box(self, parsed: Any, baseline: Any, masked: Collection[str]) -> Sequence[float]:
+    def box(self, parsed: Any, golden: Any, masked: Collection[str]) -> Sequence[float]:
         """Where a finding shows: [first value, first row, last value, row after the last]."""
 
     def varied(self, parsed: Any, at: float, by: float) -> Any:

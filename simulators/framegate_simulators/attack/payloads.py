@@ -28,7 +28,7 @@ from framegate_simulators.attack.target import Seen, Target, attempt
 from framegate_simulators.vibration.machine_signal import CHANNELS, SAMPLES
 from framegate_simulators.vibration.sensor import (
     Sensor,
-    baseline,
+    golden,
     part_type,
     window,
     write_window,
@@ -55,7 +55,7 @@ def _said(windows: Sequence[_Sent]) -> list[str]:
 
 
 async def _inspected(windows: Sequence[_Sent]) -> list[str]:
-    part = Part(part_type(MOTOR), (baseline(MOTOR),))
+    part = Part(part_type(MOTOR), (golden(MOTOR),))
     engine = Engine(load_bundle(SHIPPED), OnePart(part), threads=1)
     await engine.start()
     serving, said = asyncio.create_task(engine.run()), []
@@ -135,7 +135,7 @@ def _relayed(data: bytes, masks: bytes) -> bytes:
 )
 def n202(t: Target) -> Seen:
     corner = ((0.0, 0.0), (0.2, 0.0), (0.2, 0.2))
-    left = _relayed(baseline(MOTOR), mask_line(1, bytes(32), (corner,)))
+    left = _relayed(golden(MOTOR), mask_line(1, bytes(32), (corner,)))
     floor = t.once(Floor)
     with floor.conversation() as talk:
         camera = FloorCamera(floor, talk)

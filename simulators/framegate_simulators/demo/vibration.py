@@ -19,7 +19,7 @@ from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, PlantError, wait_for
 from framegate_simulators.plant.site import Site
-from framegate_simulators.vibration.sensor import baseline, part_type
+from framegate_simulators.vibration.sensor import golden, part_type
 from framegate_simulators.vibration.train import SHIPPED
 
 MOTOR: Final = 1
@@ -57,7 +57,7 @@ class DemoVibration(Story):
         return (
             Scene(
                 "A model of motors is put in force",
-                "signed, registered, approved, promoted; the motor gets its baseline",
+                "signed, registered, approved, promoted; the motor gets its golden window",
                 self.put_in_force,
             ),
             Scene(
@@ -71,6 +71,11 @@ class DemoVibration(Story):
                 self.faulty,
             ),
             Scene(
+                "The sensor itself is bad",
+                "clipped, with a gap, old, or no series at all: UNINSPECTED, each with its reason",
+                self.troubles,
+            ),
+            Scene(
                 "The current is masked",
                 "its samples are gone before sealing; two channels in three are inspected",
                 self.masked,
@@ -79,11 +84,6 @@ class DemoVibration(Story):
                 "More is masked than may be",
                 "UNINSPECTED (inspected-share), never PASS",
                 self.blinded,
-            ),
-            Scene(
-                "The sensor itself is bad",
-                "clipped, with a gap, old, or no series at all: UNINSPECTED, each with its reason",
-                self.troubles,
             ),
             Scene(
                 "Receipts are verified offline",
@@ -115,7 +115,7 @@ class DemoVibration(Story):
         p.framegate("model", "approve", digest[:16], "--reason", "its card was read")
         p.framegate("model", "promote", digest[:16], "line-1")
         sound = self.folder / f"{part_type(MOTOR)}.series"
-        sound.write_bytes(baseline(MOTOR))
+        sound.write_bytes(golden(MOTOR))
         p.framegate("part", "add", part_type(MOTOR), "--golden", sound, "--source", "drawn")
         wait_for(
             "the model to be in force",
@@ -145,6 +145,7 @@ class DemoVibration(Story):
 
     def masked(self) -> str:
         """One channel of three."""
+        self._run("--fault", "inner-race")
         self._mask(CURRENT, 1)
         row = self._first(
             "a window under the mask",
@@ -169,7 +170,7 @@ class DemoVibration(Story):
     def receipts(self) -> str:
         """By the one file that imports nothing of Framegate."""
         p, out = self.plant, self.folder / "receipts.jsonl"
-        p.stop_agent(self._sensor)  # it signs for its sessions
+        self._run("--count", 3)  # and signs for sessions whose heads are still owed
         root = out.with_suffix(".root.pem")
 
         def whole() -> list[Any]:

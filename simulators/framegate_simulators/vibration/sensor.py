@@ -1,5 +1,5 @@
 """A simulated sensor on a motor: windows of drawn vibration and current, written as a capture child
-writes frames (`exec:framegate-sim sensor …`), and the baseline of its motor.
+writes frames (`exec:framegate-sim sensor …`), and the golden window of its motor.
 """
 
 from __future__ import annotations
@@ -146,15 +146,15 @@ def write_window(out: BinaryIO, sensor: Sensor, sequence: int, data: bytes, at_m
     out.flush()
 
 
-def baseline(motor: int, shaft_hz: float = 29.0) -> bytes:
+def golden(motor: int, shaft_hz: float = 29.0) -> bytes:
     """A window of the motor when it was known to be sound, for the gateway's --golden folder."""
     rng = np.random.default_rng([0xBA, motor])
     drawn = draw(Motor.drawn(motor), State(shaft_hz), rng)
     return marshal_series(as_series(drawn, shaft_hz, WINDOW_US))
 
 
-def write_baseline(folder: Path, motors: list[int]) -> None:
+def write_golden_windows(folder: Path, motors: list[int]) -> None:
     """Baselines as files TYPE.series."""
     folder.mkdir(parents=True, exist_ok=True)
     for motor in motors:
-        (folder / f"{part_type(motor)}.series").write_bytes(baseline(motor))
+        (folder / f"{part_type(motor)}.series").write_bytes(golden(motor))

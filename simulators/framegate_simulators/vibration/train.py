@@ -46,7 +46,7 @@ from framegate_simulators.vibration.machine_signal import (
     State,
     draw,
 )
-from framegate_simulators.vibration.sensor import Sensor, as_series, baseline, window
+from framegate_simulators.vibration.sensor import Sensor, as_series, golden, window
 
 NAME, VERSION = "motor-faults", 1
 HELD_OUT_MOTOR: Final = 10_000
@@ -119,7 +119,7 @@ def series_input() -> dict[str, Any]:
 
 
 def drawn_rows(count: int, first_motor: int, seed: int, *, masked: float = MASKED_SHARE) -> Drawn:
-    """`count` windows, each of a motor of its own, a fault by chance, against its own baseline."""
+    """`count` windows, each of a motor of its own, a fault by chance, against its own golden."""
     given = parse_input(series_input())
     rows, classes, severities = [], [], []
     for number in range(count):
@@ -252,7 +252,7 @@ def known_windows() -> Iterator[tuple[str, bytes]]:
 
 def known_files(recipe: Recipe, network: Network) -> dict[str, bytes]:
     """Known answers and their windows, as a bundle has them."""
-    given, base = parse_input(series_input()), baseline(KNOWN_MOTOR)
+    given, base = parse_input(series_input()), golden(KNOWN_MOTOR)
     answers, files = [], {}
     for number, (fault, data) in enumerate(known_windows()):
         series = parse_series(data)

@@ -38,18 +38,18 @@ class SeriesExaminer:
         """See `Examiner.parsed`."""
         return _Read(parse_series(data), hashlib.sha256(data).digest())
 
-    def require_good(self, parsed: _Read, baseline: _Read, asked: Asked) -> None:
+    def require_good(self, parsed: _Read, golden: _Read, asked: Asked) -> None:
         """See `Examiner.require_good`: `quality.require_good`, then `Windows.take`."""
-        require_good(self._given, parsed.series, baseline.series, asked)
+        require_good(self._given, parsed.series, golden.series, asked)
         self._windows.take(parsed.series, parsed.digest, asked)
 
-    def row(self, parsed: _Read, baseline: _Read, masked: Collection[str]) -> Any:
+    def row(self, parsed: _Read, golden: _Read, masked: Collection[str]) -> Any:
         """See `Examiner.row`."""
-        return row_of(self._given, parsed.series, baseline.series, frozenset(masked))
+        return row_of(self._given, parsed.series, golden.series, frozenset(masked))
 
-    def box(self, parsed: _Read, baseline: _Read, masked: Collection[str]) -> Sequence[float]:
+    def box(self, parsed: _Read, golden: _Read, masked: Collection[str]) -> Sequence[float]:
         """See `Examiner.box`: the whole window, of the channel that differs most."""
-        row = np.abs(self.row(parsed, baseline, masked)).reshape(len(self._given.names), -1)
+        row = np.abs(self.row(parsed, golden, masked)).reshape(len(self._given.names), -1)
         worst = int(row.sum(axis=1).argmax())
         return [0.0, float(worst), float(parsed.series.count), float(worst + 1)]
 

@@ -22,8 +22,8 @@ their blocks to a millisecond or two.
 """
 SPAN_SLACK_US: Final = 3_000
 FLAT: Final = 0.05
-"""Share of the baseline's level below which a channel measures nothing: a running machine that was
-made quieter by twenty is a cable that came off.
+"""Share of the golden window's level below which a channel measures nothing: a running machine that
+was made quieter by twenty is a cable that came off.
 """
 CLIPPED: Final = 0.002
 """Share of samples at the channel's own highest or lowest value: of noise it is one of thousands.
@@ -33,11 +33,11 @@ DROPOUT: Final = 24
 """Equal samples in a row: of a converter that measures noise there are two or three."""
 
 
-def require_good(given: SeriesInput, series: Series, baseline: Series, asked: Asked) -> None:
-    """That `series` may be examined against `baseline`.
+def require_good(given: SeriesInput, series: Series, golden: Series, asked: Asked) -> None:
+    """That `series` may be examined against `golden`.
 
     1. it is what its metadata claims, and has the recipe's channels in their units and its length;
-    2. its rate is the recipe's, and so is the baseline's;
+    2. its rate is the recipe's, and so is the golden window's;
     3. it lasts as long as its samples take;
     4. the shaft turns, as fast as the recipe's network has seen;
     5. what is masked is 0;
@@ -47,8 +47,8 @@ def require_good(given: SeriesInput, series: Series, baseline: Series, asked: As
     SERIES_DROPOUT).
     """
     _require_shape(given, series, asked.width, asked.height)  # 1
-    _require_shape(given, baseline, baseline.count, len(baseline.channels))
-    for window, what in ((series, "window"), (baseline, "baseline")):  # 2
+    _require_shape(given, golden, golden.count, len(golden.channels))
+    for window, what in ((series, "window"), (golden, "golden window")):  # 2
         if abs(window.rate_hz / given.rate_hz - 1) > RATE_SLACK:
             raise Refused.of(
                 Reason.SERIES_RATE,
@@ -65,7 +65,7 @@ def require_good(given: SeriesInput, series: Series, baseline: Series, asked: As
             f"{series.shaft_hz:g}",
             "does the machine run? is its speed told?",
         )
-    now, before = signals_of(series), signals_of(baseline)
+    now, before = signals_of(series), signals_of(golden)
     for number, channel in enumerate(series.channels):
         if channel.name in asked.masked:
             if channel.samples.strip(b"\0"):  # 5
@@ -89,7 +89,7 @@ def _require_shape(given: SeriesInput, series: Series, width: int, height: int) 
             Reason.PAYLOAD,
             f"{given.samples} samples of {wanted}",
             f"{series.count} of {came}, {height} of {width} announced",
-            "the sensor, its baseline and the model go together",
+            "the sensor, its golden window and the model go together",
         )
 
 

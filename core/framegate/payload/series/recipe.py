@@ -1,6 +1,6 @@
 """How a window becomes a row of numbers, as data in a bundle's recipe.
 
-Every number is of one channel: a `step` at one place, held against the same of the baseline. What
+Every number is of one channel: a `step` at one place, held against the same of the golden. What
 is measured at an order follows the shaft's speed: of a bearing, orders say where its inner race,
 outer race and balls are struck.
 """

@@ -15,12 +15,12 @@ SLIP: Final = 0.015
 """How far from its order a line may lie, as a share: rolling bearings slip by about a percent."""
 LEAST_BINS: Final = 1
 FLOOR: Final = 0.01
-"""Of a channel's baseline level: lines below it are no lines, and no ratio is taken to them."""
+"""Of a channel's golden window level: lines below it are no lines, and no ratio is taken to them."""
 MAINS_BINS: Final = 3
 """On either side of a line of the mains: as wide as the window makes it."""
 HARMONICS: Final = 5
 MOST: Final = 6.0
-"""Bound of a logarithm of a ratio: four hundred times the baseline is as much as can be meant."""
+"""Bound of a logarithm of a ratio: four hundred times the golden window is as much as can be meant."""
 
 
 def signals_of(series: Series) -> Signal:
@@ -33,11 +33,11 @@ def signals_of(series: Series) -> Signal:
     return np.stack(rows)
 
 
-def row_of(given: SeriesInput, series: Series, baseline: Series, masked: frozenset[str]) -> Any:
+def row_of(given: SeriesInput, series: Series, golden: Series, masked: frozenset[str]) -> Any:
     """The network's input, (values,) float32: the logarithm of each measure against the same of the
-    baseline; 0, as if nothing had changed, of channels that are masked.
+    golden; 0, as if nothing had changed, of channels that are masked.
     """
-    now, before = signals_of(series), signals_of(baseline)
+    now, before = signals_of(series), signals_of(golden)
     row = np.zeros((len(given.names), len(given.steps)), np.float32)
     for number, name in enumerate(given.names):
         if name in masked:
@@ -45,7 +45,7 @@ def row_of(given: SeriesInput, series: Series, baseline: Series, masked: frozens
         floor = FLOOR * max(float(before[number].std()), 1e-12)
         mains = given.mains_hz[number]
         ours = _measures(given, now[number], series.shaft_hz, mains)
-        theirs = _measures(given, before[number], baseline.shaft_hz, mains)
+        theirs = _measures(given, before[number], golden.shaft_hz, mains)
         row[number] = np.clip(np.log((ours + floor) / (theirs + floor)), -MOST, MOST)
     return row.reshape(-1)
 

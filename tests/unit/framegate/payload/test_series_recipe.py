@@ -11,7 +11,7 @@ from framegate.payload.series.kind import SERIES
 from framegate.payload.series.recipe import parse_input
 from framegate.payload.series.signal import row_of
 from framegate_simulators.vibration.machine_signal import Motor, State, draw
-from framegate_simulators.vibration.sensor import as_series, baseline
+from framegate_simulators.vibration.sensor import as_series, golden
 from framegate_simulators.vibration.train import series_input
 
 BODY = series_input()
@@ -57,13 +57,15 @@ def test_an_input_that_cannot_be_meant_is_refused(member, value):
 
 
 def test_a_row_is_still_where_nothing_changed_and_moves_where_something_did():
-    given, base = parse_input(BODY), parse_series(baseline(1))
+    given, base = parse_input(BODY), parse_series(golden(1))
     assert not row_of(given, base, base, frozenset()).any()
     rng = np.random.default_rng(1)
     worn = as_series(draw(Motor.drawn(1), State(35.0, "outer-race", 0.6), rng), 35.0, 10**7)
     steps = len(given.steps)
     row = row_of(given, worn, base, frozenset({"vibration-y"})).reshape(len(given.names), steps)
     outer = next(n for n, s in enumerate(given.steps) if s.of == "envelope")
-    assert row[0, outer] > 1.5, "its line in the envelope, at another speed than the baseline's"
+    assert row[0, outer] > 1.5, (
+        "its line in the envelope, at another speed than the golden window's"
+    )
     assert not row[1].any(), "a masked channel says nothing"
     assert abs(row[2]).max() < 1, "the mains' line is taken out of the current"
