@@ -91,7 +91,7 @@ class PayloadService:
             Reason.PAYLOAD,
             "what can be done with a payload that is no picture",
             ascii(kind)[:40],
-            "a golden window is recorded on a machine that is known to be sound: framegate part add",
+            "record a golden window on a machine that is known to be sound: framegate part add",
         )
 
     def _inspected(self, request: dict[str, Any], body: bytes) -> dict[str, Any]:

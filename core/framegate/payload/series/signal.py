@@ -15,12 +15,12 @@ SLIP: Final = 0.015
 """How far from its order a line may lie, as a share: rolling bearings slip by about a percent."""
 LEAST_BINS: Final = 1
 FLOOR: Final = 0.01
-"""Of a channel's golden window level: lines below it are no lines, and no ratio is taken to them."""
+"""Of a channel's level in the golden window: lines below it are none; no ratio is taken to them."""
 MAINS_BINS: Final = 3
 """On either side of a line of the mains: as wide as the window makes it."""
 HARMONICS: Final = 5
 MOST: Final = 6.0
-"""Bound of a logarithm of a ratio: four hundred times the golden window is as much as can be meant."""
+"""Bound of a logarithm of a ratio: four hundred times as much is as much as can be meant."""
 
 
 def signals_of(series: Series) -> Signal:

@@ -64,8 +64,6 @@ def test_a_row_is_still_where_nothing_changed_and_moves_where_something_did():
     steps = len(given.steps)
     row = row_of(given, worn, base, frozenset({"vibration-y"})).reshape(len(given.names), steps)
     outer = next(n for n, s in enumerate(given.steps) if s.of == "envelope")
-    assert row[0, outer] > 1.5, (
-        "its line in the envelope, at another speed than the golden window's"
-    )
+    assert row[0, outer] > 1.5, "its line in the envelope, at another speed than the golden one"
     assert not row[1].any(), "a masked channel says nothing"
     assert abs(row[2]).max() < 1, "the mains' line is taken out of the current"
