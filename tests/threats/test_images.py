@@ -129,10 +129,11 @@ def test_n103_announced_dimensions(door, size):
 
 
 def test_n103_unknown_encoding(door):
+    """No picture of another sort: nothing says that it is a picture at all."""
     link, session = door.opened()
     frame = session.seal(replace_head(encoding=9), b"image")
     assert (
-        refused(lambda: link.admit(link.open_frame(frame.metadata, frame.sealed))) == Reason.IMAGE
+        refused(lambda: link.admit(link.open_frame(frame.metadata, frame.sealed))) == Reason.PAYLOAD
     )
 
 
