@@ -5,8 +5,7 @@ PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 # The longest first; each says what is wrong by itself, also where another failed
 CHECKS := check-types check-code check-pages check-names check-images
-.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify deb-again image check-images clean
-@@PHONY@@
+.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify deb-again image check-images demo-vibration vibration-model clean
 FIRST := try demo quick test docs
 TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
 SOURCE ?=
@@ -58,6 +57,12 @@ bench-segment: setup ## How soon a segment cuts, and what it costs; build/bench-
 
 demo-part: setup ## A part is learned from forty good pictures, and a scratched one is found
 	@$(PY) -m framegate_simulators.demo.part
+
+demo-vibration: setup ## A motor's vibration goes the same way: a damaged bearing is found, a channel masked, a receipt verified
+	@$(PY) -m framegate_simulators.demo.vibration
+
+vibration-model: setup ## Train the model of motors anew from drawn windows (SEED 7) into build/vibration-model, with its figures
+	@rm -rf build/vibration-model && $(PY) -m framegate_simulators.vibration.train --out build/vibration-model --seed $(or $(SEED),7)
 
 console-demo: setup-dev ## The web console before a plant where things happen; CI=true takes its pictures and ends
 	@$(PY) -m framegate_simulators.demo.console

@@ -105,7 +105,12 @@ class Agent:
         s, streams = self.settings, []
         for number, source in enumerate(s.source, start=1):
             capture = Capture(
-                source, part_type=s.part_type, rate=s.rate, repeat=s.repeat, unconfined=s.unconfined
+                source,
+                part_type=s.part_type,
+                rate=s.rate,
+                repeat=s.repeat,
+                unconfined=s.unconfined,
+                payloads=s.payload,
             )
             streams.append(CameraStream(self, f"source-{number}", capture))
         return streams
@@ -195,7 +200,7 @@ class Agent:
         self._mask_version = masks.version
         for stream in self.streams:
             stream.capture.set_masks(masks)
-        log.info("masks version %d: %d regions", masks.version, len(masks.polygons))
+        log.info("masks version %d: %s", masks.version, masks.regions.words)
 
     def _hold_masks(self) -> None:
         envelope = self.file.load_masks()

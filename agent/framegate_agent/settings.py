@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
 from framegate.errors import Failure
+from framegate_host.payload_kinds import PACKAGE_NAME
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import DIGEST, HOST_PORT, Setting
 from framegate_host.telemetry.listening import (
@@ -67,6 +68,14 @@ class AgentSettings(Settings):
         Setting("Frames a second; 0: as fast as the source gives them.", unit="frames/s", least=0),
     ] = 0.0
     repeat: Annotated[bool, Setting("Begin again at the end of a folder or video.")] = False
+    payload: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Python package of a further kind of payload; images and series are always known.",
+            form=PACKAGE_NAME,
+            example=("acme_records",),
+        ),
+    ] = ()
     gateway_socket: Annotated[
         Path | None,
         Setting(

@@ -53,6 +53,7 @@ from framegate_gateway.verdicts.lines import HEARD, Lines
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
 from framegate_host.logs import started
+from framegate_host.payload_kinds import load_kinds
 from framegate_host.private_files import state_folder
 from framegate_host.report_store import ReportStore
 from framegate_host.reporting import Reporter
@@ -94,8 +95,9 @@ class GatewayProcess:
                 "name one this user may write: --state DIR",
             ) from error
         shipped = settings.bundle or DEFAULT_BUNDLE
-        bundle = load_bundle(shipped)
-        self.parts = FleetParts(settings.state / "golden", golden_of(settings))
+        kinds = load_kinds(settings.payload)
+        bundle = load_bundle(shipped, kinds)
+        self.parts = FleetParts(settings.state / "golden", golden_of(settings, kinds))
         backend = backend_of(settings)
         self.models = Models(
             bundle,
@@ -103,11 +105,11 @@ class GatewayProcess:
             settings.threads,
             backend,
             self._model_failed,
-            host=Host(settings.provider, settings.unconfined),
+            host=Host(settings.provider, settings.unconfined, kinds),
         )
         host, port = settings.reached
         operators = f"{host}:{settings.operator_port}"
-        self.keys = GatewayKeys(f"{host}:{port}", operators, bundle.digest)
+        self.keys = GatewayKeys(f"{host}:{port}", operators, bundle.digest, settings.payload)
         access = AccessView(settings.state, self._root)
         self.view = TrustView(
             settings.state / "feed-revision",

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
 
 from framegate.errors import Failure
+from framegate.payload.kinds import BUILT_IN, Kinds
 from framegate.signed.statement import Outcome
-from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.inference.parts import PICTURES, GoldenImages
 from framegate_gateway.inference.providers import CPU, PROVIDERS
 from framegate_gateway.inference.remote import Backend
 from framegate_gateway.inference.signed_folder import signed_files
 from framegate_gateway.vault.frames import KEEP_DAYS
 from framegate_host.key_files import read_public_key
+from framegate_host.payload_kinds import PACKAGE_NAME
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import HOST_PORT, MAX_PORT, Form, Setting
 from framegate_host.telemetry.listening import (
@@ -49,7 +51,7 @@ class GatewaySettings(Settings):
     golden: Annotated[
         tuple[Path, ...],
         Setting(
-            "Folder of golden images, TYPE.png or TYPE.jpg.",
+            "Folder of golden images, TYPE.png or TYPE.jpg, and of golden windows, TYPE.series.",
             there="folder",
             example=(Path("/etc/framegate/golden"),),
         ),
@@ -68,6 +70,14 @@ class GatewaySettings(Settings):
             example=Path("/var/lib/framegate-gateway/bundle"),
         ),
     ] = None
+    payload: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Python package of a further kind of payload; images and series are always known.",
+            form=PACKAGE_NAME,
+            example=("acme_records",),
+        ),
+    ] = ()
     models: Annotated[
         tuple[Path, ...],
         Setting(
@@ -238,12 +248,14 @@ class GatewaySettings(Settings):
         return host or self.host, int(port or self.port)
 
 
-def golden_of(settings: GatewaySettings) -> GoldenImages:
-    """The golden images of this host. Raises where somebody else's signature, or none, is on
-    them.
+def golden_of(settings: GatewaySettings, kinds: Kinds = BUILT_IN) -> GoldenImages:
+    """The golden images and golden windows of this host, of the payloads in `kinds`. Raises where
+    somebody else's signature, or none, is on them.
     """
     keys = [read_public_key(path) for path in settings.golden_key]
-    return GoldenImages(settings.golden, signed_files(settings.golden, keys))
+    endings = frozenset(f".{ending}" for kind in kinds for ending in kind.encodings.values())
+    signed = signed_files(settings.golden, keys)
+    return GoldenImages(settings.golden, signed, PICTURES | endings)
 
 
 def backend_of(settings: GatewaySettings) -> Backend | None:

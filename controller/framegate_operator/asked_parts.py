@@ -15,7 +15,7 @@ from framegate.errors import FramegateError
 from framegate.receipt_verifier import MIN_INSPECTED
 from framegate.signed.dsse import parse_envelope, strict_json
 from framegate.signed.inspected import InspectedOf
-from framegate.signed.mask import parse_regions
+from framegate.signed.mask import parse_masks
 from framegate.signed.part import PartStatement, left_by
 from framegate_proto.rendering import plain
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -28,7 +28,7 @@ def parts_under(stub: Any, message: Message) -> Iterator[str]:
     if not isinstance(message, pb.SetMasksRequest):
         return
     try:
-        masks = parse_regions(strict_json(message.regions))
+        masks = parse_masks(strict_json(message.regions)).polygons
         rows = stub.ListParts(pb.ListRequest()).parts
     except FramegateError as error:
         yield f"what they leave of parts: unknown: {plain(str(error.failures[0]))}"

@@ -12,7 +12,7 @@ import typer
 
 from framegate.errors import Malformed, Reason
 from framegate.signed.dsse import parse_envelope
-from framegate.signed.mask import MaskStatement, parse_regions
+from framegate.signed.mask import MaskStatement, parse_masks, parse_regions
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
@@ -22,8 +22,10 @@ from framegate_proto.v1 import framegate_pb2 as pb
 app = typer.Typer(no_args_is_help=True, help="Privacy masks: what a camera never shows to anyone.")
 
 
-def read_regions(file: Path, reason: Reason) -> list[Any]:
-    """[{points}] out of a TOML file of [[region]] tables. Raises Malformed (`reason`, MASK)."""
+def read_regions(file: Path, reason: Reason, *, channels: bool = False) -> list[Any]:
+    """[{points}] out of a TOML file of [[region]] tables, and {channel} with `channels`. Raises
+    Malformed (`reason`, MASK).
+    """
     try:
         body = tomllib.loads(file.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -31,7 +33,10 @@ def read_regions(file: Path, reason: Reason) -> list[Any]:
     regions = body.get("region", [])
     if set(body) - {"region"} or not isinstance(regions, list):
         raise Malformed.of(reason, "only [[region]] tables", ", ".join(sorted(body)))
-    parse_regions(regions)
+    if channels:
+        parse_masks(regions)
+    else:
+        parse_regions(regions)
     return regions
 
 
@@ -53,7 +58,8 @@ def set_(
         typer.Argument(
             exists=True,
             dir_okay=False,
-            help="TOML: [[region]] points = [[x, y], …], fractions of width and height.",
+            help="TOML: [[region]] points = [[x, y], …], fractions of width and height, or"
+            ' channel = "NAME", of a series.',
         ),
     ],
     context: Context = None,
@@ -62,7 +68,7 @@ def set_(
     the camera.
     """
     with errors():
-        regions = read_regions(file, Reason.MASK)
+        regions = read_regions(file, Reason.MASK, channels=True)
         with operator_stub(load_context(context)) as stub:
             reply = stub.SetMasks(
                 pb.SetMasksRequest(device=camera, regions=json.dumps(regions).encode())
@@ -92,10 +98,13 @@ def show(camera: str, output: Output = "table", context: Context = None) -> None
             return
         talk.print(f"{safe(reply.device)}: version {reply.version}")
         show_table(
-            ("region", "corners"),
-            [
-                (n, " ".join(f"{x:g},{y:g}" for x, y in r["points"]))
-                for n, r in enumerate(regions, start=1)
-            ],
+            ("region", "corners, or a channel"),
+            [(n, _region_words(r)) for n, r in enumerate(regions, start=1)],
             empty="nothing is masked: framegate mask set",
         )
+
+
+def _region_words(region: Mapping[str, Any]) -> str:
+    if "channel" in region:
+        return f"channel {safe(region['channel'])}"
+    return " ".join(f"{x:g},{y:g}" for x, y in region["points"])

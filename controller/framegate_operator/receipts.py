@@ -22,6 +22,7 @@ from framegate.errors import (
     Reason,
     Refused,
 )
+from framegate.payload.contract import PICTURE_NAME
 from framegate.receipt_verifier import (
     VerifiedReceipt,
     of_words,
@@ -111,6 +112,7 @@ def _facts(verified: VerifiedReceipt, result: dict[str, Any] | None) -> list[tup
         *([("stage", f"{fg['stage']}: its zone diverts nothing")] if fg.get("stage") else []),
         ("defects", defects or "none"),
         ("part", f"{fg['part']} ({fg['part_type']}), trigger {fg['trigger_sequence']}"),
+        ("payload", fg.get("payload_kind") or PICTURE_NAME),
         ("made", f"{_time(claims['iat_ms'])}, {ago(claims['iat_ms'])}"),
         ("gateway", claims["iss"]),
         ("camera", fg["device"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
@@ -34,6 +34,15 @@ _MEANS: Final = MappingProxyType(
         Reason.NOISE_MISSING: "the picture lacks the camera's noise: it may be no photograph",
         Reason.GOLDEN_COPY: "the picture is too like the golden image: is that shown?",
         Reason.SCENE_REPLAYED: "the picture is one that this camera sent before",
+        Reason.PAYLOAD: "what came is not of the kind that its camera says, or the model takes",
+        Reason.PAYLOAD_STALE: "it was captured too long ago: see to the sensor's clock",
+        Reason.PAYLOAD_REPLAYED: "it is of a time that was measured before",
+        Reason.SERIES_RATE: "the sensor measures at another rate, or the shaft stands still",
+        Reason.SERIES_GAP: "samples are missing in it: see to the sensor's cable and driver",
+        Reason.SERIES_FLAT: "a channel measures nothing: see to cable and mount",
+        Reason.SERIES_CLIPPED: "a channel is driven beyond its range: less gain",
+        Reason.SERIES_DROPOUT: "a channel stands still for a while: see to its cable",
+        Reason.INSPECTED_SHARE: "masks and the part's rules leave too little of it",
         Reason.PART_UNKNOWN: "no golden image of this part is in force: framegate part list",
         Reason.MASK: "the frame is not masked as the fleet's masks in force say",
         Reason.MODEL: "the model that the camera's grant names was not there",
@@ -65,13 +74,13 @@ def verdict_facts(receipt: VerifiedReceipt) -> list[tuple[str, object]]:
         ("outcome", f"{fg['outcome']} {fg['reason']}".strip()),
         *([("stage", f"{fg['stage']}: its zone diverts nothing")] if fg.get("stage") else []),
         ("part", f"{fg['part']} ({fg['part_type']}), trigger {fg['trigger_sequence']}"),
+        *([("payload", fg["payload_kind"])] if fg.get("payload_kind") else []),
         ("camera", name),
         ("made", made),
         ("model", f"{claims['model_id']} {short_id(claims['model_hash'])}"),
     ]
     for defect in receipt.verdict["defects"]:
-        x1, y1, x2, y2 = (round(v) for v in defect["box"])
-        where = f"{x2 - x1} by {y2 - y1} px at {x1}, {y1}"
+        where = _where(defect["box"], fg.get("payload_kind"))
         rows.append(("defect", f"{defect['kind']} {defect['score']:.2f}, {where}"))
     rows += [("heat" if not n else "", line) for n, line in enumerate(_heat_lines(receipt))]
     rows += [
@@ -79,6 +88,15 @@ def verdict_facts(receipt: VerifiedReceipt) -> list[tuple[str, object]]:
         ("proofs", "; ".join(receipt.notes) or "complete"),
     ]
     return rows
+
+
+def _where(box: Sequence[float], kind: str | None) -> str:
+    """Of a picture in pixels; of anything else in its rows, which people count from 1."""
+    x1, y1, x2, y2 = (round(v) for v in box)
+    if not kind:
+        return f"{x2 - x1} by {y2 - y1} px at {x1}, {y1}"
+    rows = f"channel {y1 + 1}" if y2 - y1 <= 1 else f"channels {y1 + 1} to {y2}"
+    return f"{rows}, values {x1} to {x2}"
 
 
 def _heat_lines(receipt: VerifiedReceipt) -> list[str]:

@@ -49,6 +49,13 @@ is left out is not inspected.
 """
 OUTLINE, FOREGROUND = "outline", "foreground"
 """What the percentage is of, in a leaf and its verdict; of the picture where they say nothing."""
+PICTURES = {1: "JPEG", 2: "PNG"}
+"""Encodings of frames that are pictures, of which leaf and verdict name no kind."""
+NAMED_KINDS = {3: "series"}
+"""Encodings of other kinds of evidence that are Framegate's own."""
+FIRST_OWN = 128
+"""From here on they are a fleet's own, and so are their names."""
+_KIND = re.compile(r"[a-z][a-z0-9-]{0,31}")
 HEAD_LABEL = b"framegate/v1/frame-head"
 METADATA_LABEL = b"framegate/v1/frame"
 SIGN_HEAD = b"framegate/v1/sign-frame-head\0"
@@ -120,6 +127,11 @@ class VerifiedReceipt:
         return bool(self.claims["kind"] == "gap")
 
 
+def is_named_kind(name: Any) -> bool:
+    """Whether a leaf and its verdict may name this kind of payload: any but a picture."""
+    return isinstance(name, str) and name != "image" and bool(_KIND.fullmatch(name))
+
+
 def is_range(body: Any) -> bool:
     """Whether a line of an export is no receipt, but says of which time the export is."""
     return isinstance(body, dict) and body.get("format") == RANGE_FORMAT
@@ -186,11 +198,13 @@ def verify_receipt(
         such proof and passes without one only if it is UNINSPECTED;
     12. `gap`: a leaf of kind gap stands for a range of triggers, each UNINSPECTED, and for no
         frame: 1 to last - first + 1 of them; it has no verdict, no metadata and no camera's head,
-        and checks 6, 8 to 11 and 13 are not asked of it;
+        and checks 6, 8 to 11, 13 and 14 are not asked of it;
     13. `inspected`: leaf and verdict say alike how many percent were inspected, and of what: of the
         part's signed outline, of its golden image's foreground, or of the picture; PASS and DEFECT
         are from `MIN_INSPECTED` to 100, UNINSPECTED is 0, of nothing. A leaf of before that was
-        said (`receipt-1`) says nothing of it, in its verdict neither, and a note says so.
+        said (`receipt-1`) says nothing of it, in its verdict neither, and a note says so;
+    14. `payload`: leaf and verdict name the same kind of payload, a picture where they name none;
+        and the frame that its camera sealed is of that kind, by the encoding in its metadata.
 
     Raises ReceiptRefused, and nothing else whatever the receipt is made of: ReceiptPending where
     every proof that is there holds, by all these checks, and one that is needed is not there.
@@ -322,6 +336,7 @@ def _same_verdict(
         ("request_hash", claims["request_hash"], verdict.get("input_sha256")),
         ("session", fg["session"], verdict.get("session")),
         ("stage", fg.get("stage"), verdict.get("stage")),  # of a zone that is piloted, and no other
+        ("payload_kind", fg.get("payload_kind", ""), verdict.get("payload_kind", "")),
         *(
             (n, fg[n], verdict.get(n))
             for n in (
@@ -342,6 +357,8 @@ def _same_verdict(
             raise ReceiptRefused(
                 "verdict", f"leaf and verdict differ in {name}: {ours!r} and {theirs!r}"
             )
+    if "payload_kind" in fg and not is_named_kind(fg["payload_kind"]):  # 14
+        raise ReceiptRefused("payload", f"a kind named {ascii(fg['payload_kind'])[:60]}")
 
 
 def _inspected(claims: dict[str, Any], verdict: dict[str, Any], notes: list[str]) -> None:
@@ -365,6 +382,20 @@ def _inspected(claims: dict[str, Any], verdict: dict[str, Any], notes: list[str]
             f"expected {least} to {most} % of the part or the picture in a leaf of {PROFILE_2} and"
             f" its verdict, got {share!r} of {of!r} and {theirs!r} of {their_of!r} in one of"
             f" {profile!r}",
+        )
+
+
+def _of_kind(named: str | None, encoding: int) -> None:
+    if encoding in PICTURES:
+        fits = named is None
+    elif encoding < FIRST_OWN:
+        fits = named == NAMED_KINDS.get(encoding) and named is not None
+    else:
+        fits = named is not None and named not in NAMED_KINDS.values()
+    if not fits:
+        raise ReceiptRefused(
+            "payload",
+            f"a verdict on {named or 'a picture'}, and the camera sealed encoding {encoding}",
         )
 
 
@@ -447,6 +478,7 @@ def _camera(  # noqa: C901 - ordered checks
             raise ReceiptRefused(
                 "frame", f"metadata and leaf differ in {name}: {frame[name]!r} and {fg[name]!r}"
             )
+    _of_kind(fg.get("payload_kind"), frame["encoding"])  # 14
     if not part:
         if need:
             raise ReceiptPending(
@@ -727,7 +759,8 @@ def _said(receipt: VerifiedReceipt) -> str:
         if receipt.is_gap
         else fg["part"]
     )
-    return f"{fg['outcome']} {what} of {fg['device']} by {receipt.claims['iss']}; {notes}"
+    kind = f" ({fg['payload_kind']})" if "payload_kind" in fg else ""
+    return f"{fg['outcome']} {what}{kind} of {fg['device']} by {receipt.claims['iss']}; {notes}"
 
 
 def main(argv: Sequence[str]) -> int:

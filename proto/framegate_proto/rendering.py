@@ -30,7 +30,7 @@ from framegate.signed.inspected import (
     area_of,
     inspected_share,
 )
-from framegate.signed.mask import parse_regions
+from framegate.signed.mask import parse_masks, parse_regions
 from framegate.wire import sha256
 
 REMARKS: Final = frozenset({"reason", "remark", "note", "source"})
@@ -290,7 +290,9 @@ def _derived(message: Message) -> Sequence[Shown]:
 
 
 def _of_masks(message: Any) -> Inspected:
-    return Inspected(inspected_share(_regions(strict_json(message.regions))), InspectedOf.PICTURE)
+    said = strict_json(message.regions)
+    masks = parse_masks(said if type(said) is list else [said])
+    return Inspected(inspected_share(masks.polygons), InspectedOf.PICTURE)
 
 
 def _of_part(message: Any) -> Inspected:

@@ -26,6 +26,7 @@ from framegate_simulators.boards.camera import DrawnBoards, TriggeredBoards
 from framegate_simulators.fleet.command import fleet
 from framegate_simulators.machine.ek_kinds import EK_KINDS
 from framegate_simulators.plant.processes import PlantError
+from framegate_simulators.vibration.command import sensor
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,6 +38,9 @@ app = typer.Typer(
 )
 
 app.command()(fleet)
+
+
+app.command()(sensor)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from framegate.payload.series.form import ENCODING_SERIES
 from framegate.receipt_verifier import ReceiptRefused, verify_receipt
 from framegate.record.entry import entry_bytes
 from framegate.record.merkle import data_tree
@@ -23,6 +24,7 @@ from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_simulators.fixtures.camera import SoftwareCamera
 from framegate_simulators.fixtures.gateway import CAMERA, warranted
+from framegate_simulators.vibration.sensor import golden
 
 
 class ReceiptsDesk:
@@ -133,3 +135,26 @@ async def proved(receipts_desk):
     await receipts_desk.head()
     receipts_desk.log()
     return receipts_desk.receipts()
+
+
+async def series_receipt(desk):
+    """The receipt of a window that the desk's camera sealed."""
+    now = desk.view.now_ms()
+    head = Captured(
+        part="m1",
+        part_type="motor-1",
+        trigger_sequence=50,
+        captured_at_ms=now,
+        uncertainty_ms=1,
+        encoding=ENCODING_SERIES,
+        width=4096,
+        height=3,
+        mask_version=0,
+        mask_sha256=b"",
+        size=1,
+    )
+    sealed = desk.session.seal(head, golden(1))
+    admitted = desk.link.admit(desk.link.open_frame(sealed.metadata, sealed.sealed))
+    await desk.maker.inspected(admitted, Inspection((), "aa", 100), 1.0)
+    desk.session.owed.answered(admitted.counter)
+    return (await proved(desk))[0]  # the newest first

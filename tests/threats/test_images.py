@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from framegate.errors import Malformed, Reason, Refused
 from framegate.image_header import encoding_of, image_size, require_whole
 from framegate.wire import ENCODING_JPEG, ENCODING_PNG
-from framegate_agent.camera.sources import FolderSource, encoded
+from framegate_agent.camera.pictures import encoded
+from framegate_agent.camera.sources import FolderSource
 from framegate_gateway.inference.decoding import decode_gray
 from framegate_gateway.inference.engine import DEPTH
 from framegate_gateway.inference.gate import golden_of
@@ -128,10 +129,11 @@ def test_n103_announced_dimensions(door, size):
 
 
 def test_n103_unknown_encoding(door):
+    """No picture of another sort: nothing says that it is a picture at all."""
     link, session = door.opened()
     frame = session.seal(replace_head(encoding=9), b"image")
     assert (
-        refused(lambda: link.admit(link.open_frame(frame.metadata, frame.sealed))) == Reason.IMAGE
+        refused(lambda: link.admit(link.open_frame(frame.metadata, frame.sealed))) == Reason.PAYLOAD
     )
 
 

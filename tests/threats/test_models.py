@@ -12,7 +12,7 @@ from framegate.errors import FramegateError, Reason, Refused
 from framegate.signed.model import SIGNATURE_NAME, sign_model
 from framegate.signed.pin import anchor_of, verify_model_pin
 from framegate.wire import NO_MODEL
-from framegate_agent.camera.sources import encoded
+from framegate_agent.camera.pictures import encoded
 from framegate_gateway.inference.bundle import (
     DEFAULT_BUNDLE,
     load_bundle,

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Reason
 from framegate.signed.mask import MaskStatement
-from framegate_agent.camera.sources import encoded
+from framegate_agent.camera.pictures import encoded
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.inference.models import Models

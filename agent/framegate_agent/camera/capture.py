@@ -48,10 +48,13 @@ class Capture:
         rate: float,
         repeat: bool,
         unconfined: bool = False,
+        payloads: tuple[str, ...] = (),
     ) -> None:
-        """Raises Unavailable where what reads pictures is not installed."""
+        """`payloads` are packages of further kinds (`framegate_host.payload_kinds`). Raises
+        Unavailable where what reads pictures is not installed.
+        """
         _require_pictures()
-        self._source = source
+        self._source, self._payloads = source, payloads
         self._argv = [
             sys.executable,
             "-m",
@@ -68,7 +71,7 @@ class Capture:
 
     def set_masks(self, masks: Masks) -> None:
         """Blank these from the next frame on."""
-        self._line = mask_line(masks.version, masks.sha256, masks.polygons)
+        self._line = mask_line(masks.version, masks.sha256, masks.polygons, masks.channels)
         child = self._child
         if child is not None and child.stdin is not None and not child.stdin.is_closing():
             child.stdin.write(self._line)
@@ -127,7 +130,7 @@ class Capture:
         if child.stdin is None:
             raise RuntimeError("the child has no pipes")
         self._child = child
-        child.stdin.write(first_line(self._source, scratch))
+        child.stdin.write(first_line(self._source, scratch, self._payloads))
         child.stdin.write(self._line)
         return child
 
@@ -213,12 +216,18 @@ def _end(child: asyncio.subprocess.Process) -> None:
         child.kill()
 
 
-def first_line(source: str, scratch: str) -> bytes:
-    """What `capture_child` reads first: its source, and a folder for a maker's program's files."""
-    return json.dumps({"source": source, "scratch": scratch}).encode() + b"\n"
+def first_line(source: str, scratch: str, payloads: tuple[str, ...] = ()) -> bytes:
+    """What `capture_child` reads first: its source, a folder for a maker's program's files, and
+    packages of further kinds of payloads.
+    """
+    body = {"source": source, "scratch": scratch, "payloads": payloads}
+    return json.dumps(body).encode() + b"\n"
 
 
-def mask_line(version: int, digest: bytes, polygons: tuple[Polygon, ...]) -> bytes:
+def mask_line(
+    version: int, digest: bytes, polygons: tuple[Polygon, ...], channels: tuple[str, ...] = ()
+) -> bytes:
     """The line that `Masker.take` reads."""
     body: dict[str, Any] = {"version": version, "sha256": digest.hex(), "polygons": polygons}
+    body["channels"] = channels
     return json.dumps(body, separators=(",", ":")).encode() + b"\n"

@@ -22,6 +22,7 @@ from framegate_agent.camera.caged_source import CagedSource, caged_source
 from framegate_agent.camera.maker_program import start_program
 from framegate_agent.camera.source_names import named_source
 from framegate_host.confinement import Confinement
+from framegate_host.payload_kinds import load_kinds
 
 if TYPE_CHECKING:
     from framegate_agent.camera.sources import Shot
@@ -67,8 +68,9 @@ def _serve(args: argparse.Namespace) -> None:
     import numpy as np  # noqa: PLC0415 - see above
 
     from framegate_agent.camera.masking import Masker  # noqa: PLC0415 - see above
+    from framegate_agent.camera.pictures import encoded  # noqa: PLC0415 - see above
+    from framegate_agent.camera.sealing import Sealer  # noqa: PLC0415 - see above
     from framegate_agent.camera.sources import (  # noqa: PLC0415 - see above
-        encoded,
         look_once,
         relay,
         write_shots,
@@ -78,8 +80,8 @@ def _serve(args: argparse.Namespace) -> None:
     confinement = Confinement(caged.cage, required=required)
     confinement.isolate((0, 1, 2) if program is None else (0, 1, 2, program.fileno()))
     encoded(np.zeros((8, 8), np.uint8))  # what is loaded on first use, is loaded now
+    sealer = Sealer(masker := Masker(), load_kinds(told["payloads"]))  # likewise
     confinement.close_paths(caged.paths, caged.ports)
-    masker = Masker()
     if line := sys.stdin.buffer.readline():  # what holds from the first frame on
         masker.take(line)
         masker.follow(sys.stdin.buffer, lambda: _gone(program is not None))
@@ -89,7 +91,7 @@ def _serve(args: argparse.Namespace) -> None:
     if args.look:
         look_once(_shots(program, caged, args.part_type), out, masker)
     elif program is not None:
-        relay(program, out, masker)
+        relay(program, out, sealer)
     else:
         shots = _shots(None, caged, args.part_type)
         write_shots(shots, out, rate=args.rate, repeat=args.repeat, masker=masker)

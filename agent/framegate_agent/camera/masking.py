@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framegate.signed.inspected import Polygon
+from framegate.signed.mask import Masks
 
 FILL: Final = 0
 """Black: no sensor gives it over a whole region, so a masked one is recognised by eye."""
@@ -26,13 +27,19 @@ class Masker:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._masks: tuple[int, bytes, tuple[Polygon, ...]] = (0, b"", ())
+        self._masks = Masks(0, b"", ())
 
     @property
     def active(self) -> bool:
         """Whether anything is masked, or was by the masks that are in force."""
         with self._lock:
-            return self._masks[0] > 0
+            return self._masks.version > 0
+
+    @property
+    def masks(self) -> Masks:
+        """Those of the next payload, whatever kind it is."""
+        with self._lock:
+            return self._masks
 
     def take(self, line: bytes) -> None:
         """New masks as the agent writes them (`capture.mask_line`)."""
@@ -40,8 +47,10 @@ class Masker:
         polygons = tuple(
             tuple((float(x), float(y)) for x, y in points) for points in body["polygons"]
         )
+        channels = tuple(str(name) for name in body["channels"])
+        digest = bytes.fromhex(body["sha256"])
         with self._lock:
-            self._masks = (int(body["version"]), bytes.fromhex(body["sha256"]), polygons)
+            self._masks = Masks(int(body["version"]), digest, polygons, channels)
 
     def follow(self, source: BinaryIO, ended: Callable[[], None]) -> None:
         """Read masks from `source` in a thread; `ended` is called at its end, when the agent has
@@ -59,10 +68,9 @@ class Masker:
         """Blank the masked regions of `image` (h, w) or (h, w, 3), in place; returns (version,
         digest) of the masks it was done under.
         """
-        with self._lock:
-            version, digest, polygons = self._masks
-        blank(image, polygons)
-        return version, digest
+        masks = self.masks
+        blank(image, masks.polygons)
+        return masks.version, masks.sha256
 
 
 def blank(image: NDArray[np.uint8], polygons: tuple[Polygon, ...]) -> None:

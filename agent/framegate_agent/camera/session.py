@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import from_ms
 from framegate.identity.names import Kind, split_device_id
+from framegate.payload.picture import PICTURE
 from framegate.sframe import Sealer
 from framegate.signed.dsse import parse_envelope
-from framegate.signed.statement import Grant, verify_grant
+from framegate.signed.statement import Grant, Outcome, Verdict, verify_grant
 from framegate.wire import (
     Captured,
     FrameMetadata,
@@ -211,6 +212,15 @@ class FrameSession:
         sealed = self._sealer.seal(image, metadata)
         self.owed.sealed(frame_leaf(metadata, sha256(image)))
         return pb.SealedFrame(metadata=metadata, sealed=sealed)
+
+
+def of_its_kind(encoding: int, verdict: Verdict) -> bool:
+    """Whether `verdict` is on a frame of the kind that was sealed: a picture's names none, and of
+    anything else that was inspected it names one (N202).
+    """
+    if encoding in PICTURE.encodings:
+        return not verdict.payload_kind
+    return bool(verdict.payload_kind) or verdict.outcome == Outcome.UNINSPECTED
 
 
 def _hpke_key(grant: Grant) -> hpke.MLKEM768X25519PublicKey:

@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Final, NamedTuple, Protocol
 
@@ -22,21 +22,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from framegate.errors import Malformed, Reason, Unavailable
-from framegate.image_header import encoding_of, image_size, require_whole
+from framegate.errors import FramegateError, Malformed, Reason, Unavailable
 from framegate.redaction import ENCODED, holds_credentials, redacted
-from framegate.wire import ENCODING_JPEG, MAX_FRAME_BYTES, MAX_FRAME_PIXELS, Captured
+from framegate.wire import ENCODING_JPEG, MAX_FRAME_BYTES, Captured
 from framegate_agent.camera.look import look_at, write_look
 from framegate_agent.camera.masking import Masker
+from framegate_agent.camera.pictures import decoded, encoded, picture_of
+from framegate_agent.camera.sealing import Sealer
 
-JPEG_QUALITY: Final = 90
 UNNAMED: Final = "part"
 """The type of parts of which nobody says what they are."""
 MAX_HEAD_BYTES: Final = 4096
 """A `captured` record is some hundred bytes."""
-AS_STORED: Final = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
-"""Grey, and never turned or mirrored by an EXIF orientation: masks are of the stored pixels."""
-_BMP: Final = b"BM"
 _IMAGES: Final = {".jpg", ".jpeg", ".png", ".bmp"}
 
 
@@ -83,26 +80,12 @@ class FolderSource:
             )
         for path in files:
             try:
-                image = _decoded(path.read_bytes())
+                image = decoded(path.read_bytes())
             except (Malformed, OSError) as error:
                 print(f"framegate: {path.name!a} skipped: {error}", file=sys.stderr)
                 continue
             stem = path.stem.removesuffix("_test")
             yield Shot(stem, self._part_type or stem, image)
-
-
-def _decoded(data: bytes) -> NDArray[np.uint8]:
-    """The picture in `data`, (h, w) grey, its pixels as they are stored. Raises Malformed (IMAGE)
-    for what does not decode, or would decode to another picture.
-    """
-    if not data.startswith(_BMP):
-        encoding = encoding_of(data)
-        image_size(data, encoding)
-        require_whole(data, encoding)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
-    if image is None:
-        raise Malformed.of(Reason.IMAGE, "an image that OpenCV decodes", f"{len(data)} bytes")
-    return np.asarray(image, np.uint8)
 
 
 class VideoSource:
@@ -142,14 +125,6 @@ class VideoSource:
                 )
         finally:
             capture.release()
-
-
-def encoded(image: NDArray[np.uint8]) -> bytes:
-    """`image` (h, w) as JPEG."""
-    good, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not good or len(data) > MAX_FRAME_BYTES:
-        raise Unavailable.of(Reason.IMAGE, f"a JPEG of at most {MAX_FRAME_BYTES} bytes", len(data))
-    return data.tobytes()
 
 
 def write_shots(
@@ -193,15 +168,21 @@ def write_shots(
             return
 
 
-def relay(program: IO[bytes], out: BinaryIO, masker: Masker) -> None:
-    """Pass on what a foreign capture program writes. While masks are in force its images are
-    decoded, blanked and encoded again.
+def relay(program: IO[bytes], out: BinaryIO, sealer: Sealer) -> None:
+    """Pass on what a foreign capture program writes, of whatever kind, once `sealer` has taken out
+    what is masked; a payload in which that cannot be done is left out, and its trigger stays
+    missing.
 
     Whatever that program says of masks is not believed. Raises Malformed where it does not keep the
     protocol.
     """
     while (frame := _read_frame(program)) is not None:
-        _write(out, *_masked(frame.head, frame.data, masker))
+        try:
+            head, data = sealer.masked(frame.head, frame.data)
+        except FramegateError as error:
+            print(f"framegate: {frame.head.part!a} is not sealed: {error}", file=sys.stderr)
+            continue
+        _write(out, head, data)
 
 
 class _Frame(NamedTuple):
@@ -223,33 +204,6 @@ def _read_frame(program: IO[bytes]) -> _Frame | None:
         )
     data = program.read(head.size)
     return _Frame(head, data) if len(data) == head.size else None
-
-
-def _masked(head: Captured, data: bytes, masker: Masker) -> tuple[Captured, bytes]:
-    if not masker.active:
-        return replace(head, mask_version=0, mask_sha256=b""), data
-    grey = _sent(head, data)
-    version, digest = masker.apply(grey)
-    jpeg = encoded(grey)
-    h, w = grey.shape
-    return replace(
-        head,
-        encoding=ENCODING_JPEG,
-        width=w,
-        height=h,
-        mask_version=version,
-        mask_sha256=digest,
-        size=len(jpeg),
-    ), jpeg
-
-
-def _sent(head: Captured, data: bytes) -> NDArray[np.uint8]:
-    """The picture of a foreign program's frame, grey. Raises Malformed (IMAGE)."""
-    if not 0 < head.width * head.height <= MAX_FRAME_PIXELS:
-        raise Malformed.of(
-            Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{head.width}x{head.height}"
-        )
-    return _decoded(data)
 
 
 def _write(out: BinaryIO, head: Captured, data: bytes) -> None:
@@ -289,4 +243,4 @@ def look_once(source: Iterable[Shot], out: BinaryIO, masker: Masker) -> None:
 def relayed(program: IO[bytes]) -> Iterator[Shot]:
     """What a foreign capture program writes, decoded. Raises Malformed as `relay`."""
     while (frame := _read_frame(program)) is not None:
-        yield Shot(frame.head.part, frame.head.part_type, _sent(frame.head, frame.data))
+        yield Shot(frame.head.part, frame.head.part_type, picture_of(frame.head, frame.data))

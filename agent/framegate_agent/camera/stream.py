@@ -32,7 +32,7 @@ from framegate_agent.camera.head_delivery import HEAD_PATIENCE_S, HeadDelivery
 from framegate_agent.camera.identity import Identity
 from framegate_agent.camera.link import Link
 from framegate_agent.camera.opening import OPEN_TIMEOUT_S, carrier_to, open_session, refusal
-from framegate_agent.camera.session import HeldGrant
+from framegate_agent.camera.session import HeldGrant, of_its_kind
 from framegate_agent.camera.tally import Tally
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -355,8 +355,7 @@ class CameraStream:
 
     def _answer(self, envelope: bytes, lease: HeldGrant) -> None:
         """One verdict: signed, fresh, by the granted host, from the granted model, on the very
-        frame that is on its way (session and counter; part, type and trigger).
-        """
+        frame that is on its way (session and counter; part, type and trigger; its kind)."""
         state = self._identity.state
         verdict = verify_verdict(
             envelope,
@@ -372,6 +371,7 @@ class CameraStream:
             or sent is None
             or head is None
             or of != (head.part, head.part_type, head.trigger_sequence)
+            or not of_its_kind(head.encoding, verdict)
         ):
             raise Refused.of(
                 Reason.VERDICT,

@@ -144,7 +144,7 @@ async def _masks(live: Live, asked: AskedContent) -> AskedMasks | None:
 
 def _points(regions: bytes) -> list[Any]:
     try:
-        return [r["points"] for r in json.loads(regions or b"[]")]
+        return [r["points"] for r in json.loads(regions or b"[]") if "points" in r]
     except (ValueError, TypeError, KeyError):
         return []  # the text beside it says what the bytes are
 

@@ -76,6 +76,10 @@ async def maintenance(visit: Visit) -> Response:
 
 async def masks_of(live: Live, device: str) -> Sequence[Any]:
     """The polygons of a camera's masks in force, [[x, y], …] each; none where one may not see."""
+    return [r["points"] for r in await _regions_of(live, device) if "points" in r]
+
+
+async def _regions_of(live: Live, device: str) -> Sequence[Any]:
     try:
         reply = await live.calls.operator("ShowMasks", pb.DeviceRequest(device=device))
     except Refused:
@@ -83,7 +87,7 @@ async def masks_of(live: Live, device: str) -> Sequence[Any]:
     if not reply.envelope:
         return ()
     payload = parse_envelope(reply.envelope, MaskStatement.TYPE).payload
-    return [r["points"] for r in MaskStatement.parse_payload(payload).regions]
+    return MaskStatement.parse_payload(payload).regions
 
 
 async def edit_masks(visit: Visit) -> Response:
@@ -104,13 +108,14 @@ async def edit_masks(visit: Visit) -> Response:
 
 async def set_masks(visit: Visit) -> Response:
     """Ask for these masks: the same message that the command line sends, which the controller
-    signs once somebody else approved it.
+    signs once somebody else approved it. Channels that are masked are not drawn here, and stay.
     """
     form = await visit.form()
-    regions = regions_of(form.get("regions"), Reason.MASK)
+    device, reason = visit.path("device"), form.get("reason", "")
+    drawn = regions_of(form.get("regions"), Reason.MASK)
+    regions = drawn + [r for r in await _regions_of(visit.live, device) if "channel" in r]
     check_masks(regions)
     await factor(visit)
-    device, reason = visit.path("device"), form.get("reason", "")
     request = pb.SetMasksRequest(device=device, regions=json.dumps(regions).encode())
     await visit.calls.operator("SetMasks", request, reason=reason)
     return visit.go(f"/camera/{device}")

@@ -297,6 +297,10 @@ async function rootFromPath(leaf, index, size, path) {
 
 /* records of the protocol: a label, then members of given kinds, all of the bytes */
 
+const PICTURES = [1, 2]; // encodings that are pictures, of which leaf and verdict name no kind
+const NAMED_KINDS = { 3: "series" };
+const FIRST_OWN = 128;
+const KIND = /^[a-z][a-z0-9-]{0,31}$/;
 const METADATA = [["session", "blob"], ["device", "text"], ["part", "text"], ["part_type", "text"], ["trigger_sequence", 8],
   ["captured_at_ms", 8], ["uncertainty_ms", 4], ["encoding", 1], ["width", 4], ["height", 4], ["mask_version", 4],
   ["mask_sha256", "blob"]];
@@ -373,6 +377,18 @@ async function sameVerdict(r) {
     ...["device", "part", "part_type", "trigger_sequence", "counter", "outcome", "reason", "result_id", "golden_sha256"]
       .map((name) => [fg[name], verdict[name]])];
   need(pairs.every(([ours, theirs]) => ours !== undefined && ours === theirs), "verdict", "leaf and verdict differ");
+  const [ours, theirs] = [fg, verdict].map((said) => ("payload_kind" in said ? said.payload_kind : ""));
+  need(ours === theirs, "verdict", "leaf and verdict differ");
+  const kind = fg.payload_kind;
+  const named = !("payload_kind" in fg) || (typeof kind === "string" && KIND.test(kind) && kind !== "image");
+  need(named, "payload", "a kind of payload that has no such name"); // 14
+}
+
+function ofKind(named, encoding) {
+  let fits = named !== undefined && !Object.values(NAMED_KINDS).includes(named);
+  if (PICTURES.includes(encoding)) fits = named === undefined;
+  else if (encoding < FIRST_OWN) fits = named !== undefined && named === NAMED_KINDS[encoding];
+  need(fits, "payload", `a verdict on ${named || "a picture"}, and the camera sealed encoding ${encoding}`);
 }
 
 function inspected({ claims, fg, verdict }) {
@@ -421,6 +437,8 @@ async function ofCamera(r, trust, pass) {
   const alike = ["device", "part", "part_type", "trigger_sequence", "mask_version"].every((name) => frame[name] === fg[name]);
   need(alike, "frame", "metadata and leaf differ");
   pass("frame");
+  ofKind(fg.payload_kind, frame.encoding); // 14
+  pass("payload");
   if (!r.camera) throw new Pending("camera-head", "the camera has not signed for this frame so far");
   const { bytes, head, cert, by: signatureBytes } = await reading("camera-head", () => {
     const read = raw(r.camera.head);

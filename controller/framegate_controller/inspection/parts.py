@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.looks.limits import loosened, parse_limits
+from framegate.payload.contract import MAGIC
 from framegate.record.fleet_events import PartRemoved, PartSet
 from framegate.registry.model import Part
 from framegate.signed.dsse import parse_envelope, strict_json
@@ -40,6 +41,8 @@ MAX_MODELS: Final = 200
 """Models whose classes a threshold may name, the newest ones."""
 PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 """How PNG and JPEG files begin."""
+GOLDENS: Final = (*PICTURES, MAGIC)
+"""How golden images begin, and golden windows of payloads that are no pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,9 @@ def _check_goldens(goldens: Sequence[bytes], source: str) -> None:
     ):
         wanted = f"1 to {MAX_GOLDENS} golden images, {MAX_GOLDENS_BYTES} bytes together"
         raise Malformed.of(Reason.PART, wanted, f"{len(goldens)}, {whole} bytes")
-    if any(not g.startswith(PICTURES) for g in goldens):
-        raise Malformed.of(Reason.PART, "golden images as PNG or JPEG", "another file")
+    if any(not g.startswith(GOLDENS) for g in goldens):
+        wanted = "golden images as PNG or JPEG, or golden windows of another payload"
+        raise Malformed.of(Reason.PART, wanted, "another file")
     if not source.strip():
         raise Malformed.of(
             Reason.PART, "where the golden images are from", "nothing", "--source TEXT"

@@ -11,7 +11,7 @@ from framegate.identity.names import Kind
 from framegate.registry.device import CameraMasks
 from framegate.signed.dsse import strict_json
 from framegate.signed.inspected import inspected_share
-from framegate.signed.mask import check_masks, parse_regions
+from framegate.signed.mask import check_masks, parse_masks
 from framegate_controller.events.notices import GrantsChanged
 from framegate_controller.fleet.masks import set_masks
 from framegate_controller.inspection.masked_parts import blinded_parts, told
@@ -40,10 +40,11 @@ class SetMasks(Verb[CameraMasks]):
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`. Raises Refused (MASK) where they leave too little of every part."""
         camera = tx.devices.find(self.device, Kind.CAMERA)
-        masks = parse_regions(self.regions)
-        regions = f"{len(self.regions)} masked regions on {camera.id}"
-        said = f"{regions}, {inspected_share(masks)} % of the picture inspected"
-        return Aim("mask.set", camera.zone, camera.id, said + told(blinded_parts(tx, masks)))
+        masks = parse_masks(self.regions)
+        share = inspected_share(masks.polygons)
+        said = f"{masks.words} on {camera.id}, {share} % of the picture inspected"
+        blinded = told(blinded_parts(tx, masks.polygons))
+        return Aim("mask.set", camera.zone, camera.id, said + blinded)
 
     def run(self, tx: Transaction, call: Call) -> Outcome[CameraMasks]:
         """See `Verb.run`."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from framegate.signed.inspected import Polygon
+from framegate.signed.mask import Regions
 from framegate.wire import FrameMetadata
 from framegate_gateway.trust.feed import Standing
 
@@ -40,7 +40,7 @@ class OpenedFrame:
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """A frame that passed every check: its authenticated metadata, encoded image, counter, and the
-    sender's standing.
+    sender's standing; `masks` are those of its kind of payload.
     """
 
     metadata: FrameMetadata
@@ -51,5 +51,5 @@ class Admitted:
     missing: int
     standing: Standing
     grant: GrantFacts
-    masks: tuple[Polygon, ...]
+    masks: Regions
     policy: str = ""

@@ -27,17 +27,14 @@ from framegate.identity.certificates import (
     verify_certificate,
 )
 from framegate.identity.names import Kind, split_device_id
+from framegate.payload.kinds import BUILT_IN, Kinds, regions_of
 from framegate.sframe import Opener, parse_header
 from framegate.signed.dsse import parse_envelope
-from framegate.signed.inspected import Polygon
-from framegate.signed.mask import verify_masks
+from framegate.signed.mask import MaskRegions, verify_masks
 from framegate.signed.statement import Grant, verify_grant
 from framegate.wire import (
-    ENCODING_JPEG,
-    ENCODING_PNG,
     LABEL_OPENING,
     MAX_FRAME_BYTES,
-    MAX_FRAME_PIXELS,
     FrameMetadata,
     Opening,
     SessionOffer,
@@ -80,8 +77,14 @@ class CameraLink:
     opened last, as it does when it leaves in peace.
     """
 
-    def __init__(self, certificate: x509.Certificate, keys: GatewayKeys, view: TrustView) -> None:
-        self._keys, self._view = keys, view
+    def __init__(
+        self,
+        certificate: x509.Certificate,
+        keys: GatewayKeys,
+        view: TrustView,
+        kinds: Kinds = BUILT_IN,
+    ) -> None:
+        self._keys, self._view, self._kinds = keys, view, kinds
         self._identity = self._verified(certificate)
         if split_device_id(self._identity.common_name).kind != Kind.CAMERA:
             raise Refused.of(
@@ -94,7 +97,7 @@ class CameraLink:
         self.signed_off = False
         self.policies: tuple[str, ...] = ()
         self._model = ""
-        self._masks: OrderedDict[bytes, tuple[Polygon, ...]] = OrderedDict({b"": ()})
+        self._masks = OrderedDict({b"": MaskRegions()})
         self._offers: dict[bytes, tuple[bytes, HpkeKey]] = {}
         self._sessions: dict[int, _Session] = {}
 
@@ -221,7 +224,7 @@ class CameraLink:
         masks = verify_masks(
             envelope, self.device, 0, credentials.authorities, credentials.root, self._now()
         )
-        self._masks[masks.sha256] = masks.polygons
+        self._masks[masks.sha256] = masks.regions
         if len(self._masks) > KEPT_MASKS:
             self._masks.popitem(last=False)
 
@@ -287,27 +290,22 @@ class CameraLink:
 
         1. the sender stands now;
         2. the session's grant runs;
-        3. encoding and claimed dimensions;
-        4. taken under the masks the grant names, or later ones, which this link has seen signed;
+        3. an encoding of a kind of payload that is known here, and claimed dimensions within its
+           limits; captured as lately as its kind wants it;
+        4. taken under the masks the grant names, or later ones, which this link has seen signed,
+           and which say what of this kind is masked;
         5. not the very bytes of a recent frame under another trigger: no sensor gives one image
            twice (N109).
 
-        The worker reads the dimensions from the image's own header before decoding and compares.
+        The worker reads kind and dimensions from the payload's own header before decoding and
+        compares; that the session's model takes this kind, its engine says.
         """
         standing, metadata = self.standing(), frame.metadata  # 1
         session = self._sessions.get(frame.kid)
         if session is None or session.grant_ends_ms <= self._view.now_ms():  # 2
             raise Refused.of(Reason.GRANT_EXPIRED, "a grant that runs", "ended")
-        if (
-            metadata.encoding not in {ENCODING_JPEG, ENCODING_PNG}
-            or not 0 < metadata.width * metadata.height <= MAX_FRAME_PIXELS
-        ):  # 3
-            raise Refused.of(
-                Reason.IMAGE,
-                f"JPEG or PNG of at most {MAX_FRAME_PIXELS} pixels",
-                f"{metadata.width}x{metadata.height}",
-            )
-        polygons = self._masks_of(metadata, session.grant)  # 4
+        kind = self._kinds.claimed(metadata, self._view.now_ms())  # 3
+        masks = regions_of(kind, self._masks_of(metadata, session.grant))  # 4
         digest = sha256(frame.image)
         trigger = (metadata.trigger_sequence, metadata.part_type, metadata.part)
         if session.recent.setdefault(digest, trigger) != trigger:  # 5
@@ -328,28 +326,28 @@ class CameraLink:
             frame.missing,
             standing,
             session.grant,
-            polygons,
+            masks,
             self._decided,
         )
 
-    def _masks_of(self, metadata: FrameMetadata, grant: GrantFacts) -> tuple[Polygon, ...]:
-        polygons = self._masks.get(metadata.mask_sha256)
+    def _masks_of(self, metadata: FrameMetadata, grant: GrantFacts) -> MaskRegions:
+        regions = self._masks.get(metadata.mask_sha256)
         stale = (
-            polygons is None
+            regions is None
             or metadata.mask_version < grant.mask_version
             or (
                 metadata.mask_version == grant.mask_version
                 and metadata.mask_sha256.hex() != grant.mask_sha256
             )
         )
-        if stale or polygons is None:
+        if stale or regions is None:
             raise Refused.of(
                 Reason.MASK,
                 f"masks of version {grant.mask_version}",
                 f"version {metadata.mask_version}",
                 "the camera takes them with its next grant",
             )
-        return polygons
+        return regions
 
     @property
     def _decided(self) -> str:

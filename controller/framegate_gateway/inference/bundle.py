@@ -5,7 +5,8 @@ model.onnx            the network as it runs weights.onnx          the same netw
 quantisation, which training can go on from; never run by a gateway recipe.json           its
 classes, threshold, calibration: what `Recipe` says known-answers.json    what the model must say to
 the frames in known/, wherever and whenever it runs known/NN_test.png     those frames, and
-NN_temp.png their golden images card.json             figures and the data it was trained on, for
+NN_temp.png their golden images (NN_test.bin and NN_temp.bin, a payload that is no picture, and its
+golden window) card.json             figures and the data it was trained on, for
 people and for the lineage of verdicts model.sig             an OpenSSF model-signing signature over
 all of these, where the bundle is signed
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason, Unavailable
+from framegate.payload.kinds import BUILT_IN, Kinds
 from framegate.signed.dsse import strict_json
 from framegate.signed.model import SIGNATURE_NAME, bundle_digest
 from framegate.wire import sha256
@@ -45,14 +47,15 @@ MODEL_NAME: Final = "model.onnx"
 WEIGHTS_NAME: Final = "weights.onnx"
 _NAMES: Final = re.compile(
     r"model\.onnx|weights\.onnx|recipe\.json|known-answers\.json|card\.json|model\.sig"
-    r"|known/[0-9]{2,4}_(?:test|temp)\.png"
+    r"|known/[0-9]{2,4}_(?:test|temp)\.(?:png|bin)"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class KnownAnswer:
-    """One frame, PNG bytes, and the defects the model must find in it: [{kind, score, box}].
-    `golden` is its golden image, of a pair alone: no other kind's network sees one.
+    """One frame, PNG bytes or those of another payload, and the defects the model must find in it:
+    [{kind, score, box}]. `golden` is its golden image, of a pair alone: no other kind's network
+    sees one; or the golden window of a payload that is no picture.
     """
 
     name: str
@@ -151,12 +154,15 @@ def read_bundle_files(folder: Path) -> tuple[dict[str, bytes], bytes]:
     return files, files.pop(SIGNATURE_NAME, b"")
 
 
-def parse_bundle(files: Mapping[str, bytes], signature: bytes = b"") -> Bundle:
-    """The bundle that these files are.
+def parse_bundle(
+    files: Mapping[str, bytes], signature: bytes = b"", kinds: Kinds = BUILT_IN
+) -> Bundle:
+    """The bundle that these files are; `kinds` are those of payloads that are known here.
 
     1. every name is one a bundle has;
     2. the recipe has exactly its kind's members, in range, and names this model (`parse_recipe`);
-    3. each known answer has its images, a pair's both, and no image is left over;
+    3. each known answer has its images, a pair's both, or payload and golden window where it is
+       none, and no file is left over;
     4. of another kind than a pair, at least `MIN_EACH_ANSWER` known answers are defects and as many
        are none: a network that always says the same, or answers nothing, fits no such set (N186).
 
@@ -176,7 +182,7 @@ def parse_bundle(files: Mapping[str, bytes], signature: bytes = b"") -> Bundle:
             f"no {sorted(missing)[0]}",
             "name a bundle: --bundle DIR",
         )
-    recipe = parse_recipe(files["recipe.json"], sha256(files[MODEL_NAME]).hex())
+    recipe = parse_recipe(files["recipe.json"], sha256(files[MODEL_NAME]).hex(), kinds)
     digest = bundle_digest({n: sha256(d) for n, d in files.items()})
     known = _known(files, recipe)
     if recipe.kind != Kind.PAIR:
@@ -196,16 +202,16 @@ def require_both_answers(known: Sequence[KnownAnswer]) -> None:
         )
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: Path, kinds: Kinds = BUILT_IN) -> Bundle:
     """The bundle in `folder`; see `read_bundle_files` and `parse_bundle`."""
-    return parse_bundle(*read_bundle_files(folder))
+    return parse_bundle(*read_bundle_files(folder), kinds)
 
 
-def write_bundle(folder: Path, files: Mapping[str, bytes]) -> Bundle:
+def write_bundle(folder: Path, files: Mapping[str, bytes], kinds: Kinds = BUILT_IN) -> Bundle:
     """Write a bundle's files into a new or empty folder. Raises Malformed where they are no bundle,
     Unavailable where the folder holds something already.
     """
-    bundle = parse_bundle(files)
+    bundle = parse_bundle(files, b"", kinds)
     if folder.exists() and any(folder.iterdir()):
         raise Unavailable.of(
             Reason.MODEL,
@@ -236,7 +242,8 @@ def _read(path: Path, limit: int, name: str) -> bytes:
 def _known(files: Mapping[str, bytes], recipe: Recipe) -> tuple[KnownAnswer, ...]:
     images = {n for n in files if n.startswith("known/")}
     answers = strict_json(files["known-answers.json"]) if "known-answers.json" in files else []
-    known = []
+    known, ending = [], "png" if recipe.examined is None else "bin"
+    both = recipe.kind == Kind.PAIR or recipe.examined is not None
     try:
         for answer in answers:
             name = str(answer["name"])
@@ -250,10 +257,10 @@ def _known(files: Mapping[str, bytes], recipe: Recipe) -> tuple[KnownAnswer, ...
             )
             if any(d["kind"] not in recipe.defects or len(d["box"]) != 4 for d in defects):
                 raise ValueError(f"{name}: a defect of another class or shape")
-            frame, golden = f"known/{name}_test.png", f"known/{name}_temp.png"
-            behind = files[golden] if recipe.kind == Kind.PAIR else b""
+            frame, golden = f"known/{name}_test.{ending}", f"known/{name}_temp.{ending}"
+            behind = files[golden] if both else b""
             known.append(KnownAnswer(name, files[frame], behind, defects))
-            images -= {frame, golden} if recipe.kind == Kind.PAIR else {frame}
+            images -= {frame, golden} if both else {frame}
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise Malformed.of(
             Reason.MODEL,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.findings.kinds import FindingKind
+from framegate.payload.kinds import further_of
 from framegate.receipt_verifier import UNCONFINED
 from framegate_gateway.inference.answers import (
     LESSON,
@@ -25,7 +26,8 @@ from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.child import InferenceChild
 from framegate_gateway.inference.inspection import Inspection, inspection_of
 from framegate_gateway.inference.jobs import CameraFrame, Job, Sent, fail
-from framegate_gateway.inference.parts import Parts, digest_of, least_left, left_to_inspect
+from framegate_gateway.inference.parts import Parts, digest_of, least_left
+from framegate_gateway.inference.payload_share import left_of_frame
 from framegate_gateway.inference.providers import CPU
 from framegate_gateway.inference.steadiness import Steadiness, require_steady
 from framegate_gateway.inference.turns import Turns
@@ -93,6 +95,7 @@ class Engine:
         files = [(name, data) for name, data in self.bundle.files.items()]
         head = {"files": [(name, len(data)) for name, data in files], "elsewhere": self._elsewhere}
         head["provider"] = self.provider
+        head["payloads"] = further_of(self.bundle.recipe.examined)
         try:
             await child.send(head, tuple(data for _, data in files))
             answer, body = await asyncio.wait_for(child.receive(None), START_TIMEOUT_S)
@@ -197,11 +200,12 @@ class Engine:
         """Inspect one frame; the golden image gets its masks too. With `measure` second looks are
         taken of a part without limits, too.
 
-        Raises Refused (PART_UNKNOWN, IMAGE, IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS,
+        Raises Refused (PAYLOAD, PART_UNKNOWN, IMAGE, IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS,
         REGISTRATION, MASK, INSPECTED_SHARE, KNOWN_ANSWER), `Withheld`, or Unavailable (INFERENCE).
         """
         if self.stopped is not None:
             raise Refused(self.stopped.failures)
+        self.bundle.recipe.require_payload(frame.encoding)
         if frame.part_type not in self._parts:
             raise Refused.of(
                 Reason.PART_UNKNOWN,
@@ -219,6 +223,7 @@ class Engine:
             "camera": frame.device,
             "measure": measure,
         }
+        head |= frame.taken.members if self.bundle.recipe.examined else {}
         answer = await self._inspected(frame.device, head, frame.image)
         if "failed" in answer:
             raise Refused.of(
@@ -252,7 +257,8 @@ class Engine:
         lines: list[str],
     ) -> bytes:
         """A PNG of golden image and frame side by side, the frame with its boxes, under `lines`."""
-        golden = self._parts.get(part_type).goldens[0] if part_type in self._parts else b""
+        known = self.bundle.recipe.examined is None and part_type in self._parts
+        golden = self._parts.get(part_type).goldens[0] if known else b""
         head = {"kind": "card", "encoding": encoding, "defects": defects, "outcome": outcome}
         head |= {"golden_size": len(golden), "lines": lines}
         return await self._drawn(head, golden + image)
@@ -319,13 +325,13 @@ class Engine:
         """
         if job.head["kind"] not in {"inspect", "prepare"}:
             return job.head, (job.body,)
-        part_type, forget = job.head["part_type"], []
+        part_type, forget, recipe = job.head["part_type"], [], self.bundle.recipe
         goldens: tuple[bytes, ...] = ()
         try:
             key, sent = self._parts.key(part_type), self._known.get(part_type)
             if sent is None or sent.key != key:
                 part = self._parts.get(part_type)
-                job.left = left_to_inspect(job.head, part.rules, part.outline)
+                job.left = left_of_frame(recipe, job.head, part.rules, part.outline)
                 goldens, job.golden_sent = part.goldens, True
                 self._known.pop(part_type, None)
                 if len(self._known) >= GOLDEN_KEPT:
@@ -334,7 +340,7 @@ class Engine:
                     key, digest_of(goldens), part.rules, part.outline
                 )
             else:
-                job.left = left_to_inspect(job.head, sent.rules, sent.outline)
+                job.left = left_of_frame(recipe, job.head, sent.rules, sent.outline)
         except KeyError as error:
             raise Refused.of(
                 Reason.PART_UNKNOWN,

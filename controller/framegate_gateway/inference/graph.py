@@ -4,7 +4,7 @@ N105).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -107,6 +107,10 @@ def verify_network(model: bytes, recipe: Recipe) -> None:
     """
     if recipe.kind == Kind.PAIR:
         verify_graph(model, len(recipe.classes))
+    elif recipe.examined is not None:
+        proto = parse_network(model)
+        _require_inputs(proto, {recipe.row.name: recipe.row})
+        _require_outputs(proto, recipe)
     else:
         _verify_picture(parse_network(model), recipe)
 
@@ -157,12 +161,20 @@ def _verify_picture(proto: Any, recipe: Recipe) -> None:
     wanted = {given.name: Tensor(given.name, given.shape, given.type)}
     if given.sizes:
         wanted[given.sizes] = Tensor(given.sizes, (1, 2), "int64")
+    _require_inputs(proto, wanted)
+    _require_outputs(proto, recipe)
+
+
+def _require_inputs(proto: Any, wanted: Mapping[str, Tensor]) -> None:
     tensors = inputs_of(proto)
     if sorted(t.name for t in tensors) != sorted(wanted):
         came = ascii([t.name for t in tensors][:4])
         raise Malformed.of(Reason.MODEL_GRAPH, f"the inputs {', '.join(wanted)}", came)
     for tensor in tensors:
         _require_agreement(wanted[tensor.name], tensor)
+
+
+def _require_outputs(proto: Any, recipe: Recipe) -> None:
     outputs = outputs_of(proto)
     for tensor in recipe.picture_output.tensors:
         named = [t for t in outputs if t.name == tensor.name]

@@ -8,14 +8,37 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.signed.inspected import Inspected, InspectedOf, Polygon
+from framegate.signed.mask import Regions
 
 NOTHING_LEFT: Final = Inspected(0, InspectedOf.PICTURE)
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """When a frame was captured, by its authenticated metadata, and under which trigger."""
+
+    trigger_sequence: int
+    captured_at_ms: int
+    uncertainty_ms: int
+
+    @property
+    def members(self) -> dict[str, int]:
+        """As the child is told."""
+        return {
+            "trigger_sequence": self.trigger_sequence,
+            "captured_at_ms": self.captured_at_ms,
+            "uncertainty_ms": self.uncertainty_ms,
+        }
+
+
+NOW: Final = Taken(0, 0, 0)
+"""Of pictures, where nobody asks."""
+
+
+@dataclass(frozen=True, slots=True)
 class CameraFrame:
     """One encoded frame (`ENCODING_…`) of a camera, `width` x `height` pixels, that shows a part of
-    this type and was taken under `masks`.
+    this type and was taken under `masks`; of another kind of payload its rows.
     """
 
     device: str
@@ -24,7 +47,8 @@ class CameraFrame:
     encoding: int
     width: int
     height: int
-    masks: tuple[Polygon, ...] = ()
+    masks: Regions = ()
+    taken: Taken = NOW
 
 
 @dataclass

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from framegate.errors import FramegateError, Reason, Refused
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.findings.kinds import FindingKind
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.commissioning import Commissioning
@@ -53,7 +53,7 @@ class Models:
         watch_s: float = WATCH_S,
         host: Host = ON_CPU,
     ) -> None:
-        self._host = host
+        self._host, self.kinds = host, host.kinds
         self.told: ChildTold = nobody
         """Told when a child dies, and when it runs again."""
         self.commissioning = Commissioning()
@@ -120,7 +120,19 @@ class Models:
         unconfined, provider = self._host.unconfined, self._host.provider
         if self._backend is None:
             return Engine(
-                bundle, parts, threads, unconfined=unconfined, told=told, provider=provider
+                bundle,
+                parts,
+                threads,
+                unconfined=unconfined,
+                told=told,
+                provider=provider,
+            )
+        if bundle.recipe.examined is not None:
+            raise Unavailable.of(
+                Reason.MODEL,
+                "a model of pictures for a model server",
+                f"one of kind {bundle.recipe.payload}",
+                "run it on this host: a gateway without --backend",
             )
         return RemoteEngine(bundle, parts, threads, self._backend, unconfined=unconfined, told=told)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.signed.inspected import (
@@ -64,21 +64,29 @@ class Parts(Protocol):
         """The part with its images. KeyError for an unknown part."""
 
 
+PICTURES: Final = frozenset({".png", ".jpg", ".jpeg"})
+
+
 class GoldenImages:
-    """Parts from folders: `TYPE.png`, `TYPE.jpg`, or DeepPCB's `TYPE_temp.jpg`. Read when first
-    asked for.
+    """Parts from folders: `TYPE.png`, `TYPE.jpg`, or DeepPCB's `TYPE_temp.jpg`; of payloads that
+    are no pictures their golden windows, by their kind's ending. Read when first asked for.
     """
 
     def __init__(
-        self, folders: tuple[Path, ...], signed: Mapping[Path, bytes] | None = None
+        self,
+        folders: tuple[Path, ...],
+        signed: Mapping[Path, bytes] | None = None,
+        endings: frozenset[str] = PICTURES,
     ) -> None:
-        """With `signed`, file to SHA-256, only those files count, and only with those bytes."""
+        """With `signed`, file to SHA-256, only those files count, and only with those bytes;
+        `endings` are those of files that count.
+        """
         self._paths: dict[str, Path] = {}
         self._signed = signed
         for folder in folders:
             for path in sorted(folder.rglob("*")):
                 if (
-                    path.suffix.lower() in {".png", ".jpg", ".jpeg"}
+                    path.suffix.lower() in endings
                     and not path.stem.endswith("_test")
                     and (signed is None or path in signed)
                 ):

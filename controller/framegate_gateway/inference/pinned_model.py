@@ -205,7 +205,7 @@ class PinnedModel:
                     != pin.model_sha256
                 ):
                     continue
-                bundle = parse_bundle(files, signature)
+                bundle = parse_bundle(files, signature, self._models.kinds)
                 verify_pinned(bundle, pin, self._now())
             except FramegateError as error:
                 problem = problem or error

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from framegate.payload.kinds import BUILT_IN, Kinds
+
 CPU: Final = "cpu"
 PROVIDERS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -22,12 +24,13 @@ enough to what the bundle was approved with.
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """How this host runs a network: by which provider, and whether it may where the kernel cannot
-    confine the child.
+    """How this host runs a network: by which provider, whether it may where the kernel cannot
+    confine the child, and on payloads of which kinds.
     """
 
     provider: str = CPU
     unconfined: bool = False
+    kinds: Kinds = BUILT_IN
 
 
 ON_CPU: Final = Host()

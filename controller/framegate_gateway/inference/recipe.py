@@ -1,9 +1,10 @@
 """The recipe: what a bundle's network takes and what its answer means, as data that is checked
 before anything runs.
 
-A recipe without a kind is a pair's. Every other kind says in `input` how a frame becomes the
-network's input, and in `output` which tensors come back, in which of the `layouts`. Pure: the
-gateway's own process reads recipes, and loads neither runtime nor decoder.
+A recipe without a kind is a pair's, and one without a payload of pictures. Every other kind says in
+`input` how a frame becomes the network's input, and in `output` which tensors come back, in which
+of the `layouts`. Pure: the gateway's own process reads recipes, and loads neither runtime nor
+decoder.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
-from framegate.errors import Malformed, Reason
+from framegate.errors import Malformed, Reason, Refused
+from framegate.payload.contract import PICTURE_NAME, ExaminedPayload
+from framegate.payload.picture import PICTURE
 from framegate.signed.pin import MODEL_NAMES
 from framegate.wire import MAX_FRAME_PIXELS
 from framegate_gateway.inference.layouts import ANY, LAYOUTS, Kind, Layout, fits, shapes_in_words
@@ -103,7 +107,9 @@ class Output:
 class Recipe:
     """How the model is used. `calibration` (slope, offset) turns a raw score's logit into a
     calibrated one's; `threshold` is in calibrated scores. `multiple_px` is a pair's, `input`,
-    `output`, `good` (classes that are no defect) and `place` every other kind's.
+    `output`, `good` (classes that are no defect) and `place` every other kind's. Where the network
+    takes another kind of payload than pictures, that is `examined`, and `given` its `input` as it
+    stands, which that kind has verified.
     """
 
     name: str
@@ -117,12 +123,37 @@ class Recipe:
     place: str = "registered"
     input: PictureInput | None = None
     output: Output | None = None
+    examined: ExaminedPayload | None = None
+    given: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     defects: tuple[str, ...] = field(init=False)
     """Classes that are defects: all but the good ones."""
 
     def __post_init__(self) -> None:
         named = tuple(c for c in self.classes if c not in self.good)
         object.__setattr__(self, "defects", named)
+
+    @property
+    def payload(self) -> str:
+        """Which kind of payload the network takes."""
+        return PICTURE_NAME if self.examined is None else self.examined.name
+
+    @property
+    def row(self) -> Tensor:
+        """The input of a network that takes no pictures: a row of numbers."""
+        return Tensor(str(self.given["name"]), (1, int(self.given["values"])))
+
+    def require_payload(self, encoding: int) -> None:
+        """That a frame of this encoding is what the network takes. Raises Refused (PAYLOAD): one
+        kind passed off as another is never examined (N202).
+        """
+        takes = PICTURE if self.examined is None else self.examined
+        if encoding not in takes.encodings:
+            raise Refused.of(
+                Reason.PAYLOAD,
+                f"a frame of kind {takes.name}, which the model of this zone takes",
+                f"encoding {encoding}",
+                "cameras and sensors whose evidence differs go in zones of their own",
+            )
 
     @property
     def layout(self) -> Layout:
@@ -186,7 +217,8 @@ def verify_recipe(recipe: Recipe) -> Recipe:
             ascii(recipe)[:200],
         )
     if recipe.kind != Kind.PAIR:
-        _verify_input(recipe.picture_input)
+        if recipe.examined is None:
+            _verify_input(recipe.picture_input)
         _verify_output(recipe)
         _verify_good(recipe)
     return recipe

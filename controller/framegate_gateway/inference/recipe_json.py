@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason
+from framegate.payload.kinds import BUILT_IN, Kinds
 from framegate.signed.dsse import strict_json
 from framegate_gateway.inference.layouts import ANY, Kind
 from framegate_gateway.inference.recipe import (
@@ -39,6 +40,8 @@ _PICTURE: Final = frozenset(
         "output",
     }
 )
+_EXAMINED: Final = frozenset(_PICTURE - {"kind", "place"} | {"payload"})
+"""Of a network that takes another kind of payload: scores for classes are what it gives."""
 _INPUT: Final = frozenset(
     {
         "name",
@@ -64,10 +67,12 @@ _OUTPUT: Final[Mapping[Kind, frozenset[str]]] = {
 }
 
 
-def parse_recipe(data: bytes, model_sha256: str) -> Recipe:
-    """The recipe in `data`, for the model of this digest (hex).
+def parse_recipe(data: bytes, model_sha256: str, kinds: Kinds = BUILT_IN) -> Recipe:
+    """The recipe in `data`, for the model of this digest (hex); `kinds` are those of payloads that
+    are known here.
 
-    1. it has the members of its kind and no others, each of its type;
+    1. it has the members of its kind and no others, each of its type; the input of a payload that
+       is no picture, its kind has verified;
     2. it names this model;
     3. what it says is in range and holds together (`verify_recipe`).
 
@@ -77,6 +82,9 @@ def parse_recipe(data: bytes, model_sha256: str) -> Recipe:
     try:  # 1
         if type(body) is not dict:
             raise ValueError("no object")
+        if "payload" in body:
+            recipe, named = _of_examined(body, kinds), _text(body["model_sha256"])
+            return verify_recipe(_of_model(recipe, named, model_sha256))  # 2, 3
         kind = Kind(body.get("kind", Kind.PAIR))
         if not set(body) <= (_PAIR if kind == Kind.PAIR else _PICTURE) or (
             kind == Kind.PAIR and "kind" in body
@@ -84,25 +92,70 @@ def parse_recipe(data: bytes, model_sha256: str) -> Recipe:
             raise ValueError("other members")
         recipe, named = _of_body(kind, body), _text(body["model_sha256"])
     except (KeyError, TypeError, ValueError) as error:
-        members = sorted(_PAIR), sorted(_PICTURE)
+        members = [", ".join(sorted(one)) for one in (_PAIR, _PICTURE, _EXAMINED)]
         raise Malformed.of(
             Reason.MODEL,
-            f"a recipe with {', '.join(members[0])}, or of a kind with {', '.join(members[1])}",
+            f"a recipe with {members[0]}, of a kind with {members[1]}, or of another payload with"
+            f" {members[2]}",
             error,
         ) from error
-    if named != model_sha256:  # 2
+    return verify_recipe(_of_model(recipe, named, model_sha256))  # 2, 3
+
+
+def _of_model(recipe: Recipe, named: str, model_sha256: str) -> Recipe:
+    if named != model_sha256:
         raise Malformed.of(
             Reason.MODEL,
             f"the model {named[:64]} that the recipe names",
             model_sha256,
             "the model file was changed or belongs to another recipe",
         )
-    return verify_recipe(recipe)  # 3
+    return recipe
+
+
+def _of_examined(body: Mapping[str, Any], kinds: Kinds) -> Recipe:
+    """A recipe of another kind of payload. Raises Malformed (MODEL), KeyError, TypeError or
+    ValueError.
+    """
+    if set(body) != _EXAMINED or set(body["output"]) != {"name", "activation"}:
+        raise ValueError(f"members {', '.join(sorted(_EXAMINED))}; output with name, activation")
+    examined, given, answer = kinds.examined(_text(body["payload"])), body["input"], body["output"]
+    examined.verify_input(given)
+    classes = _texts(body["classes"])
+    slope, offset = _numbers(body["calibration"])
+    scores = Tensor(_text(answer["name"]), (1, len(classes)))
+    return Recipe(
+        _text(body["name"]),
+        _integer(body["version"]),
+        classes,
+        _number(body["threshold"]),
+        1,
+        (slope, offset),
+        Kind.CLASSIFICATION,
+        _texts(body["good"]),
+        PLACES[0],
+        None,
+        Output("scores", (scores,), _text(answer["activation"])),
+        examined,
+        given,
+    )
 
 
 def recipe_body(recipe: Recipe, model_sha256: str) -> dict[str, Any]:
     """The JSON object of a recipe, which `parse_recipe` reads back to the same."""
     body: dict[str, Any] = {"name": recipe.name, "version": recipe.version}
+    if recipe.examined is not None:
+        answer = recipe.picture_output
+        return body | {
+            "payload": recipe.payload,
+            "classes": list(recipe.classes),
+            "good": list(recipe.good),
+            "threshold": recipe.threshold,
+            "calibration": list(recipe.calibration),
+            "model_sha256": model_sha256,
+            "input": dict(recipe.given),
+            "output": {"name": answer.tensors[0].name, "activation": answer.activation},
+        }
     if recipe.kind != Kind.PAIR:
         body["kind"] = recipe.kind.value
     body["classes"] = list(recipe.classes)

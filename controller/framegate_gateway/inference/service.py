@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framegate.errors import Malformed, Reason
+from framegate.payload.contract import ExaminedPayload
+from framegate.payload.kinds import BUILT_IN, Kinds
 from framegate.signed.heat import MAX_GRIDS
 from framegate.signed.part import MIN_LESSON
 from framegate_gateway.inference import pictures
@@ -37,6 +39,11 @@ from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.learning import learn_golden
 from framegate_gateway.inference.looking import Looking
 from framegate_gateway.inference.part_area import require_part_inspected
+from framegate_gateway.inference.payload_service import (
+    PayloadService,
+    examining_of,
+    row_runner,
+)
 from framegate_gateway.inference.place import Leeway, moved_polygons
 from framegate_gateway.inference.providers import CPU
 from framegate_gateway.inference.region_answers import heat_of
@@ -62,16 +69,20 @@ class _Away:
     ready: Ready
 
 
-def warm_up(*, elsewhere: bool, provider: str) -> None:
-    """Import and use once whatever is needed later: decoders, drawing, learning, and the runtime
-    with its provider, unless the network runs `elsewhere`. Everything it works on is made here.
-    Raises Unavailable (MODEL) where the provider is not there.
+def warm_up(*, elsewhere: bool, provider: str, kinds: Kinds = BUILT_IN) -> None:
+    """Import and use once whatever is needed later: decoders, drawing, learning, what examines each
+    of `kinds`, and the runtime with its provider, unless the network runs `elsewhere`. Everything
+    it works on is made here. Raises Unavailable (MODEL) where the provider is not there.
     """
     cv2.setNumThreads(1)
     if not elsewhere:
         import onnxruntime  # noqa: PLC0415 - a child without a network never needs it
 
         require_provider(provider, onnxruntime.get_available_providers())
+    for examined in kinds:
+        if isinstance(examined, ExaminedPayload):
+            examining_of(examined)
+    np.fft.ifft(np.fft.fft(np.zeros(8)))  # series are read in lines of a spectrum
     lesson = cv2.imencode(".png", np.eye(64, dtype=np.uint8) * 255)[1]
     learn_golden([bytes(lesson)] * MIN_LESSON)  # numpy imports parts of itself on first use
     for kind in (".jpg", ".png"):
@@ -92,7 +103,9 @@ def readable(provider: str) -> tuple[Path, ...]:
     return tuple(path for path in there if path.exists())
 
 
-def load(head: dict[str, Any], body: bytes, threads: int) -> Service:
+def load(
+    head: dict[str, Any], body: bytes, threads: int, kinds: Kinds = BUILT_IN
+) -> Service | PayloadService:
     """The service of the model in the first message.
 
     The head has the files' sizes and whether the network runs elsewhere, the body the files. The
@@ -101,11 +114,13 @@ def load(head: dict[str, Any], body: bytes, threads: int) -> Service:
     """
     names = [name for name, _ in head["files"]]
     parts = _split(body, [size for _, size in head["files"]])
-    bundle = parse_bundle(dict(zip(names, parts, strict=True)))
+    bundle = parse_bundle(dict(zip(names, parts, strict=True)), b"", kinds)
     verify_network(bundle.model, bundle.recipe)
     session = None
     if not head["elsewhere"]:
         session = new_session(bundle.model, threads, head["provider"])
+    if bundle.recipe.examined is not None:
+        return PayloadService(bundle, row_runner(session, bundle.recipe))
     inspector = inspects(bundle, session)
     if bundle.known and not head["elsewhere"]:
         inspector.answers(inspector.known(bundle.known[0]))

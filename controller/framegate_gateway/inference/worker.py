@@ -49,13 +49,15 @@ def main() -> None:
             readable,
             warm_up,
         )
+        from framegate_host.payload_kinds import load_kinds  # noqa: PLC0415 - isolated
 
-        warm_up(elsewhere=head["elsewhere"], provider=head["provider"])
+        kinds = load_kinds(head["payloads"])
+        warm_up(elsewhere=head["elsewhere"], provider=head["provider"], kinds=kinds)
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         reads = () if head["elsewhere"] else readable(head["provider"])
         confinement.close_paths(Paths(read=reads))
-        service = load(head, body, int(sys.argv[1]))
+        service = load(head, body, int(sys.argv[1]), kinds)
         asked = 0 if head["elsewhere"] else service.verify()
         confinement.close_calls()
     except FramegateError as error:

@@ -20,7 +20,7 @@ from framegate_gateway.admission.gaps import TriggerGaps
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.inspection import Inspection, Withheld
-from framegate_gateway.inference.jobs import CameraFrame
+from framegate_gateway.inference.jobs import CameraFrame, Taken
 from framegate_gateway.inference.models import Models
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.feed import TrustView
@@ -75,6 +75,7 @@ class Conversations:
             receipts,
             learner,
         )
+        self.kinds = models.kinds
         self._budgets: dict[str, CameraBudget] = {}
         self.gaps = TriggerGaps(maker.gap)
         self._ending = asyncio.Event()
@@ -305,7 +306,8 @@ def _ended(task: asyncio.Task[None], talk: _Conversation) -> None:
 
 
 def _camera_frame(device: str, admitted: Admitted) -> CameraFrame:
-    m = admitted.metadata
+    m, masks = admitted.metadata, admitted.masks
+    taken = Taken(m.trigger_sequence, m.captured_at_ms, m.uncertainty_ms)
     return CameraFrame(
-        device, m.part_type, admitted.image, m.encoding, m.width, m.height, admitted.masks
+        device, m.part_type, admitted.image, m.encoding, m.width, m.height, masks, taken
     )

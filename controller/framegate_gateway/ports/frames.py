@@ -36,7 +36,9 @@ class FramesService(rpc.FramesServicer):
             return None if message is grpc.aio.EOF else message
 
         await self._conversations.converse(
-            lambda: CameraLink(presented_certificate(context), self._keys, self._view),
+            lambda: CameraLink(
+                presented_certificate(context), self._keys, self._view, self._conversations.kinds
+            ),
             read,
             context.write,
         )

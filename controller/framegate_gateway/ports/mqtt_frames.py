@@ -173,7 +173,9 @@ class MqttFrames:
             raise Refused.of(
                 Reason.UNAUTHENTICATED, "a camera's certificate first", "another message"
             )
-        link = CameraLink(load_certificate(first.hello), self._keys, self._view)
+        link = CameraLink(
+            load_certificate(first.hello), self._keys, self._view, self._conversations.kinds
+        )
         if link.device != camera:
             raise Refused.of(
                 Reason.UNAUTHENTICATED,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from framegate.payload.contract import PICTURE_NAME
 from framegate.signed.dsse import strict_json
 from framegate.signed.receipt import parse_leaf
 from framegate_gateway.inference.bundle import Bundle
@@ -68,6 +69,7 @@ def lineage(store: ReceiptStore, bundle: Bundle, identifier: str) -> dict[str, A
         "policy": {"name": claims["policy_version"], "decision_sha256": fg["grant_sha256"]},
         "frame": {
             "sha256": claims["request_hash"],
+            "payload_kind": fg.get("payload_kind", PICTURE_NAME),
             "part": fg["part"],
             "part_type": fg["part_type"],
             "trigger_sequence": fg["trigger_sequence"],

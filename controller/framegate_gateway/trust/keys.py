@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha256 as _sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -109,13 +110,19 @@ class Credentials:
 class GatewayKeys:
     """The keys of this process and the certificates its host's attestation earned them."""
 
-    def __init__(self, address: str, operator_address: str, model_digest: bytes) -> None:
+    def __init__(
+        self,
+        address: str,
+        operator_address: str,
+        model_digest: bytes,
+        packages: tuple[str, ...] = (),
+    ) -> None:
         self.tls_key, self.verdict_key = (
             ec.generate_private_key(ec.SECP256R1()),
             ec.generate_private_key(ec.SECP256R1()),
         )
         self._fixed = (address, operator_address, model_digest, secrets.token_bytes(16))
-        self.model = model_digest.hex()
+        self.model, self.code = model_digest.hex(), code_digest(packages)
         self._csrs = tuple(_csr(k) for k in (self.tls_key, self.verdict_key))
         self.hpke: OrderedDict[bytes, HpkeKey] = OrderedDict()
         self.credentials: Credentials | None = None
@@ -142,7 +149,7 @@ class GatewayKeys:
             address=address,
             operator_address=operator_address,
             model_digest=model_digest,
-            code_digest=code_digest(),
+            code_digest=self.code,
         ).marshal()
         self.hpke[sha256(raw)] = HpkeKey(hpke.MLKEM768X25519PrivateKey(first, second), raw, now)
         return raw
@@ -254,15 +261,20 @@ def _csr(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-@lru_cache(maxsize=1)
-def code_digest() -> bytes:
-    """SHA-256 over the gateway's own Python files, in path order: which gateway this is, quoted by
-    its host.
+@lru_cache(maxsize=4)
+def code_digest(packages: tuple[str, ...] = ()) -> bytes:
+    """SHA-256 over the gateway's own Python files, in path order, and those of the `packages` with
+    further kinds of payloads: which gateway this is, quoted by its host.
     """
     digest = _sha256()
-    folder = Path(__file__).parents[1]
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(
-            path.relative_to(folder).as_posix().encode() + b"\0" + sha256(path.read_bytes())
-        )
+    folders = [Path(__file__).parents[1]]
+    for name in sorted(packages):
+        spec = find_spec(name)
+        places = spec.submodule_search_locations if spec is not None else None
+        folders += [Path(place) for place in places or ()]
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(
+                path.relative_to(folder).as_posix().encode() + b"\0" + sha256(path.read_bytes())
+            )
     return digest.digest()

@@ -175,7 +175,7 @@ class Egress:
             except (FramegateError, ReceiptRefused):
                 refused += 1  # not trusted: it does not become training data
                 continue
-            name = f"{stored.id}.{'jpg' if stored.encoding == 1 else 'png'}"
+            name = f"{stored.id}.{self._models.kinds.ending_of(stored.encoding)}"
             raw = json.dumps(receipt, sort_keys=True).encode()
             frames.append(
                 {

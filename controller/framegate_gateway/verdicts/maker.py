@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.looks.kinds import AT_THE_GATE, KINDS
+from framegate.payload.contract import PICTURE_NAME
 from framegate.signed.dsse import pae, seal_envelope
 from framegate.signed.receipt import (
     Provenance,
@@ -32,7 +33,7 @@ from framegate_gateway.inference.models import Models
 from framegate_gateway.receipts.rows import EVENT, GAP, VERDICT, LeafRow, Seal
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.feed import TrustView
-from framegate_gateway.trust.keys import Credentials, GatewayKeys, code_digest
+from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_gateway.verdicts.journal import Journal, KeptFrame
 from framegate_gateway.verdicts.publish import Publisher
 from framegate_gateway.verdicts.traffic import Traffic
@@ -320,11 +321,17 @@ class VerdictMaker:
             issued_at_ms=now,
             valid_until_ms=now + VERDICT_LIFE_MS,
             stage=self._view.access.stage(credentials.zone, now).mark,
+            payload_kind=self._payload_kind(m.encoding),
         )
         payload = verdict.payload()
         seal = Seal(self._keys.sign_verdict(pae(Verdict.TYPE, payload)), _der(credentials.verdict))
         envelope = seal_envelope(Verdict.TYPE, payload, seal.certificate, lambda _: seal.signature)
         return _Signed(verdict, payload, envelope, seal)
+
+    def _payload_kind(self, encoding: int) -> str:
+        """What a verdict says of it: nothing of a picture, and of what nobody here knows."""
+        name = self._models.kinds.name_of(encoding)
+        return "" if name == PICTURE_NAME else name
 
     def _credentials(self) -> Credentials:
         credentials = self._keys.credentials or self._last
@@ -347,7 +354,7 @@ class VerdictMaker:
         )
 
     def _provenance(self, frame: _Frame) -> Provenance:
-        admitted, credentials, own = frame.admitted, self._credentials(), code_digest().hex()
+        admitted, credentials, own = frame.admitted, self._credentials(), self._keys.code.hex()
         bundle, name = (
             self._models.bundle_of(self._model(frame)),
             self._models.name_of(self._model(frame)),

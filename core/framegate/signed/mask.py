@@ -1,5 +1,5 @@
-"""Privacy masks: signed, versioned polygons that a camera blanks before it encodes, let alone
-seals.
+"""Privacy masks: signed, versioned regions that a camera blanks before it encodes, let alone seals:
+polygons of pictures, channels of everything else.
 
 There is no unmasking: the pixels never leave the camera. Frames carry version and digest of the
 masks they were taken under in their authenticated metadata; camera and gateway both refuse a frame
@@ -8,6 +8,7 @@ taken under older masks than the grant names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,12 +27,15 @@ MAX_REGIONS: Final = 32
 """Polygons of one camera: half a millisecond each is spent on every frame."""
 MAX_POINTS: Final = 64
 """Corners of one polygon; a mask is a rough outline."""
+_CHANNEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,23}")
+Regions = tuple[Polygon, ...] | tuple[str, ...]
+"""What of masks one kind of payload has to do with."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaskStatement(Statement):
     """Masks as they are signed. `regions`: [{points: [[x, y], …]}], in fractions of width and
-    height from the upper left corner.
+    height from the upper left corner, or {channel: NAME}, a channel of a series.
     """
 
     camera: str
@@ -44,14 +48,35 @@ class MaskStatement(Statement):
 
 
 @dataclass(frozen=True, slots=True)
+class MaskRegions:
+    """What masks blank: polygons of pictures, and channels of payloads that have channels."""
+
+    polygons: tuple[Polygon, ...] = ()
+    channels: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        named = f", channels {', '.join(self.channels)}" if self.channels else ""
+        return f"{len(self.polygons)} masked regions{named}"
+
+
+@dataclass(frozen=True, slots=True)
 class Masks:
     """Verified masks of one camera; `sha256` is the digest of the signed payload, `version` counts
-    up from 1. Made by `verify_masks`. What they leave of the picture is `MIN_INSPECTED` or more.
+    up from 1. Made by `verify_masks`. What they leave of the picture is `MIN_INSPECTED` or more;
+    how much of a series, whoever has the window and its model says.
     """
 
     version: int
     sha256: bytes
     polygons: tuple[Polygon, ...]
+    channels: tuple[str, ...] = ()
+
+    @property
+    def regions(self) -> MaskRegions:
+        """What they blank."""
+        return MaskRegions(self.polygons, self.channels)
 
 
 def parse_regions(regions: Sequence[Any]) -> tuple[Polygon, ...]:
@@ -85,13 +110,33 @@ def parse_regions(regions: Sequence[Any]) -> tuple[Polygon, ...]:
     return tuple(polygons)
 
 
-def check_masks(regions: Sequence[Any]) -> tuple[Polygon, ...]:
-    """The polygons of masks that may be set: `parse_regions`, and they leave `MIN_INSPECTED`
-    percent of the picture. Raises Malformed or Refused (MASK).
+def parse_masks(regions: Sequence[Any]) -> MaskRegions:
+    """Regions of masks: `parse_regions`, and channels, {channel: NAME}, each once. Raises Malformed
+    (MASK).
     """
-    polygons = parse_regions(regions)
-    require_inspected(inspected_share(polygons), Reason.MASK, "masks")
-    return polygons
+    if len(regions) > MAX_REGIONS:
+        raise Malformed.of(Reason.MASK, f"at most {MAX_REGIONS} regions", len(regions))
+    named = [region for region in regions if type(region) is dict and "channel" in region]
+    channels = [region["channel"] for region in named]
+    if (
+        any(set(region) != {"channel"} for region in named)
+        or not all(type(name) is str and _CHANNEL.fullmatch(name) for name in channels)
+        or len(set(channels)) != len(channels)
+    ):
+        raise Malformed.of(
+            Reason.MASK, "channels as {channel: NAME}, each once", ascii(named[:4])[:120]
+        )
+    polygons = parse_regions([region for region in regions if region not in named])
+    return MaskRegions(polygons, tuple(channels))
+
+
+def check_masks(regions: Sequence[Any]) -> MaskRegions:
+    """The regions of masks that may be set: `parse_masks`, and their polygons leave
+    `MIN_INSPECTED` percent of the picture. Raises Malformed or Refused (MASK).
+    """
+    parsed = parse_masks(regions)
+    require_inspected(inspected_share(parsed.polygons), Reason.MASK, "masks")
+    return parsed
 
 
 def verify_masks(
@@ -106,8 +151,8 @@ def verify_masks(
 
     1. to 4. as `Statement.verify`; 5. they are this camera's; 6. their version is at least
        `held_version`, the highest this camera has ever held (0: none); 7. every region is a polygon
-       inside the image; 8. together they leave `MIN_INSPECTED` percent of it. Raises Malformed or
-       Refused (MASK).
+       inside the image, or names a channel; 8. together the polygons leave
+       `MIN_INSPECTED` percent of it. Raises Malformed or Refused (MASK).
     """
     statement, _ = MaskStatement.verify(data, intermediates, root, now)
     if statement.camera != camera:  # 5
@@ -119,7 +164,6 @@ def verify_masks(
             statement.version,
             "masks never go back; set them anew: framegate mask set",
         )
-    polygons = check_masks(statement.regions)  # 7, 8
-    return Masks(
-        statement.version, sha256(parse_envelope(data, MaskStatement.TYPE).payload), polygons
-    )
+    regions = check_masks(statement.regions)  # 7, 8
+    digest = sha256(parse_envelope(data, MaskStatement.TYPE).payload)
+    return Masks(statement.version, digest, regions.polygons, regions.channels)

@@ -158,6 +158,8 @@ def verdict_leaf(
         fg["inspected_of"] = verdict.inspected_of
     if verdict.stage:
         fg["stage"] = verdict.stage
+    if verdict.payload_kind:  # as in the verdict: a picture where nothing is said
+        fg["payload_kind"] = verdict.payload_kind
     if behind.provider:  # leaves of a network elsewhere, and of before, have none
         fg["provider"] = behind.provider
     if behind.guarded_by:

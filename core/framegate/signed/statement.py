@@ -19,7 +19,13 @@ from cryptography import x509
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose, common_name, verify_certificate
-from framegate.receipt_verifier import FOREGROUND, MIN_INSPECTED, OUTLINE, of_words
+from framegate.receipt_verifier import (
+    FOREGROUND,
+    MIN_INSPECTED,
+    OUTLINE,
+    is_named_kind,
+    of_words,
+)
 from framegate.signed.dsse import (
     envelope_certificate,
     parse_envelope,
@@ -170,7 +176,9 @@ class Verdict(Statement):
     `inspected_percent`: how much masks and the part's rules left to be inspected, 0 where
     UNINSPECTED; `inspected_of`: of the part's `outline`, of its golden image's `foreground`, or,
     where it is empty, of the picture. `stage`: how far its zone was enforced, as its gateway knew;
-    empty where wholly. It opens nothing: a line goes by the controller's own word.
+    empty where wholly. It opens nothing: a line goes by the controller's own word. `payload_kind`:
+    what kind of evidence the frame is, empty where it is a picture; of every other kind a box is
+    of values and rows.
     """
 
     verdict_id: str
@@ -194,10 +202,11 @@ class Verdict(Statement):
     valid_until_ms: int
     inspected_of: str = ""
     stage: str = ""
+    payload_kind: str = ""
 
     TYPE: ClassVar[str] = "application/vnd.framegate.verdict+json"
     PURPOSE: ClassVar[Purpose] = Purpose.VERDICT
-    LATER: ClassVar[frozenset[str]] = frozenset({"inspected_of", "stage"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"inspected_of", "stage", "payload_kind"})
 
 
 def verify_grant(
@@ -242,7 +251,7 @@ def verify_verdict(
     1. to 4. as `Statement.verify`; 5. the outcome is one of three, DEFECT has defects, PASS has
        none, both a model that is one, UNINSPECTED a reason; what was inspected was
        `MIN_INSPECTED` percent or more of the part or the picture; its stage is one that is written
-       (`STAGES`);
+       (`STAGES`), and its payload's kind one that may have a name;
     6. it is not expired at `now` and lives at most `MAX_VERDICT_LIFE_S`; 7. the signer's
        certificate names the gateway it claims to be of. Raises Malformed or Refused (VERDICT). An
        expired UNINSPECTED or DEFECT is refused like an expired PASS: silence diverts.
@@ -260,6 +269,11 @@ def verify_verdict(
         raise Refused.of(Reason.VERDICT, "an outcome with what belongs to it", verdict.outcome)
     if verdict.stage not in STAGES:
         raise Refused.of(Reason.VERDICT, "a stage, observe or warn", ascii(verdict.stage)[:40])
+    if verdict.payload_kind and not is_named_kind(verdict.payload_kind):
+        came = ascii(verdict.payload_kind)[:40]
+        raise Refused.of(
+            Reason.VERDICT, "no kind of payload for a picture, or another's name", came
+        )
     if verdict.outcome != Outcome.UNINSPECTED and not (
         verdict.model_sha256 not in {"", NO_MODEL.hex()}
         and verdict.input_sha256

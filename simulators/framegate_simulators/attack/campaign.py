@@ -27,6 +27,7 @@ from framegate_simulators.attack import (
     line,
     looks,
     models,
+    payloads,
     people,
     pilots,
     playbooks,
@@ -59,6 +60,7 @@ THREATS: Final = (
             *range(160, 169),
             *range(170, 176),
             *range(180, 197),
+            *range(200, 203),
         )
     ),
 )
@@ -77,6 +79,7 @@ MODULES: Final = (
     line,
     models,
     looks,
+    payloads,
     children,
     agent,
     people,

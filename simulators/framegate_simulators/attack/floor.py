@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from framegate.errors import FramegateError
 from framegate.identity.certificates import from_ms, spki_of
 from framegate.signed.statement import Verdict, verify_verdict
+from framegate_agent.camera.pictures import encoded
 from framegate_agent.camera.session import AskedGrant, HeldGrant, hold_grant
-from framegate_agent.camera.sources import encoded
 from framegate_host.private_files import private_folder
 from framegate_operator.connection import gateway_stub
 from framegate_proto.v1 import framegate_pb2 as pb

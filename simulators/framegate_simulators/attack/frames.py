@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from framegate.wire import ENCODING_JPEG, ENCODING_PNG, FrameMetadata
-from framegate_agent.camera.sources import encoded
+from framegate_agent.camera.pictures import encoded
 from framegate_gateway.admission.budget import MAX_IN_FLIGHT
 from framegate_gateway.ports.open_inference import MAX_IN_FLIGHT as MAX_INFERENCES
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -26,7 +26,7 @@ from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt,
 from framegate_simulators.plant.processes import wait_for
 
 
-class _Camera:
+class FloorCamera:
     """An opened conversation, and what it gets for one picture after the other."""
 
     def __init__(self, floor: Floor, talk: Conversation) -> None:
@@ -65,7 +65,7 @@ def _grew(before: dict[str, int], after: dict[str, int]) -> str:
 def n100(t: Target) -> Seen:
     floor = t.once(Floor)
     with floor.conversation(floor.other) as talk:
-        camera = _Camera(floor, talk)
+        camera = FloorCamera(floor, talk)
         sound = camera.gets()
         t.change(floor.other.device, "quarantine")
         wait_for("the gateway to hear of it", lambda: camera.gets() != "PASS", TIMEOUT_S)
@@ -87,7 +87,7 @@ def n100(t: Target) -> Seen:
 def n101(t: Target) -> Seen:
     floor = t.once(Floor)
     with floor.conversation() as talk:
-        camera, before = _Camera(floor, talk), _unanswered(floor)
+        camera, before = FloorCamera(floor, talk), _unanswered(floor)
         good = camera.sealed()
         camera.sends(good)
         first = talk.said()
@@ -130,10 +130,10 @@ def _relabelled(frame: pb.SealedFrame) -> pb.SealedFrame:
 def n102(t: Target) -> Seen:
     floor = t.once(Floor)
     with floor.conversation() as one:
-        ended = _Camera(floor, one).sealed()
+        ended = FloorCamera(floor, one).sealed()
     with floor.conversation() as two, floor.conversation(floor.other) as three:
-        camera, before = _Camera(floor, two), _unanswered(floor)
-        for foreign in (ended, _Camera(floor, three).sealed()):
+        camera, before = FloorCamera(floor, two), _unanswered(floor)
+        for foreign in (ended, FloorCamera(floor, three).sealed()):
             camera.sends(foreign)
         with floor.conversation() as four:
             image = picture(5)
@@ -168,7 +168,7 @@ def n103(t: Target) -> Seen:
     floor, whole = t.once(Floor), picture(7)
     deep = cv2.imencode(".png", np.zeros((640, 640), np.uint16))[1].tobytes()
     with floor.conversation() as talk:
-        camera = _Camera(floor, talk)
+        camera = FloorCamera(floor, talk)
         seen = [
             camera.gets(_png(100_000, 100_000), encoding=ENCODING_PNG),
             camera.gets(
@@ -202,7 +202,7 @@ def n106(t: Target) -> Seen:
     floor = t.once(Floor)
     before = floor.status().refusals.get("frame-gap", 0)
     with floor.conversation() as talk:
-        camera = _Camera(floor, talk)
+        camera = FloorCamera(floor, talk)
         first = camera.gets()
         for _ in range(3):
             next(floor.numbers)
@@ -222,7 +222,7 @@ def n106(t: Target) -> Seen:
 def n107(t: Target) -> Seen:
     floor = t.once(Floor)
     with floor.conversation() as talk:
-        camera = _Camera(floor, talk)
+        camera = FloorCamera(floor, talk)
         seen = [
             camera.gets(part_type="unheard-of"),
             camera.gets(width=0),
@@ -243,7 +243,7 @@ def n107(t: Target) -> Seen:
 def n108(t: Target) -> Seen:
     floor, count = t.once(Floor), 3 * MAX_IN_FLIGHT
     with floor.conversation() as talk, floor.conversation(floor.other) as quiet:
-        greedy, other = _Camera(floor, talk), _Camera(floor, quiet)
+        greedy, other = FloorCamera(floor, talk), FloorCamera(floor, quiet)
         frames = [greedy.sealed() for _ in range(count)]
         for frame in frames:
             greedy.sends(frame)
@@ -267,7 +267,7 @@ def n109(t: Target) -> Seen:
     bright = encoded(np.full((640, 640), 255, np.uint8))
     noise = np.random.default_rng(1).integers(0, 256, (640, 640), np.uint8)
     with floor.conversation() as talk:
-        camera = _Camera(floor, talk)
+        camera = FloorCamera(floor, talk)
         sound = camera.gets(frozen)
         seen = [camera.gets(i) for i in (frozen, black, bright, encoded(noise))]
         after = camera.gets()

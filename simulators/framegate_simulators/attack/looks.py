@@ -42,7 +42,7 @@ POISONED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class _OnePart:
+class OnePart:
     """The only part there is."""
 
     part: Part
@@ -100,7 +100,7 @@ def _row(look: Look, limit: float) -> dict[str, Any]:
 
 
 async def _engine(part: Part) -> tuple[Engine, asyncio.Task[None]]:
-    engine = Engine(load_bundle(DEFAULT_BUNDLE), _OnePart(part), threads=1)
+    engine = Engine(load_bundle(DEFAULT_BUNDLE), OnePart(part), threads=1)
     await engine.start()
     return engine, asyncio.create_task(engine.run())
 

@@ -152,7 +152,7 @@ class DemoPart(Story):
         p.join(gateway, p.invite(gateway))
         p.start_agent(gateway)
         p.start_gateway(gateway, "--models", p.folder / "models")
-        private, public = _keys(p.folder)
+        private, public = signing_keys(p.folder)
         p.framegate("model", "sign", self.bundle, "--key", private)
         p.framegate("model", "register", self.bundle, "--key", public)
         digest = p.ask("model", "list")[0]["digest"]
@@ -224,7 +224,7 @@ def _models(*argv: object) -> str:
     return done.stdout
 
 
-def _keys(folder: Path) -> tuple[Path, Path]:
+def signing_keys(folder: Path) -> tuple[Path, Path]:
     """Private and public key of whoever signs models."""
     key = ec.generate_private_key(ec.SECP256R1())
     private, public = folder / "model.key", folder / "model.pub"

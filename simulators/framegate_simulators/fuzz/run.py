@@ -46,6 +46,7 @@ def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - one a parser
     from framegate.ima import cut_entries, parse_ima, running_values
     from framegate.ima.allowlist import parse_allowlist
     from framegate.ima.checksums import parse_checksums
+    from framegate.payload.series.form import parse_series
     from framegate.profile.model import parse_profile
     from framegate.profile.posture import parse_posture
     from framegate.sframe import parse_header
@@ -76,6 +77,7 @@ def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - one a parser
             parse_header,
             parse_pcr_file,
             parse_checksums,
+            parse_series,
         )
         parsers[(kind[0] if kind else 0) % len(parsers)](body)
         public = parse_public(body)

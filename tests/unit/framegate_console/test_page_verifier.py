@@ -11,7 +11,7 @@ import pytest
 
 from framegate.receipt_verifier import ReceiptPending, ReceiptRefused, verify_receipt
 from support.page_verifier import page_verified
-from support.receipts import proved
+from support.receipts import proved, series_receipt
 
 MUTATIONS = 80
 ALL = (
@@ -24,6 +24,7 @@ ALL = (
     "inspected",
     "log-path",
     "frame",
+    "payload",
     "camera-signer",
     "camera-head",
     "camera-path",
@@ -177,3 +178,13 @@ def fleet_elsewhere(tmp_path) -> bytes:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     return found_controller(folder).root.pem
+
+
+@pytest.mark.parametrize("named", ["series", "", "record", "image", "Series", None, 3])
+async def test_both_say_the_same_of_a_series_and_of_what_calls_itself_one(
+    receipts_desk, monkeypatch, named
+):
+    monkeypatch.setattr(type(receipts_desk.maker), "_payload_kind", lambda *_: named)
+    receipt = await series_receipt(receipts_desk)
+    words = compared([(receipt, receipts_desk.fleet.root.pem)])
+    assert (words[0][0] == "holds") is (named == "series")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from framegate.errors import FramegateError, Reason
+from framegate.signed.mask import MaskRegions
 from framegate.signed.statement import verify_grant
 from framegate.wire import MAX_FRAME_BYTES
 from framegate_gateway.admission.link import CameraLink
@@ -119,8 +120,10 @@ def test_frames_under_old_masks_leave_no_camera_and_enter_no_gateway(door):
     assert (
         refused(lambda: link.admit(link.open_frame(frame.metadata, frame.sealed))) == Reason.MASK
     ), "the gateway has not seen these masks signed"
-    link._masks[digest] = (((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)),)
+    link._masks[digest] = MaskRegions((((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)),))
     frame = session.seal(
         replace_head(mask_version=2, mask_sha256=digest, trigger_sequence=2), b"image 2"
     )
-    assert link.admit(link.open_frame(frame.metadata, frame.sealed)).masks == link._masks[digest]
+    assert link.admit(link.open_frame(frame.metadata, frame.sealed)).masks == (
+        link._masks[digest].polygons
+    )

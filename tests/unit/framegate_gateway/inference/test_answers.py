@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from framegate.errors import Reason, Unavailable
 from framegate.wire import ENCODING_JPEG
-from framegate_agent.camera.sources import encoded
+from framegate_agent.camera.pictures import encoded
 from framegate_gateway.inference.answers import (
     MAX_DETECTIONS,
     MAX_HEAD_BYTES,

@@ -11,7 +11,7 @@ import pytest
 
 from framegate.errors import Reason, Refused
 from framegate.wire import ENCODING_JPEG, ENCODING_PNG, sha256
-from framegate_agent.camera.sources import encoded
+from framegate_agent.camera.pictures import encoded
 from framegate_gateway.inference.answers import LESSON
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine

@@ -6,7 +6,7 @@ import pytest
 
 from framegate.errors import Malformed, Refused
 from framegate.signed.part import MIN_LESSON
-from framegate_agent.camera.sources import encoded
+from framegate_agent.camera.pictures import encoded
 from framegate_gateway.inference.learning import learn_golden
 from framegate_gateway.inference.registration import reference, register
 from framegate_simulators.boards.boards import draw_board

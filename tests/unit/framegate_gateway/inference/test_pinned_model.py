@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from framegate_agent.camera.sources import encoded
+from framegate_agent.camera.pictures import encoded
 from framegate_gateway.inference.bundle import load_bundle
 from framegate_gateway.inference.jobs import CameraFrame
 from framegate_simulators.boards.boards import draw_board

@@ -1,0 +1,1 @@
+"""What travels in a frame: kinds of evidence, each by one contract, pictures being the first."""

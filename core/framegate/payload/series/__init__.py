@@ -1,0 +1,1 @@
+"""Time series, the second kind of payload: vibration, current, whatever is sampled evenly."""
