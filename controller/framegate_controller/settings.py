@@ -17,7 +17,7 @@ from framegate_controller.timing import (
     Timing,
 )
 from framegate_host.setting_records import Settings
-from framegate_host.setting_values import MAX_PORT, Form, Setting
+from framegate_host.setting_values import HOST_PORT, MAX_PORT, Form, Setting
 from framegate_host.telemetry.listening import (
     MetricsAt,
     MetricsTls,
@@ -188,6 +188,14 @@ class ControllerSettings(Settings):
             example=("north=10.1.0.0/16",),
         ),
     ] = ()
+    bundle_at: Annotated[
+        str,
+        Setting(
+            "Show this fleet's trust bundle there, for other sites (https_spiffe). Default: not.",
+            form=HOST_PORT,
+            example="0.0.0.0:7446",
+        ),
+    ] = ""
     unconfined: Annotated[
         bool,
         Setting(

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.evidence.appraise import AttestationResult
+from framegate.federation.bundle import endpoint_id
 from framegate.identity.certificates import Purpose, request_key
 from framegate.identity.enforcer import enforcer_id
 from framegate.identity.gateway_process import process_keys
@@ -131,6 +132,21 @@ def issue_server(
     """
     host = f"{name}.{keys.fleet}.framegate"
     names = (x509.DNSName(host), x509.DNSName("localhost"))
+    said = _leaf(Purpose.SERVER, host, key, LIVES[Purpose.SERVER], now or datetime.now(UTC), names)
+    return _issued(keys, "server-ca", Purpose.SERVER, said)
+
+
+def issue_bundle_endpoint(
+    keys: FleetKeys, key: Key, now: datetime | None = None
+) -> x509.Certificate:
+    """The certificate of the endpoint at which other sites fetch this fleet's bundle.
+
+    Its only URI is that endpoint's SPIFFE ID, which no other server of the fleet has.
+    """
+    host, names = (
+        f"bundle.{keys.fleet}.framegate",
+        (x509.UniformResourceIdentifier(endpoint_id(keys.fleet)),),
+    )
     said = _leaf(Purpose.SERVER, host, key, LIVES[Purpose.SERVER], now or datetime.now(UTC), names)
     return _issued(keys, "server-ca", Purpose.SERVER, said)
 

@@ -329,6 +329,9 @@ class OperatorStub:
     AddSink: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.AddSinkRequest, _framegate_pb2.SinkRow]
     RemoveSink: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SinkRequest, _framegate_pb2.SinkRow]
     TestSink: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SinkRequest, _framegate_pb2.TestSinkReply]
+    ListSites: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.SitesReply]
+    AddSite: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.AddSiteRequest, _framegate_pb2.SiteRow]
+    WithdrawSite: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SiteRequest, _framegate_pb2.SiteRow]
     ListZones: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ZonesReply]
     SetZone: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SetZoneRequest, _framegate_pb2.ZoneRow]
     FreezeZone: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.FreezeZoneRequest, _framegate_pb2.ZoneRow]
@@ -416,6 +419,9 @@ class OperatorAsyncStub(OperatorStub):
     AddSink: _aio.UnaryUnaryMultiCallable[_framegate_pb2.AddSinkRequest, _framegate_pb2.SinkRow]  # type: ignore[assignment]
     RemoveSink: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SinkRequest, _framegate_pb2.SinkRow]  # type: ignore[assignment]
     TestSink: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SinkRequest, _framegate_pb2.TestSinkReply]  # type: ignore[assignment]
+    ListSites: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.SitesReply]  # type: ignore[assignment]
+    AddSite: _aio.UnaryUnaryMultiCallable[_framegate_pb2.AddSiteRequest, _framegate_pb2.SiteRow]  # type: ignore[assignment]
+    WithdrawSite: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SiteRequest, _framegate_pb2.SiteRow]  # type: ignore[assignment]
     ListZones: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ZonesReply]  # type: ignore[assignment]
     SetZone: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SetZoneRequest, _framegate_pb2.ZoneRow]  # type: ignore[assignment]
     FreezeZone: _aio.UnaryUnaryMultiCallable[_framegate_pb2.FreezeZoneRequest, _framegate_pb2.ZoneRow]  # type: ignore[assignment]
@@ -896,6 +902,27 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.SinkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.TestSinkReply, _abc.Awaitable[_framegate_pb2.TestSinkReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ListSites(
+        self,
+        request: _framegate_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SitesReply, _abc.Awaitable[_framegate_pb2.SitesReply]]: ...
+
+    @_abc_1.abstractmethod
+    def AddSite(
+        self,
+        request: _framegate_pb2.AddSiteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SiteRow, _abc.Awaitable[_framegate_pb2.SiteRow]]: ...
+
+    @_abc_1.abstractmethod
+    def WithdrawSite(
+        self,
+        request: _framegate_pb2.SiteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SiteRow, _abc.Awaitable[_framegate_pb2.SiteRow]]: ...
 
     @_abc_1.abstractmethod
     def ListZones(

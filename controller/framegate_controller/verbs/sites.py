@@ -1,0 +1,162 @@
+"""Other sites: whose bundle counts here, and whose counts no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from framegate.errors import Reason, Refused
+from framegate.federation.bundle import TrustBundle, parse_bundle
+from framegate.federation.receipts import SiteStanding
+from framegate.identity.names import parse_name
+from framegate.record.federation_events import SitePinned, SiteWithdrawn
+from framegate.registry.site import MAX_SITES, Site, parse_endpoint
+from framegate_controller.people.authority import Aim
+from framegate_controller.store.ports import Transaction
+from framegate_controller.verbs.verb import Call, Outcome, Verb
+from framegate_proto.v1 import framegate_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class SitesView:
+    """Every site, and the time by the controller's clock (ms since the epoch)."""
+
+    sites: tuple[Site, ...]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SiteView:
+    """One site at a moment."""
+
+    site: Site
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListSites(Verb[SitesView]):
+    """Other sites, those that were withdrawn among them."""
+
+    @classmethod
+    def parse(cls, _request: pb.ListRequest) -> Self:
+        """Nothing is asked for."""
+        return cls()
+
+    def aim(self, tx: Transaction) -> Aim:
+        """See `Verb.aim`."""
+        return Aim("site.show")
+
+    def run(self, tx: Transaction, call: Call) -> Outcome[SitesView]:
+        """See `Verb.run`."""
+        return Outcome(SitesView(tuple(tx.sites.all()), tx.now_ms))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddSite(Verb[SiteView]):
+    """Pin another fleet's bundle, or another one of the same fleet in its place."""
+
+    name: str
+    endpoint: str
+    raw: bytes
+    bundle: TrustBundle
+
+    @classmethod
+    def parse(cls, request: pb.AddSiteRequest) -> Self:
+        """Raises Malformed (USAGE, SITE_BUNDLE)."""
+        return cls(
+            name=parse_name(request.name, "site"),
+            endpoint=parse_endpoint(request.endpoint),
+            raw=request.bundle,
+            bundle=parse_bundle(request.bundle),
+        )
+
+    def aim(self, tx: Transaction) -> Aim:
+        """See `Verb.aim`."""
+        keys = ", ".join(k[:16] for k in sorted(self.bundle.keys))
+        told = f"trust fleet {self.bundle.fleet} at {self.endpoint} as {self.name}, keys {keys}"
+        return Aim("site.add", target=self.name, summary=told)
+
+    def run(self, tx: Transaction, call: Call) -> Outcome[SiteView]:
+        """See `Verb.run`.
+
+        1. the fleet is not this one; 2. no other site that is trusted is of the same fleet; 3. a
+        site that is trusted stays of the fleet that it is of, and its bundle does not go back; 4.
+        there is room. Raises Refused (CONFLICT, SITE_BUNDLE).
+        """
+        known = tx.sites.get(self.name)
+        if self.bundle.fleet == call.fleet.name:  # 1
+            hint = "fleets that know each other have different names"
+            wanted = f"a bundle of a fleet that is not called {call.fleet.name}"
+            raise Refused.of(Reason.CONFLICT, wanted, "this fleet's name", hint)
+        for site in tx.sites.all():  # 2
+            trusted = site.standing is SiteStanding.TRUSTED and site.name != self.name
+            if trusted and site.pinned.fleet == self.bundle.fleet:
+                hint = f"framegate site withdraw {site.name}"
+                wanted = f"no other site of fleet {self.bundle.fleet}"
+                raise Refused.of(Reason.CONFLICT, wanted, site.name, hint)
+        if known is not None and known.standing is SiteStanding.TRUSTED:
+            self._replaces(known)
+        elif known is None and len(tx.sites.all()) >= MAX_SITES:  # 4
+            raise Refused.of(Reason.CONFLICT, f"at most {MAX_SITES} sites", "one more")
+        site = Site(
+            name=self.name,
+            endpoint=self.endpoint,
+            bundle=self.raw,
+            sequence=self.bundle.sequence,
+            refresh_s=self.bundle.refresh_s,
+            standing=SiteStanding.TRUSTED,
+            added_ms=tx.now_ms,
+            by=call.actor,
+        )
+        tx.sites.put(site)
+        keys = tuple(sorted(self.bundle.keys))
+        tx.record(
+            SitePinned(
+                site=self.name,
+                fleet=self.bundle.fleet,
+                endpoint=self.endpoint,
+                sequence=self.bundle.sequence,
+                keys=keys,
+            )
+        )
+        return Outcome(SiteView(site, tx.now_ms))
+
+    def _replaces(self, known: Site) -> None:  # 3
+        pinned, hint = known.pinned, f"framegate site withdraw {self.name}"
+        if pinned.fleet != self.bundle.fleet:
+            wanted = f"a bundle of fleet {pinned.fleet}, which {self.name} is"
+            raise Refused.of(Reason.CONFLICT, wanted, self.bundle.fleet, hint)
+        if self.bundle.sequence < known.sequence:
+            wanted = f"sequence {known.sequence} or later"
+            seen = f"sequence {self.bundle.sequence}: it goes back"
+            raise Refused.of(Reason.SITE_BUNDLE, wanted, seen, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawSite(Verb[SiteView]):
+    """Let nothing of a site count any more, from this moment on."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, request: pb.SiteRequest) -> Self:
+        """Raises Malformed (USAGE)."""
+        return cls(parse_name(request.name, "site"))
+
+    def aim(self, tx: Transaction) -> Aim:
+        """See `Verb.aim`."""
+        told = f"let nothing of {self.name} count any more"
+        return Aim("site.withdraw", target=self.name, summary=told)
+
+    def run(self, tx: Transaction, call: Call) -> Outcome[SiteView]:
+        """See `Verb.run`. Raises Refused (SITE_UNKNOWN, SITE_WITHDRAWN)."""
+        site = tx.sites.get(self.name)
+        if site is None:
+            hint = "framegate site list"
+            raise Refused.of(Reason.SITE_UNKNOWN, "a site that is known here", self.name, hint)
+        if site.standing is SiteStanding.WITHDRAWN:
+            raise Refused.of(Reason.SITE_WITHDRAWN, "a site that is trusted", self.name)
+        gone = replace(site, standing=SiteStanding.WITHDRAWN, withdrawn_ms=tx.now_ms, offered=())
+        tx.sites.put(gone)
+        tx.record(SiteWithdrawn(site=self.name, fleet=site.pinned.fleet))
+        return Outcome(SiteView(gone, tx.now_ms))
