@@ -1,7 +1,6 @@
 """A fleet's bundle over a real port: a process that shows it, and who asks for it (N197)."""
 
 import asyncio
-import re
 import ssl
 import threading
 from contextlib import asynccontextmanager
@@ -133,8 +132,9 @@ async def test_n197_whoever_has_no_key_of_that_fleet_is_asked_nothing(tmp_path, 
 async def test_n197_another_server_of_that_fleet_is_asked_nothing(tmp_path, north):
     chain = chain_of(north, server="broker")
     async with impostor(tmp_path, chain, ok(bundle(north))) as peer:
-        with pytest.raises(Refused, match=re.escape("spiffe://north.framegate/controller")) as caught:
+        with pytest.raises(Refused) as caught:
             await fetched(peer.port, north)
+        assert "spiffe://north.framegate/controller" in str(caught.value)
         assert (caught.value.reason, peer.asked) == (Reason.CERTIFICATE, b"")
 
 

@@ -7,7 +7,15 @@ from typing import Any, Final
 from framegate.registry.site import Site
 from framegate_controller.context import Fleet
 from framegate_controller.rpc.table import Rpc
-from framegate_controller.verbs.sites import AddSite, ListSites, SitesView, SiteView, WithdrawSite
+from framegate_controller.verbs.sites import (
+    AddSite,
+    ListSites,
+    SitesView,
+    SiteView,
+    VisitSite,
+    Vouched,
+    WithdrawSite,
+)
 from framegate_proto.v1 import framegate_pb2 as pb
 
 
@@ -41,8 +49,13 @@ def _all(view: SitesView, fleet: Fleet) -> pb.SitesReply:
     return pb.SitesReply(sites=rows, fleet=fleet.name, now_ms=view.now_ms)
 
 
+def _vouched(vouched: Vouched, _fleet: Fleet) -> pb.VisitSiteReply:
+    return pb.VisitSiteReply(chain=vouched.chain, expires_ms=vouched.expires_ms)
+
+
 ROWS: Final[tuple[Rpc[Any, Any, Any], ...]] = (
     Rpc("ListSites", ListSites.parse, _all),
     Rpc("AddSite", AddSite.parse, _one),
     Rpc("WithdrawSite", WithdrawSite.parse, _one),
+    Rpc("VisitSite", VisitSite.parse, _vouched),
 )

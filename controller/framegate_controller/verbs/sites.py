@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
+
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused
 from framegate.federation.bundle import TrustBundle, parse_bundle
 from framegate.federation.receipts import SiteStanding
+from framegate.federation.visit import issuer_of
+from framegate.identity.certificates import from_ms, request_key, spki_of
 from framegate.identity.names import parse_name
-from framegate.record.federation_events import SitePinned, SiteWithdrawn
+from framegate.record.federation_events import SitePinned, SiteVisited, SiteWithdrawn
 from framegate.registry.site import MAX_SITES, Site, parse_endpoint
+from framegate.wire import sha256
+from framegate_controller.ca.issue import issue_visitor
+from framegate_controller.events.notices import AccessChanged
 from framegate_controller.people.authority import Aim
+from framegate_controller.people.operators import end_visits, visits
 from framegate_controller.store.ports import Transaction
 from framegate_controller.verbs.verb import Call, Outcome, Verb
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -158,5 +166,60 @@ class WithdrawSite(Verb[SiteView]):
             raise Refused.of(Reason.SITE_WITHDRAWN, "a site that is trusted", self.name)
         gone = replace(site, standing=SiteStanding.WITHDRAWN, withdrawn_ms=tx.now_ms, offered=())
         tx.sites.put(gone)
-        tx.record(SiteWithdrawn(site=self.name, fleet=site.pinned.fleet))
-        return Outcome(SiteView(gone, tx.now_ms))
+        fleet = site.pinned.fleet
+        ended = end_visits(tx, issuer_of(fleet))
+        tx.record(SiteWithdrawn(site=self.name, fleet=fleet, sessions=ended))
+        return Outcome(SiteView(gone, tx.now_ms), (AccessChanged(),))
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """A certificate with its issuer behind it (DER), and until when it lives."""
+
+    chain: tuple[bytes, ...]
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class VisitSite(Verb[Vouched]):
+    """Have this site vouch for the caller at another one: a certificate of minutes, for that site
+    alone.
+    """
+
+    WRITES: ClassVar[bool] = True
+
+    fleet: str
+    csr: bytes
+
+    @classmethod
+    def parse(cls, request: pb.VisitSiteRequest) -> Self:
+        """Raises Malformed (USAGE)."""
+        return cls(parse_name(request.fleet, "fleet"), request.csr)
+
+    def aim(self, tx: Transaction) -> Aim:
+        """See `Verb.aim`."""
+        return Aim("site.visit", target=self.fleet)
+
+    def run(self, tx: Transaction, call: Call) -> Outcome[Vouched]:
+        """See `Verb.run`.
+
+        1. the other site counts here; 2. the caller is no visitor themselves: a site vouches for
+        its own people; 3. the key is theirs, and had no session. Raises Malformed (CSR_KEY),
+        Refused (SITE_UNKNOWN, WRONG_ROLE, CONFLICT).
+        """
+        sites = [s for s in tx.sites.all() if s.standing is SiteStanding.TRUSTED]
+        if all(s.pinned.fleet != self.fleet for s in sites):  # 1
+            hint = "framegate site list"
+            raise Refused.of(Reason.SITE_UNKNOWN, "a fleet that counts here", self.fleet, hint)
+        if visits(tx.people.find(call.caller.name)):  # 2
+            wanted, seen = "somebody of this fleet", "a visitor of another site"
+            raise Refused.of(Reason.WRONG_ROLE, wanted, seen, "sign in there from your own site")
+        key = request_key(self.csr)
+        if tx.people.session(sha256(spki_of(key))) is not None:  # 3
+            raise Refused.of(Reason.CONFLICT, "a key made for this visit", "that of a session")
+        keys = call.fleet.keys
+        leaf = issue_visitor(keys, call.caller.name, key, self.fleet, from_ms(tx.now_ms))
+        tx.record(SiteVisited(fleet=self.fleet))
+        chain = (leaf.public_bytes(Encoding.DER), keys.issuing["operator-ca"].der)
+        expires_ms = int(leaf.not_valid_after_utc.timestamp() * 1000)
+        return Outcome(Vouched(chain, expires_ms))

@@ -38,7 +38,7 @@ def verified_endpoint(
         raise Refused.of(Reason.CERTIFICATE, "a certificate of the endpoint", "none")
     leaf, *issuers = map(load_certificate, shown)
     verified = under_any(pinned, leaf, Purpose.SERVER, issuers, now)  # 2
-    uris = _uris(leaf)
+    uris = uris_of(leaf)
     if uris != [pinned.endpoint_id]:  # 3
         raise Refused.of(Reason.CERTIFICATE, pinned.endpoint_id, ascii(uris)[:200])
     return verified
@@ -63,7 +63,8 @@ def under_any(
     return verify_certificate(leaf, purpose, issuers, last, now)
 
 
-def _uris(leaf: x509.Certificate) -> list[str]:
+def uris_of(leaf: x509.Certificate) -> list[str]:
+    """The URIs among its names. Raises Refused (CERTIFICATE) where they cannot be read."""
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return names.get_values_for_type(x509.UniformResourceIdentifier)

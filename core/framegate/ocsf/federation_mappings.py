@@ -28,6 +28,12 @@ def site_withdrawn(event: LoggedEvent) -> Mapped:
     return _site(event, 7, dict(SUCCESS))
 
 
+@maps("site-visited")
+def site_visited(event: LoggedEvent) -> Mapped:
+    """Somebody of this fleet is vouched for there."""
+    return Mapped(ENTITY, 2, {"entity": entity(SITE, event.member("fleet")), **SUCCESS})
+
+
 @maps("site-unreachable")
 def site_unreachable(event: LoggedEvent) -> Mapped:
     """Its bundle could not be fetched."""

@@ -27,10 +27,23 @@ class SiteWithdrawn(Event):
 
     site: str
     fleet: str
+    sessions: int
 
     @property
     def detail(self) -> str:
-        return f"{self.site}: nothing of fleet {self.fleet} counts any more"
+        ended = f"; {self.sessions} sessions of its people ended" if self.sessions else ""
+        return f"{self.site}: nothing of fleet {self.fleet} counts any more{ended}"
+
+
+@event("site-visited", severity=Severity.LOW, seen_by=Audience.FLEET)
+class SiteVisited(Event):
+    """This site vouched for one of its people at another one, for minutes."""
+
+    fleet: str
+
+    @property
+    def detail(self) -> str:
+        return f"at fleet {self.fleet}"
 
 
 @event("site-unreachable", severity=Severity.LOW, seen_by=Audience.FLEET)

@@ -242,6 +242,31 @@ class GatewayCertificates(_message.Message):
 Global___GatewayCertificates: _TypeAlias = GatewayCertificates  # noqa: Y015
 
 @_typing.final
+class VisitRequest(_message.Message):
+    """Somebody of another site: the certificate that their own controller made for this, its issuers behind it (DER)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAIN_FIELD_NUMBER: _builtins.int
+    CSR_FIELD_NUMBER: _builtins.int
+    csr: _builtins.bytes
+    @_builtins.property
+    def chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        chain: _abc.Iterable[_builtins.bytes] | None = ...,
+        csr: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "csr", b"csr"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VisitRequest: _TypeAlias = VisitRequest  # noqa: Y015
+
+@_typing.final
 class SignInMethodsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -3310,6 +3335,53 @@ class AddSiteRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddSiteRequest: _TypeAlias = AddSiteRequest  # noqa: Y015
+
+@_typing.final
+class VisitSiteRequest(_message.Message):
+    """`fleet` is the site that is visited; the key in `csr` is for this sign-in alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLEET_FIELD_NUMBER: _builtins.int
+    CSR_FIELD_NUMBER: _builtins.int
+    fleet: _builtins.str
+    csr: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        fleet: _builtins.str = ...,
+        csr: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["csr", b"csr", "fleet", b"fleet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VisitSiteRequest: _TypeAlias = VisitSiteRequest  # noqa: Y015
+
+@_typing.final
+class VisitSiteReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAIN_FIELD_NUMBER: _builtins.int
+    EXPIRES_MS_FIELD_NUMBER: _builtins.int
+    expires_ms: _builtins.int
+    @_builtins.property
+    def chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        chain: _abc.Iterable[_builtins.bytes] | None = ...,
+        expires_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "expires_ms", b"expires_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VisitSiteReply: _TypeAlias = VisitSiteReply  # noqa: Y015
 
 @_typing.final
 class SiteRequest(_message.Message):
