@@ -283,7 +283,7 @@ class Controller:
         if at.bundle_at:
             host, _, number = at.bundle_at.rpartition(":")
             listening = await listen(host.strip("[]"), int(number))
-            self.bundle = shown_bundle(self.fleet.keys, listening)
+            self.bundle = shown_bundle(self.fleet.keys, listening, at.bundle_refresh)
             await self.bundle.start()
         await self._shown.enter_async_context(self._health.told())
         m = self.metrics

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final
 
 from framegate.behaviour.deed import Sites, parse_sites
 from framegate.errors import Failure, Reason
+from framegate.federation.bundle import MAX_REFRESH_S, MIN_REFRESH_S, REFRESH_S
 from framegate_controller.registry_address import StoreAt, address_problems
 from framegate_controller.timing import (
     DEFAULT_INTERVAL_MS,
@@ -196,6 +197,15 @@ class ControllerSettings(Settings):
             example="0.0.0.0:7446",
         ),
     ] = ""
+    bundle_refresh: Annotated[
+        int,
+        Setting(
+            "How often other sites are to fetch it.",
+            unit="s",
+            least=MIN_REFRESH_S,
+            most=MAX_REFRESH_S,
+        ),
+    ] = REFRESH_S
     unconfined: Annotated[
         bool,
         Setting(

@@ -30,11 +30,13 @@ from framegate_controller.people.signin import SignIn
 from framegate_controller.rpc import sites
 from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, InMemoryWaiting
 from framegate_controller.store.shared.limits import InMemorySignInLimits
+from framegate_controller.verbs.sites import VisitSite
 from framegate_operator.session_credentials import certificate_request
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.fixtures.verbs import AllowedCaller
 from support.other_sites import pinned, site
 
+CURVE = ec.SECP256R1()
 SOURCE = "ipv4:10.9.8.7:1"
 
 
@@ -256,6 +258,14 @@ class TestVouching:
         visitor = verified_visit(pinned(keys), reply.chain, key.public_key(), "north", now)
         assert (visitor.fleet, visitor.person) == ("plant", "anna")
         assert bench.events("site-visited")[0]["members"]["fleet"] == "north"
+
+    def test_n199_a_try_makes_no_certificate(self, bench, north, trusted):
+        self.ask(bench, north)
+        verb = VisitSite(fleet="north", csr=certificate_request(ec.generate_private_key(CURVE)))
+        caller = AllowedCaller(bench.store, bench.fleet, sites.ROWS)
+        with bench.store.writing() as tx:
+            done = verb.run(tx, replace(caller._call(), dry_run=True))
+        assert done.value.chain == ()
 
     def test_n199_at_a_site_that_does_not_count_nobody_is_vouched_for(self, bench, north, trusted):
         with pytest.raises(Refused) as caught:

@@ -7,7 +7,7 @@ import socket
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.federation.bundle import bundle_of
+from framegate.federation.bundle import REFRESH_S, bundle_of
 from framegate.identity.pem import private_pem
 from framegate_controller.bundleport.messages import BundleSetup
 from framegate_controller.bundleport.port import BundleEndpoint
@@ -15,7 +15,9 @@ from framegate_controller.ca.issue import issue_bundle_endpoint
 from framegate_controller.ca.keys import FleetKeys
 
 
-def shown_bundle(keys: FleetKeys, listener: socket.socket) -> BundleEndpoint:
+def shown_bundle(
+    keys: FleetKeys, listener: socket.socket, refresh_s: int = REFRESH_S
+) -> BundleEndpoint:
     """What shows the bundle at `listener`: its process gets that one document, and a key of its
     own for as long as it runs.
     """
@@ -24,6 +26,6 @@ def shown_bundle(keys: FleetKeys, listener: socket.socket) -> BundleEndpoint:
     setup = BundleSetup(
         key=private_pem(key),
         chain=certificate + keys.issuing["server-ca"].pem,
-        document=bundle_of([keys.root.certificate]),
+        document=bundle_of([keys.root.certificate], refresh_s),
     )
     return BundleEndpoint(listener, setup)
