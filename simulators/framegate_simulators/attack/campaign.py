@@ -34,6 +34,7 @@ from framegate_simulators.attack import (
     segments,
     service,
     sinks,
+    sites,
     standing,
     stores,
     structures,
@@ -90,6 +91,7 @@ MODULES: Final = (
     copies,
     sinks,
     console,
+    sites,
     standing,
     doors,
 )
