@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -11,9 +11,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from framegate.errors import Reason, Refused
 from framegate.federation.bundle import TrustBundle
 from framegate.federation.receipts import SiteStanding
-from framegate.federation.visit import claimed_fleet, verified_visit
+from framegate.federation.visit import claimed_fleet, issuer_of, verified_visit
 from framegate.identity.certificates import from_ms
+from framegate.record.federation_events import SiteWithdrawn
+from framegate.registry.site import Site
 from framegate_controller.context import Fleet
+from framegate_controller.people.operators import end_visits
 from framegate_controller.people.sessions import Opening, SignedIn, open_session
 from framegate_controller.store.ports import Transaction
 
@@ -52,6 +55,16 @@ def open_visit(tx: Transaction, fleet: Fleet, visit: Visit) -> SignedIn:
         key=visit.key, method=VISIT, source=visit.source, life_ms=life_ms, factor_ms=0
     )
     return open_session(tx, fleet, person, opening)
+
+
+def withdraw_site(tx: Transaction, site: Site, *, by: str = "") -> Site:
+    """Let nothing of a site count any more: its bundle, and every session of its people."""
+    gone = replace(site, standing=SiteStanding.WITHDRAWN, withdrawn_ms=tx.now_ms, offered=())
+    tx.sites.put(gone)
+    fleet = site.pinned.fleet
+    ended = end_visits(tx, issuer_of(fleet))
+    tx.record(SiteWithdrawn(site=site.name, fleet=fleet, sessions=ended), by=by)
+    return gone
 
 
 def _trusted(tx: Transaction, fleet: str) -> TrustBundle:

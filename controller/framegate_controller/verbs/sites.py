@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -10,16 +10,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.errors import Reason, Refused
 from framegate.federation.bundle import TrustBundle, parse_bundle
 from framegate.federation.receipts import SiteStanding
-from framegate.federation.visit import issuer_of
 from framegate.identity.certificates import from_ms, request_key, spki_of
 from framegate.identity.names import parse_name
-from framegate.record.federation_events import SitePinned, SiteVisited, SiteWithdrawn
+from framegate.record.federation_events import SitePinned, SiteVisited
 from framegate.registry.site import MAX_SITES, Site, parse_endpoint
 from framegate.wire import sha256
 from framegate_controller.ca.issue import issue_visitor
 from framegate_controller.events.notices import AccessChanged
 from framegate_controller.people.authority import Aim
-from framegate_controller.people.operators import end_visits, visits
+from framegate_controller.people.operators import visits
+from framegate_controller.people.visits import withdraw_site
 from framegate_controller.store.ports import Transaction
 from framegate_controller.verbs.verb import Call, Outcome, Verb
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -164,11 +164,7 @@ class WithdrawSite(Verb[SiteView]):
             raise Refused.of(Reason.SITE_UNKNOWN, "a site that is known here", self.name, hint)
         if site.standing is SiteStanding.WITHDRAWN:
             raise Refused.of(Reason.SITE_WITHDRAWN, "a site that is trusted", self.name)
-        gone = replace(site, standing=SiteStanding.WITHDRAWN, withdrawn_ms=tx.now_ms, offered=())
-        tx.sites.put(gone)
-        fleet = site.pinned.fleet
-        ended = end_visits(tx, issuer_of(fleet))
-        tx.record(SiteWithdrawn(site=self.name, fleet=fleet, sessions=ended))
+        gone = withdraw_site(tx, site)
         return Outcome(SiteView(gone, tx.now_ms), (AccessChanged(),))
 
 
