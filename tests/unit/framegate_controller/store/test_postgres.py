@@ -406,7 +406,7 @@ def test_an_early_default_of_no_bytes_is_bytes_after_the_migration(tmp_path):
     with store.engines.begin(writes=True).connection as connection:
         connection.exec_driver_sql("UPDATE devices SET boot_log_sha256 = ''")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0011'")
-        for table in ("controllers", "answered_challenges", "waiting", "tries", "leases"):
+        for table in ("controllers", "answered_challenges", "waiting", "tries", "leases", "sites"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         for index in (
             "ix_devices_maintenance",
