@@ -194,7 +194,7 @@ class ControllerSettings(Settings):
         Setting(
             "Show this fleet's trust bundle there, for other sites (https_spiffe). Default: not.",
             form=HOST_PORT,
-            example="0.0.0.0:7446",
+            example="0.0.0.0:7450",
         ),
     ] = ""
     bundle_refresh: Annotated[
