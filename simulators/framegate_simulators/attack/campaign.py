@@ -59,7 +59,7 @@ THREATS: Final = (
             *range(111, 156),
             *range(160, 169),
             *range(170, 176),
-            *range(180, 197),
+            *range(180, 200),
         )
     ),
 )
