@@ -54,9 +54,13 @@ class _Impostor(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+def _abroad(t: Target) -> _Abroad:
+    return _Abroad(t.plant.folder)
+
+
 def _pinned(t: Target, endpoint: str) -> _Abroad:
     t.sign_in_again()
-    abroad = t.once(lambda target: _Abroad(target.plant.folder))
+    abroad = t.once(_abroad)
     file = t.plant.folder / "north.bundle.json"
     file.write_bytes(bundle_of([abroad.north.root.certificate], refresh_s=10))
     t.plant.framegate("site", "withdraw", NORTH, check=False)
@@ -90,7 +94,7 @@ def _shown(t: Target) -> dict[str, Any]:
 
 @attempt("N197", "a fleet that calls itself north answers where north's bundle is fetched")
 def n197(t: Target) -> Seen:
-    abroad = t.once(lambda target: _Abroad(target.plant.folder))
+    abroad = t.once(_abroad)
     with _answering(abroad.stranger, t.plant.folder) as server:
         _pinned(t, f"127.0.0.1:{server.server_address[1]}")
         row = wait_for("a refusal", lambda: (r := _shown(t))["error"] and r, ANSWER_S)
