@@ -107,11 +107,17 @@ def n197(t: Target) -> Seen:
     )
 
 
-@attempt("N198", "this plant's receipts, handed over as another site's")
+@attempt("N198", "this plant's receipts, handed over as another site's", control="frame")
 def n198(t: Target) -> Seen:
     _pinned(t, UNUSED)
     file = t.plant.folder / "ours.jsonl"
-    t.plant.framegate("receipt", "export", "--out", file, "--since", "1h", "--limit", "3")
+    wanted = ("receipt", "export", "--out", file, "--since", "1h", "--limit", "3")
+    wait_for(
+        "a receipt that is signed",
+        lambda: not t.plant.framegate(*wanted, check=False).returncode,
+        ANSWER_S,
+        every_s=0.5,
+    )
     loose = ("--without-camera", "--without-log", "-o", "json")
     argv = ("receipt", "verify", file, "--site", NORTH, *loose)
     body = json.loads(t.plant.framegate(*argv, check=False).stdout)
