@@ -26,7 +26,8 @@ from framegate_simulators.plant.processes import (
 )
 from framegate_simulators.plant.site import Site
 
-INTERVAL_S: Final = 6.0
+INTERVAL_S: Final = 20.0
+"""Two fleets share this machine: what is told here is not how soon they attest."""
 PATIENCE_S: Final = 180.0
 REFRESH_S: Final = 10
 """The least that a bundle may ask for: a story does not wait for minutes."""
@@ -46,6 +47,15 @@ class SitesDemo(Story):
         self.shows = {"south": free_port(), "north": free_port()}
         self.wire = free_port()
         self.visitor = plant.folder / "nora-n.json"
+
+    def act(self, scene: Scene) -> None:
+        """See `Story.act`; what north's programs wrote is told too."""
+
+        def work() -> str:
+            with self.north.explained():
+                return scene.work()
+
+        super().act(Scene(scene.name, scene.expected, work))
 
     def run(self) -> bool:
         """See `Story.run`; the other site ends with the story."""
