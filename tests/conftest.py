@@ -58,6 +58,7 @@ pytest_plugins = [
     "support.playbooks",
     "support.postgres",
     "support.openid",
+    "support.other_sites",
     "support.receipts",
     "support.registrations",
     "support.reports",
@@ -146,6 +147,12 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> FleetKeys:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ca_open, "datetime", _AnHourAgo)
         return found_fleet(tmp_path_factory.mktemp("fleet") / "keys", "plant")
+
+
+@pytest.fixture(scope="session")
+def hour_ago() -> type:
+    """A clock that is an hour behind."""
+    return _AnHourAgo
 
 
 class _AnHourAgo(datetime):

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.pem import private_pem
 from framegate.wire import MAX_EVIDENCE_BYTES
+from framegate_controller.bundleport.port import BundleEndpoint
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.issue import issue_server
 from framegate_controller.ca.open import load_fleet
@@ -27,6 +28,9 @@ from framegate_controller.clockwork.run import Chore, Duties, Work, clockwork_of
 from framegate_controller.context import Addresses, Fleet
 from framegate_controller.events.bus import InMemoryBus
 from framegate_controller.events.shared_bus import SharedBus
+from framegate_controller.federation.showing import shown_bundle
+from framegate_controller.federation.watch import LOOK_S as SITES_S
+from framegate_controller.federation.watch import SiteWatch
 from framegate_controller.fleet.attestation import Verifier, VerifierState
 from framegate_controller.fleet.join_port_restarts import RestartsRecord
 from framegate_controller.fleet.strangers import StrangersRecord
@@ -181,6 +185,7 @@ class Controller:
         self.clockwork.also(
             Chore("counts of the record", READ_S, counts.read),
             duties.chore("behaviour", READ_S, self._behaviour),
+            duties.chore("other sites", SITES_S, lambda s: SiteWatch(s).look),
         )
         self._duties = duties
         self.forwarder = Forwarder(
@@ -220,6 +225,7 @@ class Controller:
         self._server: grpc.aio.Server | None = None
         self.join_port: JoinPort | None = None
         self.front: FleetFront | None = None
+        self.bundle: BundleEndpoint | None = None
         self.inner_port, self._own = 0, Addresses()
 
     @property
@@ -281,6 +287,11 @@ class Controller:
         front.start(self.inner_port)
         self.join_port = self._joining(listener, pair)
         await self.join_port.start()
+        if at.bundle_at:
+            host, _, number = at.bundle_at.rpartition(":")
+            listening = await listen(host.strip("[]"), int(number))
+            self.bundle = shown_bundle(self.fleet.keys, listening, at.bundle_refresh)
+            await self.bundle.start()
         await self._shown.enter_async_context(self._health.told())
         m = self.metrics
         watched = Watched("controller", m.exposition, m.checks, m.read)
@@ -295,6 +306,8 @@ class Controller:
         ends = [self.forwarder.stop(), self.clockwork.stop()]
         if self.join_port is not None:
             ends.append(self.join_port.stop())
+        if self.bundle is not None:
+            ends.append(self.bundle.stop())
         if self._server is not None:
             ends.append(self._server.stop(grace_s))
         await ended_within(STOP_S, *ends)

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final
 
 from framegate.behaviour.deed import Sites, parse_sites
 from framegate.errors import Failure, Reason
+from framegate.federation.bundle import MAX_REFRESH_S, MIN_REFRESH_S, REFRESH_S
 from framegate_controller.registry_address import StoreAt, address_problems
 from framegate_controller.timing import (
     DEFAULT_INTERVAL_MS,
@@ -17,7 +18,7 @@ from framegate_controller.timing import (
     Timing,
 )
 from framegate_host.setting_records import Settings
-from framegate_host.setting_values import MAX_PORT, Form, Setting
+from framegate_host.setting_values import HOST_PORT, MAX_PORT, Form, Setting
 from framegate_host.telemetry.listening import (
     MetricsAt,
     MetricsTls,
@@ -188,6 +189,23 @@ class ControllerSettings(Settings):
             example=("north=10.1.0.0/16",),
         ),
     ] = ()
+    bundle_at: Annotated[
+        str,
+        Setting(
+            "Show this fleet's trust bundle there, for other sites (https_spiffe). Default: not.",
+            form=HOST_PORT,
+            example="0.0.0.0:7450",
+        ),
+    ] = ""
+    bundle_refresh: Annotated[
+        int,
+        Setting(
+            "How often other sites are to fetch it.",
+            unit="s",
+            least=MIN_REFRESH_S,
+            most=MAX_REFRESH_S,
+        ),
+    ] = REFRESH_S
     unconfined: Annotated[
         bool,
         Setting(

@@ -71,11 +71,11 @@ def sign_in_stub(context: OperatorContext) -> Iterator[Any]:
 
 
 @contextmanager
-def operator_stub(context: OperatorContext) -> Iterator[Any]:
-    """A stub of the controller's operator service."""
+def operator_stub(context: OperatorContext, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[Any]:
+    """A stub of the controller's operator service, whose calls may take `timeout_s`."""
     with _channel(context, context.fleet_address, context.server_name, context.root) as channel:
         stub = rpc.OperatorStub(channel)
-        yield Calls(lambda: stub, _OnRefusal(stub))
+        yield Calls(lambda: stub, _OnRefusal(stub), timeout_s)
 
 
 @contextmanager

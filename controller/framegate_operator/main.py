@@ -89,6 +89,7 @@ _RIGHT: Final = (
             "ca": "authorities, rotation",
             "broker": "MQTT access list",
             "context": "several fleets",
+            "site": "other fleets that count",
             "compliance": "evidence for auditors",
             "review": "what a quarter brought",
         },
@@ -139,6 +140,7 @@ _MODULES: Final = MappingProxyType(
         "rollout": ("rollouts", "app"),
         "siem": ("siem", "app"),
         "segment": ("segments", "app"),
+        "site": ("sites", "app"),
         "status": ("status", "status"),
         "top": ("top", "top"),
         "trust": ("fleet", "trust"),
@@ -162,6 +164,12 @@ class Verbs(CommandsByModule):
             for verb, (module, name) in _MODULES.items()
         }
     )
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As the base class; `--sites` is short for `site status`."""
+        if args[:1] == ["--sites"]:
+            args = ["site", "status", *args[1:]]
+        return super().parse_args(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The verb, or None."""

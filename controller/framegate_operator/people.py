@@ -11,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.access.verbs import Role
+from framegate.errors import Malformed, Reason
+from framegate.federation.visit import issuer_of
 from framegate.identity.names import parse_name
 from framegate_host.console import safe, show_json, talk
 from framegate_host.operator_context import context_body
@@ -18,6 +20,7 @@ from framegate_host.private_files import require_place, write_private
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, errors, show_table
+from framegate_operator.sites import known_sites, site_named
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="People: add, list, disable, give roles.")
@@ -44,6 +47,10 @@ def add(  # noqa: PLR0913 - a command's options
         str, typer.Option(help="They sign in at the provider, which knows them by this subject.")
     ] = "",
     oidc_issuer: Annotated[str, typer.Option(help="The provider; default: the controller's.")] = "",
+    of_site: Annotated[
+        str, typer.Option(help="They are of this other site, which vouches for them.")
+    ] = "",
+    person: Annotated[str, typer.Option(help="With --of-site: their name there.")] = "",
     out: Annotated[
         Path | None, typer.Option(help="Write their context file here; default: NAME.json")
     ] = None,
@@ -56,7 +63,13 @@ def add(  # noqa: PLR0913 - a command's options
     with errors():
         require_place(out or Path(f"{parse_name(name, 'operator name')}.json"))
         operator = load_context(context)
+        if bool(of_site) != bool(person) or (of_site and (oidc_subject or oidc_issuer)):
+            hint = "--of-site SITE --person THEIR-NAME, and no provider beside"
+            raise Malformed.of(Reason.USAGE, "a site and a name there", "something else", hint)
         issuer = oidc_issuer
+        if of_site:
+            fleet = site_named(known_sites(operator), of_site).fleet
+            issuer, oidc_subject = issuer_of(fleet), parse_name(person, "person")
         if oidc_subject and not issuer:
             with sign_in_stub(operator) as stub:
                 issuer = stub.Methods(pb.SignInMethodsRequest()).oidc_issuer
@@ -70,10 +83,10 @@ def add(  # noqa: PLR0913 - a command's options
                     oidc_subject=oidc_subject,
                 )
             )
-        _give(reply, out, output)
+        _give(reply, out, output, of_site)
 
 
-def _give(reply: pb.OperatorReply, out: Path | None, output: str) -> None:
+def _give(reply: pb.OperatorReply, out: Path | None, output: str, of_site: str = "") -> None:
     person = reply.operator
     path = out or Path(f"{person.name}.json")
     root = x509.load_der_x509_certificate(reply.root).public_bytes(Encoding.PEM).decode()
@@ -96,7 +109,8 @@ def _give(reply: pb.OperatorReply, out: Path | None, output: str) -> None:
         )
         print(reply.enrolment)
     else:
-        talk.print(f"they run: framegate context add NAME {path}; framegate login --oidc")
+        how = "--from THEIR-CONTEXT" if of_site else "--oidc"
+        talk.print(f"they run: framegate context add NAME {path}; framegate login {how}")
 
 
 @app.command("list")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from framegate.errors import Reason, Refused
+from framegate.federation.receipts import SiteReceipt
 from framegate.receipt_verifier import (
     RANGE_FORMAT,
     ReceiptPending,
@@ -77,13 +78,16 @@ class NotHeld:
 
 @dataclass(slots=True)
 class Checked:
-    """What became of the receipts in some files."""
+    """What became of the receipts in some files; `sites` counts those that hold, by site, under an
+    empty name where only a root was given.
+    """
 
     good: list[VerifiedReceipt] = field(default_factory=list)
     pending: list[NotHeld] = field(default_factory=list)
     so_far: list[VerifiedReceipt] = field(default_factory=list)
     refused: list[NotHeld] = field(default_factory=list)
     ranges: list[ExportRange] = field(default_factory=list)
+    sites: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,21 @@ class Wholeness:
     outside: Mapping[str, tuple[int, ...]]
 
 
-def check_files(
-    files: Iterable[Path], root: bytes, *, need_camera: bool, need_log: bool
-) -> Checked:
+Verifier = Callable[[Any], SiteReceipt]
+"""What a receipt proves, and of which site; raises as `verify_receipt` does."""
+
+
+def of_this_fleet(root: bytes, *, need_camera: bool, need_log: bool) -> Verifier:
+    """What verifies receipts with nothing but a root certificate."""
+
+    def verify(body: Any) -> SiteReceipt:
+        verified = verify_receipt(body, root, need_camera=need_camera, need_log=need_log)
+        return SiteReceipt("", verified)
+
+    return verify
+
+
+def check_files(files: Iterable[Path], verify: Verifier) -> Checked:
     """Every receipt of the files, verified. Raises Refused where a file is too large."""
     checked = Checked()
     for name, number, line in _lines(files):
@@ -107,9 +123,9 @@ def check_files(
             if is_range(body):
                 checked.ranges.append(ExportRange.of(body))
                 continue
-            checked.good.append(
-                verify_receipt(body, root, need_camera=need_camera, need_log=need_log)
-            )
+            verified = verify(body)
+            checked.good.append(verified.receipt)
+            checked.sites[verified.site] += 1
         except ReceiptPending as error:
             checked.pending.append(NotHeld(name, number, error.check, str(error)))
             if error.so_far is not None:

@@ -51,11 +51,14 @@ from framegate_operator.receipt_export import (
 )
 from framegate_operator.receipt_files import (
     Checked,
+    Verifier,
     Wholeness,
     check_files,
+    of_this_fleet,
     told_alike,
     wholeness,
 )
+from framegate_operator.site_receipts import receipts_of_sites
 from framegate_operator.verdict_names import VerdictName, verdict_named
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -209,7 +212,7 @@ def export(
 
 
 @app.command()
-def verify(
+def verify(  # noqa: PLR0913 - a command's options
     files: Annotated[
         list[Path], typer.Argument(exists=True, dir_okay=False, help="Files of receipts.")
     ],
@@ -217,6 +220,12 @@ def verify(
         Path | None,
         typer.Option(help="The fleet's root certificate; default: the one in your context."),
     ] = None,
+    site: Annotated[
+        str, typer.Option(help="They are of this other site: by what is pinned of it here, now.")
+    ] = "",
+    any_site: Annotated[
+        bool, typer.Option("--any-site", help="They are of any site that counts here.")
+    ] = False,
     without_camera: Annotated[
         bool,
         typer.Option(
@@ -248,11 +257,16 @@ def verify(
     nothing is wrong and a proof is not there so far.
     """
     with errors():
-        root_pem = root.read_bytes() if root else load_context(context).root
+        needed = {"need_camera": not without_camera, "need_log": not without_log}
+        if site or any_site:
+            _one_anchor(root, site, any_site=any_site)
+            sites = receipts_of_sites(load_context(context), site, **needed)
+            verify_one: Verifier = sites.verify
+        else:
+            root_pem = root.read_bytes() if root else load_context(context).root
+            verify_one = of_this_fleet(root_pem, **needed)
         begun = time.perf_counter()
-        checked = check_files(
-            files, root_pem, need_camera=not without_camera, need_log=not without_log
-        )
+        checked = check_files(files, verify_one)
         gone = wholeness(checked) if whole else Wholeness({}, {})
         gaps = skipped_triggers([*checked.good, *checked.so_far]) if whole else ()
         took = time.perf_counter() - begun
@@ -260,6 +274,7 @@ def verify(
             show_json(
                 {
                     "good": len(checked.good),
+                    "sites": {name: n for name, n in checked.sites.items() if name},
                     "pending": [asdict(row) for row in checked.pending],
                     "refused": [asdict(row) for row in checked.refused],
                     "missing_frames": {s: list(c) for s, c in gone.missing.items()},
@@ -280,6 +295,12 @@ def verify(
         if not checked.good:
             hint = "framegate receipt export --out FILE"
             raise Refused.of(Reason.NOT_FOUND, "receipts in the files", "none", hint)
+
+
+def _one_anchor(root: Path | None, site: str, *, any_site: bool) -> None:
+    if root or (site and any_site):
+        hint = "--root verifies by a file, --site and --any-site by what is pinned here"
+        raise Malformed.of(Reason.USAGE, "one of --root, --site, --any-site", "several", hint)
 
 
 def _tell_gaps(gaps: Sequence[dict[str, Any]]) -> None:
@@ -312,6 +333,9 @@ def _tell(checked: Checked, whole: Wholeness, took_s: float) -> None:
             f"[yellow]{safe(gateway)} did not answer when this was exported[/]: "
             "its receipts are not here"
         )
+    for name, number in sorted(checked.sites.items()):
+        if name:
+            data.print(f"of site {safe(name)}: {number}")
     missing = sum(len(c) for c in whole.missing.values())
     count = len(checked.good) + len(checked.pending) + len(checked.refused)
     held = f"{len(checked.good)} of {count} receipts hold"

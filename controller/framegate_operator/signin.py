@@ -24,6 +24,7 @@ from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, errors, show_table, until
 from framegate_operator.security_key import Authenticator, find_authenticator
 from framegate_operator.session_credentials import certificate_request, session_credential
+from framegate_operator.visiting import visiting
 from framegate_proto.v1 import framegate_pb2 as pb
 
 _YOUR_CODE: Final = "code of your authenticator"
@@ -67,6 +68,14 @@ _BreakGlass = Annotated[
         help="The sealed credential, for an emergency; everybody is told.",
     ),
 ]
+_From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        help="Sign in with your session at another site, as what this fleet maps you to: a context "
+        "of yours there.",
+    ),
+]
 _PasswordFile = Annotated[
     Path | None,
     typer.Option(exists=True, dir_okay=False, help="Your password; default: ask."),
@@ -107,6 +116,7 @@ def login(  # noqa: PLR0913 - a command's options
     again: _Again = False,
     add_key: _AddKey = "",
     break_glass: _BreakGlass = None,
+    from_: _From = None,
     password_file: _PasswordFile = None,
     code: _Code = "",
     enrolment_file: _EnrolmentFile = None,
@@ -121,7 +131,7 @@ def login(  # noqa: PLR0913 - a command's options
             return
         fleet_context = read_context(context)
         operator = name or fleet_context.operator
-        if not operator and not oidc:
+        if not operator and not oidc and not from_:
             raise Refused.of(Reason.USAGE, "your operator name", "none", "framegate login NAME")
         given = _Given(password_file, code, enrolment_file, totp_uri_out)
         key = ec.generate_private_key(ec.SECP256R1())
@@ -129,6 +139,8 @@ def login(  # noqa: PLR0913 - a command's options
         with sign_in_stub(fleet_context) as stub:
             if break_glass is not None:
                 session = _by_break_glass(stub, operator, csr, break_glass)
+            elif from_ is not None:
+                session = visiting(stub, load_context(from_), fleet_context.server_name, csr)
             elif oidc:
                 session = sign_in_at_provider(stub, csr, device_code=device_code)
             elif security_key:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -21,6 +21,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from framegate.errors import FramegateError
+from framegate.federation.bundle import parse_bundle
 from framegate.identity.certificates import UNREADABLE
 from framegate.signed.dsse import Envelope, parse_envelope, strict_json
 from framegate.signed.inspected import (
@@ -284,9 +285,9 @@ def _derived(message: Message) -> Sequence[Shown]:
     if reader is None:
         return ()
     try:
-        return (Shown("inspected", (str(reader(message)),)),)
+        return (Shown(reader.member, (str(reader.read(message)),)),)
     except FramegateError as error:
-        return (Shown("inspected", (f"unknown: {plain(str(error.failures[0]))}",)),)
+        return (Shown(reader.member, (f"unknown: {plain(str(error.failures[0]))}",)),)
 
 
 def _of_masks(message: Any) -> Inspected:
@@ -308,7 +309,23 @@ def _regions(said: Any) -> tuple[Polygon, ...]:
     return parse_regions(said if type(said) is list else [said])
 
 
-_READERS: Final[dict[str, Callable[[Any], Inspected]]] = {
-    "SetMasksRequest": _of_masks,
-    "AddPartRequest": _of_part,
+def _of_site(message: Any) -> str:
+    bundle = parse_bundle(message.bundle)
+    keys = ", ".join(sorted(bundle.keys))
+    return f"fleet {bundle.fleet}, sequence {bundle.sequence}, keys {keys}"
+
+
+class Derived(NamedTuple):
+    """What follows from several members, or from the bytes of one: its name, and what works it
+    out.
+    """
+
+    member: str
+    read: Callable[[Any], object]
+
+
+_READERS: Final[dict[str, Derived]] = {
+    "SetMasksRequest": Derived("inspected", _of_masks),
+    "AddPartRequest": Derived("inspected", _of_part),
+    "AddSiteRequest": Derived("vouches for", _of_site),
 }

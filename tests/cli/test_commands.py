@@ -379,6 +379,7 @@ LOCAL = {
     "segment render",
     "segment test",
     "segment validate",
+    "site bundle",
     "siem test",  # it is there to be done: one entry, which every sink gets
     "siem verify",
     "model sign",

@@ -7,16 +7,19 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.access.policy import default_files
 from framegate.assessment.statement import PostureStatement
+from framegate.federation.bundle import bundle_of
 from framegate.machines.model import ModelState
 from framegate.signed.dsse import seal_envelope
 from framegate.signed.model import bundle_digest, sign_model
 from framegate.signed.pin import key_anchor
 from framegate.signed.statement import Verdict
 from framegate.wire import sha256
+from framegate_operator.session_credentials import certificate_request
 from framegate_proto.asked import content_of
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.fixtures.frames import passed
 from framegate_simulators.machine.boot import Firmware, profile_toml
+from support.other_sites import forged_root
 from support.playbooks import HOLD
 
 FILES = [pb.PolicyFile(name=n, text=t) for n, t in default_files().items()]
@@ -185,6 +188,14 @@ REQUESTS = {
     "rollout.change Operator.ChangeRollout": pb.ChangeRolloutRequest(rollout="none", verb="pause"),
     "mask.set Operator.SetMasks": pb.SetMasksRequest(device="cam1", regions=b"[]"),
     "trust.add Operator.AddTpmCa": pb.TpmCa(certificate=authority()),
+    "site.show Operator.ListSites": pb.ListRequest(),
+    "site.add Operator.AddSite": pb.AddSiteRequest(
+        name="added", endpoint="127.0.0.1:9", bundle=bundle_of([forged_root("added")])
+    ),
+    "site.withdraw Operator.WithdrawSite": pb.SiteRequest(name="walk"),
+    "site.visit Operator.VisitSite": pb.VisitSiteRequest(
+        fleet="walk", csr=certificate_request(MODEL_KEY)
+    ),
     "siem.show Operator.ListSinks": pb.ListRequest(),
     "siem.test Operator.TestSink": pb.SinkRequest(name="walk"),
     "siem.add Operator.AddSink": pb.AddSinkRequest(name="added", kind="file"),

@@ -9,6 +9,8 @@ import pytest
 
 from framegate.access.verbs import Role
 from framegate.errors import Reason
+from framegate.federation.bundle import bundle_of
+from framegate.federation.receipts import SiteStanding
 from framegate.machines.lifecycle import State
 from framegate.machines.model import ModelState
 from framegate.machines.request import RequestKind
@@ -18,6 +20,7 @@ from framegate.record.incident_events import IncidentOpened
 from framegate.registry.model import Model
 from framegate.registry.request import AccessRequest
 from framegate.registry.sink import Sink, SinkKind
+from framegate.registry.site import Site
 from framegate.signed.dsse import seal_envelope
 from framegate_controller.inspection.models import pin_model
 from framegate_controller.server import Controller
@@ -32,6 +35,7 @@ from framegate_simulators.fixtures.access import (
 )
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from support.founded import found_controller
+from support.other_sites import forged_root
 from support.verb_requests import DIGESTS, MODEL_ANCHOR, MODELS, OF_THIS_FLEET, REQUESTS, ROLE
 
 DRY = (("framegate-dry-run", "1"), ("framegate-reason-bin", b"walking the table"))
@@ -101,6 +105,18 @@ class Walk:
                     version=OcsfVersion.V1_8,
                     first=0,
                     confirmed=0,
+                )
+            )
+            tx.sites.put(
+                Site(
+                    name="walk",
+                    endpoint="127.0.0.1:9",
+                    bundle=bundle_of([forged_root("walk")]),
+                    sequence=0,
+                    refresh_s=3600,
+                    standing=SiteStanding.TRUSTED,
+                    added_ms=0,
+                    by="x",
                 )
             )
             tx.requests.put(

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.evidence.appraise import AttestationResult
+from framegate.federation.bundle import DOMAIN_SUFFIX, endpoint_id
+from framegate.federation.visit import VISIT_LIFE, person_uri
 from framegate.identity.certificates import Purpose, request_key
 from framegate.identity.enforcer import enforcer_id
 from framegate.identity.gateway_process import process_keys
@@ -135,6 +137,21 @@ def issue_server(
     return _issued(keys, "server-ca", Purpose.SERVER, said)
 
 
+def issue_bundle_endpoint(
+    keys: FleetKeys, key: Key, now: datetime | None = None
+) -> x509.Certificate:
+    """The certificate of the endpoint at which other sites fetch this fleet's bundle.
+
+    Its only URI is that endpoint's SPIFFE ID, which no other server of the fleet has.
+    """
+    host, names = (
+        f"bundle.{keys.fleet}.framegate",
+        (x509.UniformResourceIdentifier(endpoint_id(keys.fleet)),),
+    )
+    said = _leaf(Purpose.SERVER, host, key, LIVES[Purpose.SERVER], now or datetime.now(UTC), names)
+    return _issued(keys, "server-ca", Purpose.SERVER, said)
+
+
 def issue_operator(
     keys: FleetKeys,
     operator: str,
@@ -149,6 +166,21 @@ def issue_operator(
     said = _leaf(
         Purpose.OPERATOR, f"operator.{operator}", key, life, now or datetime.now(UTC), names
     )
+    return _issued(keys, "operator-ca", Purpose.OPERATOR, said)
+
+
+def issue_visitor(
+    keys: FleetKeys, operator: str, key: Key, fleet: str, now: datetime
+) -> x509.Certificate:
+    """What lets an operator of this fleet sign in at the fleet `fleet`, for minutes.
+
+    Nothing of this fleet opens by it: its key has no session here.
+    """
+    names = (
+        x509.DNSName(f"{fleet}{DOMAIN_SUFFIX}"),
+        x509.UniformResourceIdentifier(person_uri(keys.fleet, operator)),
+    )
+    said = _leaf(Purpose.OPERATOR, f"operator.{operator}", key, VISIT_LIFE, now, names)
     return _issued(keys, "operator-ca", Purpose.OPERATOR, said)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from framegate.access.caller import BREAK_GLASS_ROLES, OPERATOR_PREFIX
 from framegate.access.verbs import Role, Scoped, parse_scoped
 from framegate.errors import Reason, Refused
+from framegate.federation.visit import SCHEME
 from framegate.identity.names import parse_identifier, parse_name
 from framegate.machines.request import RequestKind, RequestState
 from framegate.record.people_events import (
@@ -218,4 +219,17 @@ def notices(tx: Transaction) -> list[str]:
 
 
 def _who_can_sign_in(tx: Transaction) -> list[Operator]:
-    return [p for p in tx.people.all(enabled_only=True) if enrolled(tx, p)]
+    """Those of this fleet: a visitor of another site shows no factor here, and approves nothing."""
+    people = tx.people.all(enabled_only=True)
+    return [p for p in people if enrolled(tx, p) and not visits(p)]
+
+
+def visits(operator: Operator) -> bool:
+    """Whether the person is of another site, whose controller vouches for them."""
+    return operator.factors.oidc_issuer.startswith(SCHEME)
+
+
+def end_visits(tx: Transaction, issuer: str) -> int:
+    """End every session of people of another site; returns how many."""
+    visitors = [p for p in tx.people.all() if p.factors.oidc_issuer == issuer]
+    return sum(end_sessions(tx, p.name) for p in visitors)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from framegate.access.caller import OPERATOR_PREFIX
 from framegate.access.questions import address_text
-from framegate.errors import FramegateError, Reason, Refused
+from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.identity.certificates import request_key
 from framegate.record.event import Event
 from framegate.record.people_events import BreakGlassSealed, OperatorEnrolled, SignInFailed
@@ -35,6 +35,7 @@ from framegate_controller.people.factors import (
 from framegate_controller.people.operators import FOUNDER_ROLES, NewOperator, add_operator
 from framegate_controller.people.security_keys import CounterFell, KeyCeremony, SecurityKeys
 from framegate_controller.people.sessions import SEALED, Opening, SignedIn, open_session, shown
+from framegate_controller.people.visits import VISIT, Visit, open_visit
 from framegate_controller.store.ports import Store, Transaction
 from framegate_controller.store.shared.ceremonies import OpenCeremony, Waiting
 from framegate_controller.store.shared.failures import (
@@ -175,6 +176,30 @@ class SignIn:
             "an operator of this fleet",
             "somebody the provider knows and this fleet does not",
             f"an admin: framegate operator add NAME --oidc-subject {subject[:100]}",
+        )
+
+    def visit(self, chain: Sequence[bytes], csr: bytes, source: str) -> SignedIn:
+        """A session for a person of another site (`open_visit`).
+
+        Raises Malformed, Refused (SIGN_IN): whatever is wrong, a stranger hears the same sentence.
+        """
+        visit = Visit(chain=chain, key=request_key(csr), source=source)
+        try:
+            with self._store.writing() as tx:
+                return open_visit(tx, self.fleet, visit)
+        except (Malformed, Refused) as error:
+            if error.reason == Reason.CONFLICT:
+                raise
+            why = str(error.failures[0])[:100]
+        if self.failures.add(_kind(VISIT, STRANGER, source), self.fleet.clock()):
+            with self._store.writing() as tx:
+                told = SignInFailed(what=VISIT, source=address_text(source), subject=why)
+                tx.record(told, by=STRANGER)
+        raise Refused.of(
+            Reason.SIGN_IN,
+            "somebody of a site that counts here, whom this fleet maps to an operator",
+            "somebody else",
+            "an admin: framegate operator add NAME --of-site SITE --person THEIR-NAME",
         )
 
     def enrol_begin(self, operator: str, code: str, source: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from framegate.federation.receipts import SiteStanding
 from framegate.identity.names import Kind
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.lifecycle import State
@@ -18,6 +19,7 @@ from framegate_controller.fleet.rollouts import change_rollout
 from framegate_controller.people.factors import TOTP_STEP_S
 from framegate_controller.people.operators import disable, end_sessions
 from framegate_controller.people.signin import withdraw_break_glass
+from framegate_controller.people.visits import withdraw_site
 from framegate_controller.store.ports import CONTROLLER, Transaction
 
 WHY = "the registry was restored from a backup"
@@ -45,7 +47,8 @@ def withdraw_all(
     have been held since (`held`: device to state) are quarantined. 3. unused tickets. 4. sessions,
     enrolment codes, recovery codes, and codes of this moment's TOTP step. 5. operators known to
     have been disabled since (`barred`). 6. requests, approvals and roles for a while; a review of
-    the sealed credential's use stays. 7. the sealed credential. 8. running rollouts pause.
+    the sealed credential's use stays. 7. the sealed credential. 8. running rollouts pause. 9. other
+    sites: whether one was withdrawn since is not known.
     """
     machines = _machines(tx)
     kept = [
@@ -68,6 +71,7 @@ def withdraw_all(
         Withdrawn(
             "running rollouts, paused", _rollouts(tx), "framegate rollout resume ID --reason TEXT"
         ),
+        Withdrawn("other sites", _sites(tx), "framegate site add NAME, of each that still counts"),
     ]
     return [w for w in kept if w.count]
 
@@ -141,6 +145,14 @@ def _requests(tx: Transaction) -> int:
         tx.requests.put(replace(ended, until_ms=min(request.until_ms, tx.now_ms)))
         count += 1
     return count
+
+
+def _sites(tx: Transaction) -> int:
+    """9."""
+    trusted = [s for s in tx.sites.all() if s.standing is SiteStanding.TRUSTED]
+    for site in trusted:
+        withdraw_site(tx, site, by=CONTROLLER)
+    return len(trusted)
 
 
 def _rollouts(tx: Transaction) -> int:

@@ -22,6 +22,7 @@ from framegate_controller.rpc import (
     reviews,
     rollouts,
     sinks,
+    sites,
     zones,
 )
 from framegate_controller.rpc.table import AnyRpc
@@ -41,6 +42,7 @@ TABLE: Final[tuple[AnyRpc, ...]] = (
     *playbooks.ROWS,
     *record.ROWS,
     *sinks.ROWS,
+    *sites.ROWS,
     *ca.ROWS,
     *incidents.ROWS,
     *reviews.ROWS,

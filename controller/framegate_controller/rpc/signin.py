@@ -33,6 +33,8 @@ PROVIDER: Final = Lane("provider", threads=4, calls=16, calls_address=4)
 Whoever waits for it waits among others who do, and holds up no password and no security key; one
 address cannot take every place.
 """
+MAX_CHAIN: Final = 4
+"""A person's certificate and its issuing CA; two generations of that at most."""
 MAX_TEXT: Final = 4096
 """Characters of anything a person types or an app shows."""
 
@@ -142,6 +144,16 @@ class SignInService:
             lambda: self._sign_in.enrol_complete(
                 r.operator, r.code, r.password, r.totp, r.csr, source
             ),
+        )
+
+    @guarded
+    async def Visit(self, request: pb.VisitRequest, context: Context) -> pb.SignedIn:
+        """See `SignIn.visit`."""
+        r, source = request, address_of(context)
+        if len(r.chain) > MAX_CHAIN:
+            raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_CHAIN} certificates", len(r.chain))
+        return await self._run(
+            self._here, source, lambda: self._sign_in.visit(tuple(r.chain), r.csr, source)
         )
 
     async def _run(

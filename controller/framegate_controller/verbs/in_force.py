@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from framegate.access.policy_statement import PolicyStatement
 from framegate.errors import FramegateError
+from framegate.federation.receipts import SiteStanding
 from framegate.identity.names import Kind
 from framegate.ima.allowlist import allowlist_text
 from framegate.profile.model import PROFILE_TYPE, parse_profile
@@ -117,6 +118,13 @@ def _goals(tx: Transaction, _asked: pb.SetGoalsRequest) -> Message | None:
     return pb.SetGoalsRequest(text=text) if text else None
 
 
+def _site(tx: Transaction, asked: pb.AddSiteRequest) -> Message | None:
+    site = tx.sites.get(asked.name)
+    if site is None or site.standing is not SiteStanding.TRUSTED:
+        return None
+    return pb.AddSiteRequest(name=site.name, endpoint=site.endpoint, bundle=site.bundle)
+
+
 Reader = Callable[[Transaction, Any], Message | None]
 _READERS: Final = MappingProxyType[str, Reader](
     {
@@ -130,5 +138,6 @@ _READERS: Final = MappingProxyType[str, Reader](
         "operator.change": _operator,
         "quorum.set": _quorum,
         "goal.set": _goals,
+        "site.add": _site,
     }
 )

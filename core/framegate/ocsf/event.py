@@ -7,6 +7,7 @@ from typing import Any, Final
 
 # importing declares
 from framegate.ocsf import (  # noqa: F401
+    federation_mappings,
     fleet_mappings,
     machine_mappings,
     people_mappings,

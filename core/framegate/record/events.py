@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from framegate.record import (  # noqa: F401
     assessment_events,
     behaviour_events,
+    federation_events,
     fleet_events,
     incident_events,
     machine_events,

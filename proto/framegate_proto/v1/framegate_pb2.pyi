@@ -242,6 +242,31 @@ class GatewayCertificates(_message.Message):
 Global___GatewayCertificates: _TypeAlias = GatewayCertificates  # noqa: Y015
 
 @_typing.final
+class VisitRequest(_message.Message):
+    """Somebody of another site: the certificate that their own controller made for this, its issuers behind it (DER)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAIN_FIELD_NUMBER: _builtins.int
+    CSR_FIELD_NUMBER: _builtins.int
+    csr: _builtins.bytes
+    @_builtins.property
+    def chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        chain: _abc.Iterable[_builtins.bytes] | None = ...,
+        csr: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "csr", b"csr"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VisitRequest: _TypeAlias = VisitRequest  # noqa: Y015
+
+@_typing.final
 class SignInMethodsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -3188,6 +3213,194 @@ class AddSinkRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddSinkRequest: _TypeAlias = AddSinkRequest  # noqa: Y015
+
+@_typing.final
+class SiteRow(_message.Message):
+    """Another fleet. `bundle` is the JWK set (SPIFFE federation) that people here approved, as it came; `sequence` the highest
+    that its endpoint has shown; `link` up, stale, down, never or withdrawn; `offered` SHA-256 of keys that nobody approved.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FLEET_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    REFRESH_S_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    LINK_FIELD_NUMBER: _builtins.int
+    SEEN_MS_FIELD_NUMBER: _builtins.int
+    FAILING_MS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    OFFERED_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    ADDED_MS_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    fleet: _builtins.str
+    endpoint: _builtins.str
+    bundle: _builtins.bytes
+    sequence: _builtins.int
+    refresh_s: _builtins.int
+    standing: _builtins.str
+    link: _builtins.str
+    seen_ms: _builtins.int
+    failing_ms: _builtins.int
+    failures: _builtins.int
+    error: _builtins.str
+    by: _builtins.str
+    added_ms: _builtins.int
+    withdrawn_ms: _builtins.int
+    @_builtins.property
+    def offered(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        fleet: _builtins.str = ...,
+        endpoint: _builtins.str = ...,
+        bundle: _builtins.bytes = ...,
+        sequence: _builtins.int = ...,
+        refresh_s: _builtins.int = ...,
+        standing: _builtins.str = ...,
+        link: _builtins.str = ...,
+        seen_ms: _builtins.int = ...,
+        failing_ms: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        error: _builtins.str = ...,
+        offered: _abc.Iterable[_builtins.str] | None = ...,
+        by: _builtins.str = ...,
+        added_ms: _builtins.int = ...,
+        withdrawn_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_ms", b"added_ms", "bundle", b"bundle", "by", b"by", "endpoint", b"endpoint", "error", b"error", "failing_ms", b"failing_ms", "failures", b"failures", "fleet", b"fleet", "link", b"link", "name", b"name", "offered", b"offered", "refresh_s", b"refresh_s", "seen_ms", b"seen_ms", "sequence", b"sequence", "standing", b"standing", "withdrawn_ms", b"withdrawn_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SiteRow: _TypeAlias = SiteRow  # noqa: Y015
+
+@_typing.final
+class SitesReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITES_FIELD_NUMBER: _builtins.int
+    FLEET_FIELD_NUMBER: _builtins.int
+    NOW_MS_FIELD_NUMBER: _builtins.int
+    fleet: _builtins.str
+    now_ms: _builtins.int
+    @_builtins.property
+    def sites(self) -> _containers.RepeatedCompositeFieldContainer[Global___SiteRow]: ...
+    def __init__(
+        self,
+        *,
+        sites: _abc.Iterable[Global___SiteRow] | None = ...,
+        fleet: _builtins.str = ...,
+        now_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fleet", b"fleet", "now_ms", b"now_ms", "sites", b"sites"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SitesReply: _TypeAlias = SitesReply  # noqa: Y015
+
+@_typing.final
+class AddSiteRequest(_message.Message):
+    """`endpoint` is host:port, where that fleet's controller shows its bundle."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    endpoint: _builtins.str
+    bundle: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        endpoint: _builtins.str = ...,
+        bundle: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "endpoint", b"endpoint", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddSiteRequest: _TypeAlias = AddSiteRequest  # noqa: Y015
+
+@_typing.final
+class VisitSiteRequest(_message.Message):
+    """`fleet` is the site that is visited; the key in `csr` is for this sign-in alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLEET_FIELD_NUMBER: _builtins.int
+    CSR_FIELD_NUMBER: _builtins.int
+    fleet: _builtins.str
+    csr: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        fleet: _builtins.str = ...,
+        csr: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["csr", b"csr", "fleet", b"fleet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VisitSiteRequest: _TypeAlias = VisitSiteRequest  # noqa: Y015
+
+@_typing.final
+class VisitSiteReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAIN_FIELD_NUMBER: _builtins.int
+    EXPIRES_MS_FIELD_NUMBER: _builtins.int
+    expires_ms: _builtins.int
+    @_builtins.property
+    def chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        chain: _abc.Iterable[_builtins.bytes] | None = ...,
+        expires_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "expires_ms", b"expires_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VisitSiteReply: _TypeAlias = VisitSiteReply  # noqa: Y015
+
+@_typing.final
+class SiteRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SiteRequest: _TypeAlias = SiteRequest  # noqa: Y015
 
 @_typing.final
 class SinkRequest(_message.Message):

@@ -197,6 +197,11 @@ class SignInStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.EnrolCompleteRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.FromString,
                 _registered_method=True)
+        self.Visit = channel.unary_unary(
+                '/framegate_proto.v1.SignIn/Visit',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.VisitRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.FromString,
+                _registered_method=True)
 
 
 class SignInServicer:
@@ -252,6 +257,12 @@ class SignInServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Visit(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SignInServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -293,6 +304,11 @@ def add_SignInServicer_to_server(servicer, server):
             'EnrolComplete': grpc.unary_unary_rpc_method_handler(
                     servicer.EnrolComplete,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.EnrolCompleteRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.SerializeToString,
+            ),
+            'Visit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Visit,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.VisitRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.SerializeToString,
             ),
     }
@@ -513,6 +529,33 @@ class SignIn:
             target,
             '/framegate_proto.v1.SignIn/EnrolComplete',
             framegate__proto_dot_v1_dot_framegate__pb2.EnrolCompleteRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Visit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.SignIn/Visit',
+            framegate__proto_dot_v1_dot_framegate__pb2.VisitRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.SignedIn.FromString,
             options,
             channel_credentials,
@@ -1288,6 +1331,26 @@ class OperatorStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SinkRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.TestSinkReply.FromString,
                 _registered_method=True)
+        self.ListSites = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ListSites',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SitesReply.FromString,
+                _registered_method=True)
+        self.AddSite = channel.unary_unary(
+                '/framegate_proto.v1.Operator/AddSite',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.AddSiteRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SiteRow.FromString,
+                _registered_method=True)
+        self.WithdrawSite = channel.unary_unary(
+                '/framegate_proto.v1.Operator/WithdrawSite',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SiteRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SiteRow.FromString,
+                _registered_method=True)
+        self.VisitSite = channel.unary_unary(
+                '/framegate_proto.v1.Operator/VisitSite',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.VisitSiteRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.VisitSiteReply.FromString,
+                _registered_method=True)
         self.ListZones = channel.unary_unary(
                 '/framegate_proto.v1.Operator/ListZones',
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
@@ -1766,6 +1829,30 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSites(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddSite(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawSite(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VisitSite(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListZones(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -2188,6 +2275,26 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.TestSink,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SinkRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.TestSinkReply.SerializeToString,
+            ),
+            'ListSites': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSites,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SitesReply.SerializeToString,
+            ),
+            'AddSite': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddSite,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.AddSiteRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SiteRow.SerializeToString,
+            ),
+            'WithdrawSite': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawSite,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.SiteRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.SiteRow.SerializeToString,
+            ),
+            'VisitSite': grpc.unary_unary_rpc_method_handler(
+                    servicer.VisitSite,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.VisitSiteRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.VisitSiteReply.SerializeToString,
             ),
             'ListZones': grpc.unary_unary_rpc_method_handler(
                     servicer.ListZones,
@@ -4049,6 +4156,114 @@ class Operator:
             '/framegate_proto.v1.Operator/TestSink',
             framegate__proto_dot_v1_dot_framegate__pb2.SinkRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.TestSinkReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSites(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ListSites',
+            framegate__proto_dot_v1_dot_framegate__pb2.ListRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SitesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddSite(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/AddSite',
+            framegate__proto_dot_v1_dot_framegate__pb2.AddSiteRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SiteRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawSite(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/WithdrawSite',
+            framegate__proto_dot_v1_dot_framegate__pb2.SiteRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.SiteRow.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VisitSite(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/VisitSite',
+            framegate__proto_dot_v1_dot_framegate__pb2.VisitSiteRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.VisitSiteReply.FromString,
             options,
             channel_credentials,
             insecure,

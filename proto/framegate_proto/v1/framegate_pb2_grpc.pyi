@@ -80,6 +80,7 @@ class SignInStub:
     OidcComplete: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.OidcCompleteRequest, _framegate_pb2.SignedIn]
     EnrolBegin: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EnrolBeginRequest, _framegate_pb2.EnrolBeginReply]
     EnrolComplete: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.EnrolCompleteRequest, _framegate_pb2.SignedIn]
+    Visit: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.VisitRequest, _framegate_pb2.SignedIn]
 
 @_typing.type_check_only
 class SignInAsyncStub(SignInStub):
@@ -94,6 +95,7 @@ class SignInAsyncStub(SignInStub):
     OidcComplete: _aio.UnaryUnaryMultiCallable[_framegate_pb2.OidcCompleteRequest, _framegate_pb2.SignedIn]  # type: ignore[assignment]
     EnrolBegin: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EnrolBeginRequest, _framegate_pb2.EnrolBeginReply]  # type: ignore[assignment]
     EnrolComplete: _aio.UnaryUnaryMultiCallable[_framegate_pb2.EnrolCompleteRequest, _framegate_pb2.SignedIn]  # type: ignore[assignment]
+    Visit: _aio.UnaryUnaryMultiCallable[_framegate_pb2.VisitRequest, _framegate_pb2.SignedIn]  # type: ignore[assignment]
 
 class SignInServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- operators sign in (join port)"""
@@ -151,6 +153,13 @@ class SignInServicer(metaclass=_abc_1.ABCMeta):
     def EnrolComplete(
         self,
         request: _framegate_pb2.EnrolCompleteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SignedIn, _abc.Awaitable[_framegate_pb2.SignedIn]]: ...
+
+    @_abc_1.abstractmethod
+    def Visit(
+        self,
+        request: _framegate_pb2.VisitRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.SignedIn, _abc.Awaitable[_framegate_pb2.SignedIn]]: ...
 
@@ -329,6 +338,10 @@ class OperatorStub:
     AddSink: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.AddSinkRequest, _framegate_pb2.SinkRow]
     RemoveSink: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SinkRequest, _framegate_pb2.SinkRow]
     TestSink: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SinkRequest, _framegate_pb2.TestSinkReply]
+    ListSites: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.SitesReply]
+    AddSite: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.AddSiteRequest, _framegate_pb2.SiteRow]
+    WithdrawSite: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SiteRequest, _framegate_pb2.SiteRow]
+    VisitSite: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.VisitSiteRequest, _framegate_pb2.VisitSiteReply]
     ListZones: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ZonesReply]
     SetZone: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SetZoneRequest, _framegate_pb2.ZoneRow]
     FreezeZone: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.FreezeZoneRequest, _framegate_pb2.ZoneRow]
@@ -416,6 +429,10 @@ class OperatorAsyncStub(OperatorStub):
     AddSink: _aio.UnaryUnaryMultiCallable[_framegate_pb2.AddSinkRequest, _framegate_pb2.SinkRow]  # type: ignore[assignment]
     RemoveSink: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SinkRequest, _framegate_pb2.SinkRow]  # type: ignore[assignment]
     TestSink: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SinkRequest, _framegate_pb2.TestSinkReply]  # type: ignore[assignment]
+    ListSites: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.SitesReply]  # type: ignore[assignment]
+    AddSite: _aio.UnaryUnaryMultiCallable[_framegate_pb2.AddSiteRequest, _framegate_pb2.SiteRow]  # type: ignore[assignment]
+    WithdrawSite: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SiteRequest, _framegate_pb2.SiteRow]  # type: ignore[assignment]
+    VisitSite: _aio.UnaryUnaryMultiCallable[_framegate_pb2.VisitSiteRequest, _framegate_pb2.VisitSiteReply]  # type: ignore[assignment]
     ListZones: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ListRequest, _framegate_pb2.ZonesReply]  # type: ignore[assignment]
     SetZone: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SetZoneRequest, _framegate_pb2.ZoneRow]  # type: ignore[assignment]
     FreezeZone: _aio.UnaryUnaryMultiCallable[_framegate_pb2.FreezeZoneRequest, _framegate_pb2.ZoneRow]  # type: ignore[assignment]
@@ -896,6 +913,34 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.SinkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.TestSinkReply, _abc.Awaitable[_framegate_pb2.TestSinkReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ListSites(
+        self,
+        request: _framegate_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SitesReply, _abc.Awaitable[_framegate_pb2.SitesReply]]: ...
+
+    @_abc_1.abstractmethod
+    def AddSite(
+        self,
+        request: _framegate_pb2.AddSiteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SiteRow, _abc.Awaitable[_framegate_pb2.SiteRow]]: ...
+
+    @_abc_1.abstractmethod
+    def WithdrawSite(
+        self,
+        request: _framegate_pb2.SiteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.SiteRow, _abc.Awaitable[_framegate_pb2.SiteRow]]: ...
+
+    @_abc_1.abstractmethod
+    def VisitSite(
+        self,
+        request: _framegate_pb2.VisitSiteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.VisitSiteReply, _abc.Awaitable[_framegate_pb2.VisitSiteReply]]: ...
 
     @_abc_1.abstractmethod
     def ListZones(

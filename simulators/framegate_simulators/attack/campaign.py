@@ -35,6 +35,7 @@ from framegate_simulators.attack import (
     segments,
     service,
     sinks,
+    sites,
     standing,
     stores,
     structures,
@@ -59,8 +60,7 @@ THREATS: Final = (
             *range(111, 156),
             *range(160, 169),
             *range(170, 176),
-            *range(180, 197),
-            *range(200, 203),
+            *range(180, 203),
         )
     ),
 )
@@ -93,6 +93,7 @@ MODULES: Final = (
     copies,
     sinks,
     console,
+    sites,
     standing,
     doors,
 )

@@ -35,20 +35,25 @@ from framegate_simulators.plant.site import Site
 
 
 class Plant(EndsInOrder, Processes, Operators):
-    """A fleet called `plant` in a temporary folder. Use as a context manager: leaving it stops
-    every process and removes the folder, also where it is told to end. A `folder` of the caller's
-    own is left as it is.
+    """A fleet, called `plant` where nothing else is said, in a temporary folder. Use as a context
+    manager: leaving it stops every process and removes the folder, also where it is told to end. A
+    `folder` of the caller's own is left as it is.
     """
 
     def __init__(
-        self, *, interval_s: float = 4.0, logs: Path | None = None, folder: Path | None = None
+        self,
+        *,
+        interval_s: float = 4.0,
+        logs: Path | None = None,
+        folder: Path | None = None,
+        fleet: str = "plant",
     ) -> None:
         self._temporary = folder is None
         # short: Unix sockets have 107 bytes
         folder = folder or Path(tempfile.mkdtemp(prefix="fg-"))
         Processes.__init__(self, logs or folder / "logs")
         Operators.__init__(self, folder)
-        self.interval_s = interval_s
+        self.interval_s, self.fleet = interval_s, fleet
         self.maker = TpmMaker.load_or_found(self.folder / "maker")
         self.sites: dict[str, Site] = {}
         self.join_port, self.fleet_port, self.broker_port = (free_port() for _ in range(3))
@@ -88,7 +93,7 @@ class Plant(EndsInOrder, Processes, Operators):
             "--state",
             state,
             "--fleet",
-            "plant",
+            self.fleet,
             "--operator",
             OPERATOR,
             "--context",
@@ -287,7 +292,7 @@ class Plant(EndsInOrder, Processes, Operators):
                 "--broker",
                 f"127.0.0.1:{self.broker_port}",
                 "--broker-name",
-                "broker.plant.framegate",
+                f"broker.{self.fleet}.framegate",
             ]
         self.start(f"gateway-{site.name}", "framegate-gateway", *argv, "-v")
 
@@ -356,7 +361,7 @@ class Plant(EndsInOrder, Processes, Operators):
             "--broker",
             f"127.0.0.1:{self.broker_port}",
             "--broker-name",
-            "broker.plant.framegate",
+            f"broker.{self.fleet}.framegate",
             *self._line_extra.get(name, []),
         ]
         self.start(f"line-{name}", "framegate-line", *argv)

@@ -27,6 +27,7 @@ from framegate_controller.store.ports.people import People, Policies, Requests, 
 from framegate_controller.store.ports.playbooks import Playbooks
 from framegate_controller.store.ports.record import EntryQuery, LoggedEntry, RecordStore
 from framegate_controller.store.ports.sinks import Sinks
+from framegate_controller.store.ports.sites import SitesKept
 from framegate_controller.store.ports.transaction import CONTROLLER, Moved, Store, Transaction
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "Rollouts",
     "SettingsKept",
     "Sinks",
+    "SitesKept",
     "SpentChallenges",
     "Store",
     "Sweep",

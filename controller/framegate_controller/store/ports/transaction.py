@@ -27,6 +27,7 @@ from framegate_controller.store.ports.people import People, Policies, Requests, 
 from framegate_controller.store.ports.playbooks import Playbooks
 from framegate_controller.store.ports.record import RecordStore
 from framegate_controller.store.ports.sinks import Sinks
+from framegate_controller.store.ports.sites import SitesKept
 
 CONTROLLER: Final = "controller"
 """The actor of what happens by itself."""
@@ -74,6 +75,7 @@ class Transaction(Protocol):
     reports: Reports
     log: RecordStore
     sinks: Sinks
+    sites: SitesKept
     settings: SettingsKept
     playbooks: Playbooks
     leases: Leases

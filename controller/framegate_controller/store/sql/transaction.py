@@ -35,6 +35,7 @@ from framegate_controller.store.sql.playbooks import SqlPlaybooks
 from framegate_controller.store.sql.reports import SqlReports
 from framegate_controller.store.sql.rows import Rows, table_of
 from framegate_controller.store.sql.sinks import SqlSinks
+from framegate_controller.store.sql.sites import SqlSites
 from framegate_controller.store.tables import fleet
 
 _REVISION: Final = table_of(fleet.Revision)
@@ -78,6 +79,7 @@ class SqlTransaction:
         self.log: ports.RecordStore = self._record
         self.settings: ports.SettingsKept = SqlSettings(rows)
         self.sinks: ports.Sinks = SqlSinks(rows)
+        self.sites: ports.SitesKept = SqlSites(rows)
         self.playbooks: ports.Playbooks = SqlPlaybooks(rows)
         self.leases: ports.Leases = SqlLeases(rows)
         self.controllers: ports.Controllers = SqlControllers(rows)

@@ -15,6 +15,7 @@ from framegate_controller.store.tables import (
     record,
     shared,
     sinks,
+    sites,
 )
 from framegate_controller.store.tables.base import Base
 
@@ -29,6 +30,7 @@ DECLARED: Final = (
     record,
     shared,
     sinks,
+    sites,
 )
 """Imported for their declarations: the metadata has a table once its class exists."""
 METADATA: Final = Base.metadata

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from framegate.federation.receipts import SiteStanding
 from framegate.identity.names import Kind
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.request import RequestKind, RequestState
@@ -19,6 +20,7 @@ from framegate_controller.restoration.begin import begin_again
 from framegate_controller.restoration.seen import Seen
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_simulators.fixtures.access import add_person
+from support.other_sites import site
 
 CAMERA = "camera.line-1.cam1"
 
@@ -176,3 +178,13 @@ def test_gateway_processes_are_forgotten_until_their_host_attests(bench):
     begun(bench)
     with bench.store.reading() as tx:
         assert tx.gateways.of_host("gateway.line-1.gw1") == []
+
+
+def test_n198_a_site_that_may_have_been_withdrawn_since_does_not_count(bench, north):
+    with bench.store.writing() as tx:
+        tx.sites.put(site(north))
+    assert counts(begun(bench))["other sites"] == 1
+    with bench.store.reading() as tx:
+        assert tx.sites.get("north").standing is SiteStanding.WITHDRAWN
+    assert len(bench.events("site-withdrawn")) == 1
+    assert "other sites" not in counts(begun(bench))

@@ -434,6 +434,7 @@ def test_an_early_default_of_no_bytes_is_bytes_after_the_migration(tmp_path):
             "waiting",
             "tries",
             "leases",
+            "sites",
         ):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         for index in (

@@ -1,0 +1,91 @@
+"""The bundle's port as the controller sees it: its process, and another where that one ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import subprocess
+from typing import Final
+
+from framegate.errors import Reason, Unavailable
+from framegate_controller.bundleport.messages import LENGTH_BYTES, READY, BundleSetup
+from framegate_host.child_process import Child, start_module
+
+log = logging.getLogger(__name__)
+START_S: Final = 20.0
+"""For an interpreter to start on a machine that is busy."""
+AGAIN_S: Final = 2.0
+"""Before another takes the place of one that ended."""
+GO_S: Final = 3.0
+_MODULE: Final = "framegate_controller.bundleport.process"
+
+
+class BundleEndpoint:
+    """Serves one document. `start` returns once it is served."""
+
+    def __init__(self, listener: socket.socket, setup: BundleSetup) -> None:
+        self._listener, self._setup = listener, setup
+        self._child: Child | None = None
+        self._keeping: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """Where."""
+        return int(self._listener.getsockname()[1])
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._child.process.pid if self._child is not None else 0
+
+    async def start(self) -> None:
+        """Raises Unavailable where its process does not serve."""
+        try:
+            await self._spawn()
+        except (OSError, EOFError, TimeoutError) as error:
+            wanted = "a process that serves the bundle's port"
+            raise Unavailable.of(Reason.UNAVAILABLE, wanted, type(error).__name__) from error
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """End it."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeping
+        self._end()
+        self._listener.close()
+
+    async def _spawn(self) -> None:
+        child = self._child = await start_module(_MODULE, [self._listener.fileno()])
+        message = self._setup.marshal()
+        child.writer.write(len(message).to_bytes(LENGTH_BYTES, "big") + message)
+        async with asyncio.timeout(START_S):
+            await child.reader.readexactly(len(READY))
+
+    async def _keep(self) -> None:
+        while True:
+            if self._child is not None:
+                with contextlib.suppress(OSError):
+                    await self._child.reader.read(1)  # it says nothing more: this is its end
+            self._end()
+            log.error("the process at the bundle's port is gone; another starts")
+            await asyncio.sleep(AGAIN_S)
+            try:
+                await self._spawn()
+            except (OSError, EOFError, TimeoutError):
+                log.exception("the bundle's port is not served")
+
+    def _end(self) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.writer.close()
+        child.process.terminate()
+        try:
+            child.process.wait(GO_S)
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
