@@ -22,13 +22,21 @@ async def fetch_decisions(
     """What the controller shows to who saw the head `seen`, nothing verified; None where it has no
     head with enough cosignatures. Raises FramegateError.
     """
-    request = pb.FetchDecisionsRequest(
+    call = stub.FetchDecisions(to_fetch_decisions(seen, wanted), timeout=ANSWER_S)
+    return from_decisions(await answered(call, "is the controller running?"))
+
+
+def to_fetch_decisions(seen: TreeHead | None, wanted: Iterable[Named]) -> pb.FetchDecisionsRequest:
+    """The request of who saw the head `seen`, None for none."""
+    return pb.FetchDecisionsRequest(
         origin=seen.origin if seen is not None else "",
         size=seen.size if seen is not None else 0,
         wanted=[pb.DecisionName(kind=n.kind, sha256=n.sha256) for n in wanted],
     )
-    call = stub.FetchDecisions(request, timeout=ANSWER_S)
-    reply = await answered(call, "is the controller running?")
+
+
+def from_decisions(reply: pb.FetchDecisionsReply) -> LogAnswer | None:
+    """What a reply shows, nothing verified."""
     if not reply.head:
         return None
     return LogAnswer(

@@ -20,6 +20,7 @@ from framegate_simulators.attack import (
     console,
     copies,
     crowds,
+    decisions,
     doors,
     enrolment,
     frames,
@@ -59,6 +60,7 @@ THREATS: Final = (
             *range(160, 169),
             *range(170, 176),
             *range(180, 197),
+            *range(203, 206),
         )
     ),
 )
@@ -92,6 +94,7 @@ MODULES: Final = (
     console,
     standing,
     doors,
+    decisions,
 )
 """Importing them registers their attempts."""
 

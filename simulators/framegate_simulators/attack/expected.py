@@ -143,6 +143,13 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N186": ("known-answer",),
         "N194": ("signature",),
         "N195": ("accepted, and the claim is fail",),
+        "N203": ("the witness: 409 and both heads kept, 422", "a machine: log-forked"),
+        "N204": (
+            "a second on its folder: conflict",
+            "an old copy: witness-behind",
+            "goes on: True",
+        ),
+        "N205": ("the policy: proved", "the pin: not-cosigned", "of its own: not-cosigned"),
         "N196": ("before: holds", "DOES NOT HOLD: backups-made"),
         "N187": ("no process ended",),
         "N188": ("locked here", "meanwhile: 200"),
