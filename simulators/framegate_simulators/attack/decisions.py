@@ -4,7 +4,6 @@ witness and a machine, a witness from an old copy or twice, and what nobody logg
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import time
 import urllib.error
@@ -22,8 +21,7 @@ from framegate.transparency.proof import Inclusion
 from framegate.transparency.submission import Submission
 from framegate.wire import sha256
 from framegate_host.cosigned_log import CosignedLog
-from framegate_proto.decisions import fetch_decisions
-from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.decisions import from_decisions, to_fetch_decisions
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
 from framegate_simulators.plant.processes import wait_for
@@ -88,21 +86,9 @@ class _Watched:
     def _fetched(self, log: CosignedLog) -> LogAnswer | None:
         forge, _, certificate = self._t.enrol()
         with self._t.fleet_channel(self._t.pair(forge, certificate)) as channel:
-            return asyncio.run(fetch_decisions(_Stub(channel), log.seen, log.wanted))
-
-
-class _Stub:
-    """A blocking channel behind the call that machines await."""
-
-    def __init__(self, channel: Any) -> None:
-        self._stub = rpc.FleetStub(channel)
-
-    async def FetchDecisions(
-        self, request: pb.FetchDecisionsRequest, timeout: float
-    ) -> pb.FetchDecisionsReply:
-        """See `Fleet.FetchDecisions`."""
-        reply: pb.FetchDecisionsReply = self._stub.FetchDecisions(request, timeout=timeout)
-        return reply
+            request = to_fetch_decisions(log.seen, log.wanted)
+            reply = rpc.FleetStub(channel).FetchDecisions(request, timeout=TIMEOUT_S)
+            return from_decisions(reply)
 
 
 @attempt(
