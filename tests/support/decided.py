@@ -3,7 +3,8 @@
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,13 +32,13 @@ ZONE = "line-1"
 class Witness:
     """A witness in a folder, run in this process by its real server."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
+    def __init__(self, folder: Path, name: str, clock: Callable[[], float] = time.time) -> None:
+        self.folder, self.name, self.clock = folder, name, clock
         self.key = make_witness(folder, name)
         self.server: WitnessServer | None = None
 
     def start(self, also: Path | None = None) -> None:
-        state = WitnessState(self.folder, also)
+        state = WitnessState(self.folder, also, self.clock)
         self.server = WitnessServer(("127.0.0.1", 0), state)
         # asked often whether it is to end: tests end many
         thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
@@ -69,7 +70,10 @@ class Decided:
         self.bench, self.folder, self.seconds = bench, folder, 0.0
         with bench.store.writing() as tx:
             self.key = decisions.decisions_key(tx, bench.keys)
-        self.witnesses = [Witness(folder / f"w{n}", f"witness.example/w{n}") for n in (1, 2)]
+        self.witnesses = [
+            Witness(folder / f"w{n}", f"witness.example/w{n}", lambda: bench.clock() / 1000)
+            for n in (1, 2)
+        ]
         for witness in self.witnesses:
             watch_log(witness.folder, self.key)
             witness.start()
