@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from framegate_gateway.trust.keys import GatewayKeys
 from framegate_host.cosigned_log import HINT, CosignedLog, model_named
 from framegate_proto.decisions import fetch_decisions
 from framegate_proto.v1 import framegate_pb2 as pb
+
+log = logging.getLogger(__name__)
 
 
 class DecidedView:
@@ -38,6 +41,14 @@ class DecidedView:
         """What is held back, in words; empty where nothing is."""
         return self._held
 
+    @property
+    def words(self) -> str:
+        """How it stands, for people."""
+        if self._held:
+            return f"held back until witnesses saw it: {self._held}"
+        seen = self.log.seen
+        return f"{seen.size} decisions, cosigned" if seen is not None else "no head yet"
+
     def admit(self, access: pb.AccessUpdate) -> bool:
         """Put the last proved policy and pin in place of those in `access` that are not proved;
         whether both are there. What is held back is remembered, and asked for.
@@ -53,6 +64,8 @@ class DecidedView:
             self._pin = access.model_pin
         else:
             held.append("the model pin")
+        if " and ".join(held) != self._held and held:
+            log.warning("held back until witnesses saw it: %s", " and ".join(held))
         self._held = " and ".join(held)
         access.policy, access.model_pin = self._policy, self._pin
         return bool(self._policy and self._pin)

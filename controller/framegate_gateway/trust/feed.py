@@ -200,9 +200,9 @@ class TrustView:
         return ()
 
     @property
-    def waiting(self) -> str:
-        """What the log of decisions holds back, in words; empty where nothing is."""
-        return self.decided.waiting if self.decided is not None else ""
+    def decisions(self) -> str:
+        """How it stands with the log of decisions, in words; empty where nothing is demanded."""
+        return self.decided.words if self.decided is not None else ""
 
     def knows(self, device: str) -> bool:
         """Whether the feed speaks of `device`, whatever its standing."""

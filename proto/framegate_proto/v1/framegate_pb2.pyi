@@ -6065,6 +6065,7 @@ class GatewayStatus(_message.Message):
     BROKER_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     NOW_MS_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
     gateway: _builtins.str
     model_sha256: _builtins.str
     gate_open: _builtins.bool
@@ -6078,6 +6079,8 @@ class GatewayStatus(_message.Message):
     """Empty where this gateway has no broker; else connected or away."""
     now_ms: _builtins.int
     """The gateway's clock at this answer: ages are counted from it."""
+    decisions: _builtins.str
+    """How it stands with the log of decisions, in words; empty where this gateway demands nothing of it."""
     @_builtins.property
     def outcomes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
     @_builtins.property
@@ -6116,10 +6119,11 @@ class GatewayStatus(_message.Message):
         broker: _builtins.str = ...,
         lines: _abc.Iterable[Global___LineRow] | None = ...,
         now_ms: _builtins.int = ...,
+        decisions: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker", b"broker", "cameras", b"cameras", "gate_open", b"gate_open", "gateway", b"gateway", "isolation", b"isolation", "known_answers", b"known_answers", "last_accept_ms", b"last_accept_ms", "lines", b"lines", "model", b"model", "model_sha256", b"model_sha256", "model_state", b"model_state", "now_ms", b"now_ms", "outcomes", b"outcomes", "parts", b"parts", "receipts", b"receipts", "refusals", b"refusals", "unanswered", b"unanswered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker", b"broker", "cameras", b"cameras", "decisions", b"decisions", "gate_open", b"gate_open", "gateway", b"gateway", "isolation", b"isolation", "known_answers", b"known_answers", "last_accept_ms", b"last_accept_ms", "lines", b"lines", "model", b"model", "model_sha256", b"model_sha256", "model_state", b"model_state", "now_ms", b"now_ms", "outcomes", b"outcomes", "parts", b"parts", "receipts", b"receipts", "refusals", b"refusals", "unanswered", b"unanswered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
