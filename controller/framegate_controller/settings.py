@@ -273,8 +273,8 @@ class ControllerSettings(Settings):
     @property
     def cosigners(self) -> tuple[Cosigner, ...]:
         """The witnesses of the log of decisions. Raises Malformed."""
-        pairs = [text.rpartition("@") for text in self.cosigner]
-        return tuple(Cosigner(parse_note_key(key), address) for key, _, address in pairs)
+        pairs = [text.split("@http", 1) for text in self.cosigner]
+        return tuple(Cosigner(parse_note_key(key), "http" + rest) for key, rest in pairs)
 
     @property
     def store_at(self) -> StoreAt:

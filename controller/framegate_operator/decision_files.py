@@ -196,16 +196,15 @@ def proof_of(export: ExportedLog, index: int) -> TlogProof:
 
 def _head(note: bytes, certificate: bytes, trust: LogTrust) -> CosignedHead:
     now_s = int(time.time())
-    key = trust.key
-    if trust.root is not None:
-        if not certificate:
-            hint = "framegate log key prints it: --key KEY"
-            raise Refused.of(Reason.USAGE, "the log's key, for a proof", "--root", hint)
-        verified = verify_certificate(
-            load_certificate(certificate), Purpose.LOG, (), trust.root, from_ms(now_s * 1000)
-        )
-        key = log_key(claimed_head(note).origin, verified.key)
-    assert key is not None  # noqa: S101 - one of both is given
+    if trust.key is not None:
+        return verify_cosigned(note, trust.key, trust.quorum, now_s)
+    if trust.root is None or not certificate:
+        hint = "framegate log key prints it: --key KEY"
+        raise Refused.of(Reason.USAGE, "the log's key, for a proof", "--root", hint)
+    verified = verify_certificate(
+        load_certificate(certificate), Purpose.LOG, (), trust.root, from_ms(now_s * 1000)
+    )
+    key = log_key(claimed_head(note).origin, verified.key)
     return verify_cosigned(note, key, trust.quorum, now_s)
 
 

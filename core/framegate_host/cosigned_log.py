@@ -39,8 +39,9 @@ class CosignedLog:
         """Raises Malformed where the file is damaged."""
         self._file, self.quorum = file, quorum
         self._seen: TreeHead | None = None
-        if file.exists():
-            self._seen = parse_head(parse_note(file.read_bytes()).text)
+        self._note = file.read_bytes() if file.exists() else b""
+        if self._note:
+            self._seen = parse_head(parse_note(self._note).text)
         self._head: CosignedHead | None = None
         self._proved: set[Named] = set()
         self._wanted: dict[Named, None] = {}
@@ -73,6 +74,7 @@ class CosignedLog:
             raise
         if self._seen != followed.head.head:
             keep_private(self._file, followed.head.note)
+            self._note = followed.head.note
         self._seen, self._head, self._failure = followed.head.head, followed.head, ()
         before = len(self._proved)
         self._proved |= followed.decided
@@ -129,7 +131,7 @@ class CosignedLog:
 
     def _keep_fork(self, note: bytes) -> None:
         kept = self._file.with_name(f"{self._file.name}.forked")
-        both = {"seen": self._file.read_bytes().decode(), "shown": note.decode()}
+        both = {"seen": self._note.decode(), "shown": note.decode()}
         if not kept.exists():  # the first is the evidence; later ones could drive it out
             keep_private(kept, json.dumps(both, indent=1).encode())
         log.error("the log of decisions has two histories: both heads are in %s", kept)

@@ -144,6 +144,11 @@ def test_controller_that_is_not_there(tmp_path):
     assert done.code == 4 and "framegate login" in done.err
     done = run(
         "framegate",
+        "log compare",
+        "log export",
+        "log key",
+        "log prove",
+        "log verify",
         "login",
         "anna",
         "--password-file",
@@ -381,6 +386,10 @@ LOCAL = {
     "segment validate",
     "siem test",  # it is there to be done: one entry, which every sink gets
     "siem verify",
+    "witness init",
+    "witness run",
+    "witness show",
+    "witness watch",
     "model sign",
     "model verify",
     "verdict watch",

@@ -27,7 +27,7 @@ def public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory):
-    with Plant(interval_s=2.0, logs=tmp_path_factory.mktemp("logs")) as p, p.explained():
+    with Plant(interval_s=20.0, logs=tmp_path_factory.mktemp("logs")) as p, p.explained():
         p.found_fleet()
         p.start_controller()
         p.witnesses = [PlantWitness(p, f"w{n}") for n in (1, 2)]

@@ -89,7 +89,7 @@ def test_n203_a_history_that_became_shorter_is_refused_after_a_restart_too(decid
     size = served.log.seen.size
     _, answer = twin_history(decided, at=1, size=size - 1)
     again = decided.gateway()  # the same folder
-    with refused_with(Refused, Reason.LOG_FORKED):
+    with refused_with(Refused, Reason.NOT_COSIGNED):
         again.log.take(answer, decided.bench.keys.root.certificate, decided.bench.clock())
 
 

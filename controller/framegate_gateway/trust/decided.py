@@ -34,18 +34,18 @@ class DecidedView:
         self.log, self._root = log, root
         self._latest: pb.AccessUpdate | None = None
         self._policy, self._pin = b"", b""
-        self._held = ""
+        self._waits = ""
 
     @property
     def waiting(self) -> str:
         """What is held back, in words; empty where nothing is."""
-        return self._held
+        return self._waits
 
     @property
-    def words(self) -> str:
+    def standing(self) -> str:
         """How it stands, for people."""
-        if self._held:
-            return f"held back until witnesses saw it: {self._held}"
+        if self._waits:
+            return f"held back until witnesses saw it: {self._waits}"
         seen = self.log.seen
         return f"{seen.size} decisions, cosigned" if seen is not None else "no head yet"
 
@@ -55,24 +55,25 @@ class DecidedView:
         """
         self._latest = pb.AccessUpdate()
         self._latest.CopyFrom(access)
-        held = []
+        unproved = []
         if access.policy and self.log.want(_policy_named(access.policy)):
             self._policy = access.policy
         elif access.policy:
-            held.append("the access policy")
+            unproved.append("the access policy")
         if access.model_pin and self.log.want(*_pin_named(access.model_pin)):
             self._pin = access.model_pin
         else:
-            held.append("the model pin")
-        if " and ".join(held) != self._held and held:
-            log.warning("held back until witnesses saw it: %s", " and ".join(held))
-        self._held = " and ".join(held)
+            unproved.append("the model pin")
+        waits = " and ".join(unproved)
+        if waits and waits != self._waits:
+            log.warning("held back until witnesses saw it: %s", waits)
+        self._waits = waits
         access.policy, access.model_pin = self._policy, self._pin
         return bool(self._policy and self._pin)
 
     def again(self) -> pb.AccessUpdate | None:
         """What was held back, once more; None where nothing is."""
-        return self._latest if self._held else None
+        return self._latest if self._waits else None
 
     def require(self, now_ms: int) -> None:
         """That there are a proved policy and a proved pin, under a head that is young enough.

@@ -121,9 +121,9 @@ class TrustView:
         """Something is proved that was not: what was held back is taken in, if it is that. Raises
         as `apply`.
         """
-        held = self.decided.again() if self.decided is not None else None
-        if held is not None and self._snapshot:
-            self._take_in(pb.TrustUpdate(access=held))
+        access = self.decided.again() if self.decided is not None else None
+        if access is not None and self._snapshot:
+            self._take_in(pb.TrustUpdate(access=access))
 
     def _take_in(self, update: pb.TrustUpdate) -> None:
         try:
@@ -202,7 +202,7 @@ class TrustView:
     @property
     def decisions(self) -> str:
         """How it stands with the log of decisions, in words; empty where nothing is demanded."""
-        return self.decided.words if self.decided is not None else ""
+        return self.decided.standing if self.decided is not None else ""
 
     def knows(self, device: str) -> bool:
         """Whether the feed speaks of `device`, whatever its standing."""

@@ -99,11 +99,14 @@ def verify_inclusion(inclusion: Inclusion, head: TreeHead) -> Decision:
 
 def require_goes_on(before: TreeHead, head: TreeHead, growth: Sequence[bytes]) -> None:
     """That `head` goes on from `before`, both verified and of one origin: not smaller, of one size
-    the same, of a larger one by its proof. Raises Refused (LOG_FORKED).
+    the same, of a larger one by its proof.
+
+    Raises Refused (NOT_COSIGNED) for a smaller one, which may be an old one of the same log,
+    (LOG_FORKED) for another log.
     """
     if head.size < before.size:
-        wanted = f"a head of {before.size} decisions or more"
-        raise Refused.of(Reason.LOG_FORKED, wanted, f"one of {head.size}", FORKED_HINT)
+        wanted = f"a head of {before.size} decisions or more, as was seen"
+        raise Refused.of(Reason.NOT_COSIGNED, wanted, f"one of {head.size}", "framegate log show")
     if not consistent(before.size, before.root, head.size, head.root, growth):
         wanted = f"the log of {before.size} decisions with root {before.root.hex()[:16]}, grown"
         came = f"another of {head.size} with root {head.root.hex()[:16]}"
