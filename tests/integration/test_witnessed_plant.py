@@ -77,7 +77,9 @@ def bundle(p: Plant, version: int) -> str:
 
 
 def verdicts(p: Plant) -> list[dict]:
-    return p.ask("verdict", "list", "--limit", 500)
+    """Of the gateway, as far as it answers now."""
+    done = p.framegate("verdict", "list", "--limit", 500, "-o", "json", check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else []
 
 
 def judged_by(p: Plant, digest: str) -> bool:
