@@ -6,6 +6,7 @@ SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MA
 # The longest first; each says what is wrong by itself, also where another failed
 CHECKS := check-types check-code check-pages check-names
 .PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release image-check units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console clean
+FIRST := try demo quick test docs
 TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
 SOURCE ?=
 STORE ?=
@@ -13,9 +14,9 @@ STORE ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -v first="$(FIRST)" -f scripts/help.awk $(MAKEFILE_LIST)
 
-try: setup ## A small fleet to try things on, left running; says what to look at. Begin here
+try: setup ## A small fleet to try things on, left running; says what to look at
 	@.venv/bin/framegate-sim up
 
 setup: ## Make .venv; install missing Debian packages where allowed

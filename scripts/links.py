@@ -1,4 +1,5 @@
-"""Check every Markdown page: links and anchors resolve, lines fit, what it speaks of exists.
+"""Check every Markdown page: links and anchors resolve, lines fit, what it speaks of exists, and
+how long a command takes stands in one place.
 
 Also that source files send people only to pages that exist. Needs nothing but Python.
 """
@@ -22,6 +23,24 @@ SOURCES: Final = {".py", ".pyi", ".sh", ".proto", ".toml", ".cedar", ".yml", ".y
 FOLDERS: Final = "agent|controller|core|docs|firmware_profiles|proto|scripts|simulators|tests"
 HISTORY: Final = ("docs/adr/", "CHANGELOG.md")
 """Pages that tell of the past: files they speak of may be gone."""
+TIMES: Final = (
+    "docs/reference/figures.md",
+    "docs/reference/model-card.md",
+    "docs/scaling.md",
+    *HISTORY,
+)
+"""Where it may stand how long a command takes: in one place, but for how the model was trained and
+for what grows with a fleet.
+"""
+_NUMBER: Final = (
+    r"(?:\d[\d.,]*|a few|some|half an?|one|two|three|four|five|six|seven|eight|nine|ten|fifteen"
+    r"|twenty|thirty|forty|sixty)"
+)
+_TIME: Final = rf"\b{_NUMBER} (?:s|min|seconds?|minutes?|hours?)\b"
+_TIMED: Final = re.compile(
+    rf"`make [a-z][a-z-]+\b.*?{_TIME}|{_TIME}.*?`make [a-z][a-z-]+\b|\btakes (?:\w+ )?{_TIME}"
+)
+_HELP: Final = re.compile(r"[a-z-]+:.*?## (.*)")
 _FENCE: Final = re.compile(r"\s*(```|~~~)")
 _LINK: Final = re.compile(
     r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)"
@@ -37,6 +56,8 @@ _PAGE: Final = re.compile(rf"(?<![\w/.-])(?:(?:{FOLDERS})/[\w/.-]+\.md)\b")
 def main() -> int:
     """0 where nothing is wrong; each fault is a line on standard error."""
     faults = [f for page in pages() for f in _faults(page)] + list(_sources())
+    for page in (*pages(), ROOT / "Makefile"):
+        faults += times(page.relative_to(ROOT).as_posix(), _read(page))
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0
@@ -95,6 +116,37 @@ def _faults(page: Path) -> Iterator[str]:
             for code in _CODE.findall(line):
                 if problem := _spoken_of(code):
                     yield f"{name}:{at}: {problem}"
+
+
+def times(name: str, text: str) -> Iterator[str]:
+    """A line for each sentence of a page, or help of the Makefile, that says how long a command
+    takes and is not where all such figures are.
+    """
+    if name.startswith(TIMES):
+        return
+    if name == "Makefile":
+        said = [(at, m[1]) for at, line in _numbered(text) if (m := _HELP.match(line))]
+        faults = [(at, words) for at, words in said if re.search(_TIME, words)]
+    else:
+        faults = [(at, words) for at, words in _sentences(text) if _TIMED.search(words)]
+    for at, words in faults:
+        yield f"{name}:{at}: how long it takes stands in {TIMES[0]} alone: {words[:60]}"
+
+
+def _numbered(text: str) -> Iterator[tuple[int, str]]:
+    return enumerate(text.splitlines(), start=1)
+
+
+def _sentences(text: str) -> Iterator[tuple[int, str]]:
+    """Sentences of prose with the line that each one begins in."""
+    begun, words = 0, ""
+    for at, line in (*_prose(text), (0, "")):
+        for part in re.split(r"(?<=[.:;]) ", line.strip()):
+            begun, words = begun or at, f"{words} {part}".strip()
+            if not part or part.endswith((".", ":", ";", "-->")) or line.startswith("|"):
+                if words:
+                    yield begun, words
+                begun, words = 0, ""
 
 
 def _link(page: Path, target: str) -> str:

@@ -2,9 +2,10 @@
 test that nobody wrote, promises what nothing holds.
 
 Faults are: a threat without a row, a test named after it, an attempt of the campaign, or, from N126
-on, a line that traces it; a file, a function, a class or a test that the page names and that does
-not exist; a check number beyond those that a docstring lists; an attempt that is not the one that
-the campaign runs; and whatever stands in the tests' names or the campaign and not in the page.
+on, a line that traces it; two rows of one name; a file, a function, a class or a test that the page
+names and that does not exist; a check number beyond those that a docstring lists; an attempt that
+is not the one that the campaign runs; and whatever stands in the tests' names or the campaign and
+not in the page.
 """
 
 from __future__ import annotations
@@ -131,7 +132,9 @@ def check(page: str, code: Code) -> Iterator[str]:
     if not begun or not ended:
         yield f"the headings {_TRACE!r} and {_LIMITS!r} are expected"
         return
-    listed = [threat for row in rows(model) for threat in spread(row[0])]
+    cells = [row[0] for row in rows(model)]
+    yield from (f"{cell} has two rows" for cell in sorted(set(cells)) if cells.count(cell) > 1)
+    listed = [threat for cell in cells for threat in spread(cell)]
     traced = [row[0] for row in rows(trace)]
     yield from _complete(set(listed), code)
     for threat in sorted(set(traced), key=_number):

@@ -72,6 +72,20 @@ class Outcome:
     result_life_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class _EnrolmentProof:
+    """What evidence carries when the machine enrols or rejoins, each as (attest, signature): the AK
+    certified the TLS key, the IAK the AK; and the TLS key's own CSR. Empty where there is none.
+    """
+
+    certified: tuple[bytes, bytes] = (b"", b"")
+    csr: bytes = b""
+    vouched: tuple[bytes, bytes] = (b"", b"")
+
+
+_NOT_ENROLLING: Final = _EnrolmentProof()
+
+
 class Attester:
     """Proves this machine to a controller. `boot_log` and `ima` are where firmware and kernel put
     their logs; what is missing is refused there.
@@ -138,16 +152,8 @@ class Attester:
                 vouched = (
                     self.tpm.certify_ak(iak, iak_certify_data(t, ak.name)) if iak else (b"", b"")
                 )
-                evidence = self._evidence(
-                    challenge,
-                    t,
-                    tls,
-                    log,
-                    publics,
-                    certified=certified,
-                    csr=self._csr(tls),
-                    vouched=vouched,
-                )
+                enrolment = _EnrolmentProof(certified, self._csr(tls), vouched)
+                evidence = self._evidence(challenge, t, tls, log, publics, enrolment)
                 return activation_mac(secret, t, EvidencePromise.of(evidence)), evidence
 
             mac, evidence = await asyncio.to_thread(prove)
@@ -228,17 +234,14 @@ class Attester:
         self.clock.correct(challenge.issued_at_ms)
         return challenge
 
-    def _evidence(  # noqa: PLR0913 - members of a record
+    def _evidence(
         self,
         challenge: Challenge,
         t: bytes,
         tls: Public,
         log: bytes,
         publics: tuple[bytes, ...],
-        *,
-        certified: tuple[bytes, bytes] = (b"", b""),
-        csr: bytes = b"",
-        vouched: tuple[bytes, bytes] = (b"", b""),
+        enrolment: _EnrolmentProof = _NOT_ENROLLING,
     ) -> bytes:
         posture = collect_posture(self.watched).marshal()
         selection = PcrSelection(Alg(challenge.bank), challenge.pcrs)
@@ -248,8 +251,8 @@ class Attester:
         clock = parse_attest(attest).clock_info
         self._counters = (clock.reset_count, clock.restart_count)
         return Evidence(
-            certify_attest=certified[0],
-            certify_signature=certified[1],
+            certify_attest=enrolment.certified[0],
+            certify_signature=enrolment.certified[1],
             quote_attest=attest,
             quote_signature=signature,
             boot_log=log if challenge.want_boot_log else b"",
@@ -257,9 +260,9 @@ class Attester:
             ima_log=self._ima(challenge),
             posture=posture,
             gateway_publics=publics,
-            csr=csr,
-            iak_attest=vouched[0],
-            iak_signature=vouched[1],
+            csr=enrolment.csr,
+            iak_attest=enrolment.vouched[0],
+            iak_signature=enrolment.vouched[1],
         ).marshal()
 
     def _csr(self, tls: Public) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import grpc
 
 from framegate.errors import Failure, FramegateError, Reason, Unavailable
-from framegate.identity.certificates import from_ms, spki_of
+from framegate.identity.certificates import from_ms
 from framegate.signed.mask import Masks, verify_masks
 from framegate.wire import Warrant
 from framegate_agent.attestation import RPC_TIMEOUT_S, UNREACHED, Attester, Outcome
@@ -92,7 +92,7 @@ class Agent:
         self._fleet = FleetConnection(self.tpm, self.clock, lambda: self.state)
         self._fleet_failed = 0
         self._attested = 0
-        self.spool = HeadSpool(settings.state / "heads", spki_of(self.tpm.tls_key().key()))  # type: ignore[arg-type]
+        self.spool = HeadSpool(settings.state / "heads", self.tpm.tls_key().spki())
         self._mask_version = 0
         self.masks = b""
         self._hold_masks()

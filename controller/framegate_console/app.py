@@ -47,6 +47,7 @@ LIVE_PAGES: Final = {
         incidents.INCIDENT,
         incidents.PLAYBOOKS,
         models.MODELS,
+        site_map.MAP,
     )
 }
 YEAR: Final = "public, max-age=31536000, immutable"

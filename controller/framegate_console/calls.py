@@ -40,6 +40,13 @@ class Endpoint(NamedTuple):
     address: str
 
 
+class _Stub(NamedTuple):
+    """The controller's methods by a channel: to make them takes longer than a call."""
+
+    channel: grpc.aio.Channel
+    stub: rpc.OperatorStub
+
+
 class Calls:
     """The fleet's services for one session. Every call raises our errors; one by which the
     controller says that the session is over ends it here.
@@ -49,12 +56,12 @@ class Calls:
         self._session, self._server_name, self._root = session, server_name, root_pem
         self._channels: dict[tuple[str, str], grpc.aio.Channel] = {}
         self._refreshed = 0.0
+        self._stub: _Stub | None = None
         session.at_end.append(self.close)
 
     async def operator(self, name: str, request: Any, *, reason: str = "") -> Any:
         """The controller's answer to `Operator.NAME`."""
-        stub = rpc.OperatorStub(self._controller())
-        call = getattr(stub, name)(request, timeout=CALL_S, metadata=_because(reason))
+        call = getattr(self._operator(), name)(request, timeout=CALL_S, metadata=_because(reason))
         try:
             return await answered(call, _HINT)
         except FramegateError as error:
@@ -65,8 +72,7 @@ class Calls:
 
     async def operator_rows(self, name: str, request: Any, most: int) -> list[Any]:
         """What the stream `Operator.NAME` brings, `most` at most."""
-        stub = rpc.OperatorStub(self._controller())
-        call = getattr(stub, name)(request, timeout=CALL_S)
+        call = getattr(self._operator(), name)(request, timeout=CALL_S)
         return await self._rows(call, most)
 
     async def operator_watched(self, name: str, request: Any) -> AsyncGenerator[Any, None]:
@@ -74,7 +80,7 @@ class Calls:
 
         Raises Unavailable where nothing was heard for `SILENT_S`.
         """
-        call = getattr(rpc.OperatorStub(self._controller()), name)(request)
+        call = getattr(self._operator(), name)(request)
         try:
             while True:
                 async with asyncio.timeout(SILENT_S):
@@ -201,6 +207,12 @@ class Calls:
         for address in [a for a in self._channels if a[0] != self._session.fleet_address]:
             await self._channels.pop(address).close()
         return True
+
+    def _operator(self) -> rpc.OperatorStub:
+        channel = self._controller()
+        if self._stub is None or self._stub.channel is not channel:
+            self._stub = _Stub(channel, rpc.OperatorStub(channel))
+        return self._stub.stub
 
     def _controller(self) -> grpc.aio.Channel:
         return self._channel(self._session.fleet_address, self._server_name, self._root)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,8 +16,10 @@ from typing import Any, Final
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.signed.statement import Verdict
 from framegate_console.calls import Calls, Endpoint
+from framegate_console.record_reading import RecordReading
 from framegate_console.sessions import Session
-from framegate_operator.traffic import GatewayFacts, Traffic, traffic_of
+from framegate_console.told_alike import Look, Machines, ToldAlike
+from framegate_operator.traffic import GatewayFacts, Traffic
 from framegate_operator.verdict_names import verified_verdicts
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -44,19 +46,7 @@ EVENTS: Final = 12
 
 
 _EVERYBODY: Final = pb.ListRequest()
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """The machines as the controller has them, and what the gateways said, at one moment."""
-
-    devices: Sequence[pb.DeviceSummary]
-    traffic: Traffic
-    at: float
-
-    def of_kind(self, kind: str) -> list[pb.DeviceSummary]:
-        """Machines of one kind that have not left the fleet."""
-        return [d for d in self.devices if d.kind == kind and d.state != "retired"]
+_MACHINES: Final = ("Machines", b"")
 
 
 @dataclass(slots=True)
@@ -107,21 +97,33 @@ class _Kept:
         )
 
 
-class Live:
-    """Follows the fleet for `session` while a page of it is open."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    machines: Machines
+    gateways: tuple[GatewayFacts, ...]
+    look: Look
 
-    def __init__(self, session: Session, calls: Calls) -> None:
+
+class Live:
+    """Follows the fleet for `session` while a page of it is open. `alike` is what other sessions
+    were told, too.
+    """
+
+    def __init__(self, session: Session, calls: Calls, alike: ToldAlike | None = None) -> None:
         self.session, self.calls = session, calls
+        self.alike = alike or ToldAlike()
         self.version, self.problem = 0, ""
         self.events: tuple[pb.EventRow, ...] = ()
         self.verdicts: deque[Verdict] = deque(maxlen=VERDICTS)
         self.rates = Rates()
+        self.readings: dict[int, RecordReading] = {}
+        """What of the record pages read, by how many days back."""
         self.pictures: dict[tuple[str, str, str], Picture] = {}
         self._known: set[str] = set()
         self._grown = 0
         self._kept: dict[tuple[str, bytes], _Kept] = {}
         self._statuses: _Kept | None = None
-        self._look: Look | None = None
+        self._seen: _Seen | None = None
         self._watched: dict[Endpoint, asyncio.Task[None]] = {}
         self._pages, self._left = 0, 0.0
         self._following: asyncio.Task[None] | None = None
@@ -155,28 +157,38 @@ class Live:
         answer is old; one question for all who ask at once. Raises as calls do.
         """
         key = (name, request.SerializeToString(deterministic=True))
+        return await self._answer(
+            self._question(key, lambda: self.calls.operator(name, request)).answer
+        )
+
+    def _question(self, key: tuple[str, bytes], ask: Callable[[], Awaitable[Any]]) -> _Kept:
         kept = self._kept.get(key)
         if kept is None or self._old(kept):
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
-            asking = asyncio.ensure_future(self.calls.operator(name, request))
+            asking = asyncio.ensure_future(ask())
             asking.add_done_callback(_retrieved)
             kept = self._kept[key] = _Kept(self._grown, time.monotonic(), asking)
-        return await self._answer(kept.answer)
+        return kept
+
+    async def _list(self) -> Machines:
+        return self.alike.machines(await self.calls.operator("List", _EVERYBODY))
 
     async def look(self) -> Look:
         """The machines now, and what the gateways say of themselves. Raises as calls do."""
-        listed = await self.asked("List", _EVERYBODY)
+        machines = await self._answer(self._question(_MACHINES, self._list).answer)
         statuses = self._statuses
         if statuses is None or statuses.failed or time.monotonic() - statuses.at >= STATUS_S:
-            asking = asyncio.ensure_future(self._ask(listed.devices))
+            asking = asyncio.ensure_future(self._ask(machines.gateways))
             asking.add_done_callback(_retrieved)
             statuses = self._statuses = _Kept(self._grown, time.monotonic(), asking)
-        traffic = await self._answer(statuses.answer)
-        look = self._look
-        if look is None or look.devices is not listed.devices or look.traffic is not traffic:
-            look = self._look = Look(listed.devices, traffic, statuses.at)
-        return look
+        gateways = await self._answer(statuses.answer)
+        seen = self._seen
+        if seen is None or seen.machines is not machines or seen.gateways is not gateways:
+            look = self.alike.look(machines, gateways)
+            seen = self._seen = _Seen(machines, gateways, look)
+        self.rates.add(seen.look.traffic, time.monotonic())
+        return seen.look
 
     def expire(self) -> None:
         """Somebody did something: what was answered before is old."""
@@ -187,7 +199,8 @@ class Live:
         asking = [k.answer for k in (*self._kept.values(), *filter(None, [self._statuses]))]
         tasks = [*self._watched.values(), *filter(None, [self._following]), *asking]
         self._watched, self._following = {}, None
-        self._kept, self._statuses, self._look = {}, None, None
+        self._kept, self._statuses, self._seen = {}, None, None
+        self.readings = {}
         for task in tasks:
             if task is not asyncio.current_task():
                 task.cancel()
@@ -264,21 +277,15 @@ class Live:
         """Take from entries that machines are in other states; whether that is all they say, and
         of machines that are known. A list of thousands costs the controller more than all else.
         """
-        key = ("List", _EVERYBODY.SerializeToString(deterministic=True))
-        kept = self._kept.get(key)
+        kept = self._kept.get(_MACHINES)
         if kept is None or self._old(kept) or not kept.answer.done() or kept.answer.exception():
             return False
-        listed = pb.ListReply()
-        listed.CopyFrom(kept.answer.result())
-        rows = {d.device: d for d in listed.devices}
-        if not all(row.to_state and row.device in rows for row in new):
+        moved = self.alike.moved(kept.answer.result(), new)
+        if moved is None:
             return False
-        for row in reversed(new):
-            moved = rows[row.device]
-            moved.state, moved.since_ms = row.to_state, row.at_ms
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        answer.set_result(listed)
-        self._kept[key] = _Kept(kept.grown, kept.at, answer)
+        answer.set_result(moved)
+        self._kept[_MACHINES] = _Kept(kept.grown, kept.at, answer)
         return True
 
     async def _missed(self, error: FramegateError) -> None:
@@ -287,12 +294,10 @@ class Live:
             self.problem = problem
             await self._tell()
 
-    async def _ask(self, devices: Sequence[pb.DeviceSummary]) -> Traffic:
-        gateways = await asyncio.gather(*map(self._status, _processes(devices)))
-        traffic = traffic_of(tuple(gateways))
-        self.rates.add(traffic, time.monotonic())
+    async def _ask(self, hosts: Sequence[pb.DeviceSummary]) -> tuple[GatewayFacts, ...]:
+        gateways = tuple(await asyncio.gather(*map(self._status, _processes(hosts))))
         self._watch([Endpoint(g.device, g.address) for g in gateways if g.status is not None])
-        return traffic
+        return gateways
 
     async def _status(self, at: Endpoint) -> GatewayFacts:
         if not at.address:
@@ -346,11 +351,10 @@ def _retrieved(answer: asyncio.Future[Any]) -> None:
         answer.exception()
 
 
-def _processes(devices: Sequence[Any]) -> list[Endpoint]:
+def _processes(gateways: Sequence[pb.DeviceSummary]) -> list[Endpoint]:
     return [
         Endpoint(d.device, address)
-        for d in devices
-        if d.kind == "gateway"
+        for d in gateways
         for address in [a for a in d.operator_addresses if a] or [""]
         if address or d.state == "trusted"
     ]

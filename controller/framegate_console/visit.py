@@ -20,6 +20,7 @@ from framegate_console.rendering import rendered
 from framegate_console.sessions import COOKIE, Session, Sessions
 from framegate_console.settings import ConsoleSettings
 from framegate_console.signing_in import SignInDesk
+from framegate_console.told_alike import ToldAlike
 from framegate_console.tries import Tries
 from framegate_console.wording import Words, language_of, words_in
 from framegate_operator.contexts import OperatorContext
@@ -50,6 +51,7 @@ class Console:
     desk: SignInDesk
     sessions: Sessions
     tries: Tries = field(default_factory=Tries)
+    alike: ToldAlike = field(default_factory=ToldAlike)
     wall: Live | None = None
     wall_problem: str = ""
 
@@ -62,7 +64,7 @@ class Console:
         """What follows the fleet for `session`, made at its first use."""
         if session.live is None:
             calls = Calls(session, self.context.server_name, self.context.root)
-            session.live = Live(session, calls)
+            session.live = Live(session, calls, self.alike)
         live: Live = session.live
         return live
 

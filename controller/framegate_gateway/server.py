@@ -46,6 +46,7 @@ from framegate_gateway.trust.feed import TrustView, follow_feed
 from framegate_gateway.trust.host_link import follow_agent
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_gateway.trust.log_view import LogView
+from framegate_gateway.vault.archive import Archive
 from framegate_gateway.vault.egress import Egress, EgressRules
 from framegate_gateway.vault.frames import FrameVault, keep_expiring
 from framegate_gateway.vault.keys import open_keys
@@ -341,15 +342,14 @@ class GatewayProcess:
             FramesService(self.keys, self.view, self.conversations), frames
         )
         rules = EgressRules(frozenset(s.export_to), s.export_quota)
+        archive = Archive(self.journal, self.receipts, self.vault, self.locked)
         egress = (
             Egress(
-                self.vault,
-                self.receipts,
+                archive,
                 self.maker,
                 self.models,
                 self.keys,
                 rules,
-                self.journal,
                 self.view.now_ms,
                 lambda request, frames: self.sightings.exported(
                     request.actor, frames, dataset=not request.identifier
@@ -359,16 +359,7 @@ class GatewayProcess:
             else None
         )
         service = GatewayOperatorService(
-            self.keys,
-            self.view,
-            self.models,
-            self.journal,
-            self.receipts,
-            self.vault,
-            egress,
-            self.locked,
-            self.learner,
-            self.report,
+            self.keys, self.view, self.models, archive, egress, self.learner, self.report
         )
         self._health.add_to(operators)
         rpc.add_GatewayOperatorServicer_to_server(service, operators)

@@ -17,6 +17,7 @@ from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.findings.kinds import FindingKind
 from framegate.identity.certificates import from_ms
 from framegate.pilot.policy import Stage
+from framegate.pilot.would_stop import WouldStop
 from framegate.signed.decision import Notice
 from framegate.signed.line_state import LineState
 from framegate.signed.statement import Outcome, Verdict, verify_verdict
@@ -317,7 +318,12 @@ class Adapter:
         if ruling.outcome == Outcome.UNINSPECTED:
             self.done.reasons[ruling.reason] += 1
         self.in_a_row = self.in_a_row + 1 if ruling.outcome == Outcome.UNINSPECTED else 0
-        if self.in_a_row and self.in_a_row % self.rules.stop_after == 0 and self.stage().diverts:
+        if self.in_a_row and self.in_a_row % self.rules.stop_after == 0:
+            said, stage = f"{self.in_a_row} parts UNINSPECTED in a row", self.stage()
+            if not stage.diverts:
+                would = WouldStop(stage, str(ruling.reason), self.rules.zone)
+                self.report(FindingKind.PILOT_STOP, would.text, said)
+                return
             notice = Notice(
                 self.rules.line, "line-stop", self.in_a_row, ruling.reason, self.now_ms()
             )
@@ -327,7 +333,6 @@ class Adapter:
                 ruling.reason,
             )
             self.done.stops += 1
-            said = f"{self.in_a_row} parts UNINSPECTED in a row"
             self.report(FindingKind.LINE_STOP, ruling.reason, said)
             await self._tell(lambda output, envelope: output.ask_stop(notice, envelope), notice)
 

@@ -37,6 +37,20 @@ class Progress:
     loss: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """How long a fit goes, in `minutes` of wall time, and by which steps: of `batch` crops, which
+    `samplers` processes make (0: a thread), at a peak learning rate of `rate`, on `device`.
+    """
+
+    minutes: float
+    seed: int = 7
+    rate: float = 3e-3
+    device: str = "cpu"
+    batch: int = BATCH
+    samplers: int = 0
+
+
 def loss_of(
     logits: torch.Tensor,
     geometry: torch.Tensor,
@@ -62,37 +76,33 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def fit(  # noqa: PLR0913 - members of a record
+def fit(
     model: Detector,
     pairs: Sequence[LabelledPair],
     classes: tuple[str, ...],
-    minutes: float,
-    *,
-    seed: int = 7,
-    rate: float = 3e-3,
-    device: str = "cpu",
-    batch: int = BATCH,
-    samplers: int = 0,
+    schedule: Schedule,
     said: Callable[[Progress], None] = lambda _: None,
 ) -> Detector:
-    """`model` fitted to `pairs` for `minutes` of wall time on `device`, `batch` crops a step, which
-    `samplers` processes make (0: a thread); calls `said` about four times a minute. Raises
+    """`model` fitted to `pairs` by `schedule`; calls `said` about four times a minute. Raises
     ValueError where there is no pair.
     """
     if not pairs:
         raise ValueError("expected labelled pairs to train on, got none")
-    torch.manual_seed(seed)
-    model = model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    minutes, device = schedule.minutes, schedule.device
+    torch.manual_seed(schedule.seed)
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.train()
     average = copy.deepcopy(model)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=schedule.rate, weight_decay=1e-4)
 
-    source = ahead(Batches(pairs, classes, batch, seed), samplers)
+    batches = Batches(pairs, classes, schedule.batch, schedule.seed)
+    source = ahead(batches, schedule.samplers)
     coming = next(source)
     begun, step, running, told = time.monotonic(), 0, 0.0, 0.0
     while (passed := (time.monotonic() - begun) / 60) < minutes:
         for group in optimiser.param_groups:
             group["lr"] = (
-                rate
+                schedule.rate
                 * min(1.0, (step + 1) / WARM_UP_STEPS)
                 * (0.5 * (1 + np.cos(np.pi * passed / minutes)) + 0.002)
             )

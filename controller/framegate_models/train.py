@@ -173,7 +173,7 @@ def _fitted(pairs: Sequence[LabelledPair], plan: Plan, said: Said) -> bytes:
     # PyTorch is everybody's own to install: `require_torch` has said so before
     import torch  # noqa: PLC0415 - optional
 
-    from framegate_models.fit import best_device, fit  # noqa: PLC0415 - needs PyTorch
+    from framegate_models.fit import Schedule, best_device, fit  # noqa: PLC0415 - needs PyTorch
     from framegate_models.network import (  # noqa: PLC0415 - needs PyTorch
         Detector,
         export,
@@ -185,15 +185,13 @@ def _fitted(pairs: Sequence[LabelledPair], plan: Plan, said: Said) -> bytes:
     model, rate = Detector(len(plan.classes)), FRESH_RATE
     if plan.init is not None and load_weights(model, plan.init.weights):
         rate = TUNING_RATE
+    device = plan.device or best_device()
     fitted = fit(
         model,
         pairs,
         plan.classes,
-        plan.minutes,
-        seed=plan.seed,
-        rate=rate,
-        device=plan.device or best_device(),
-        said=lambda p: said("training", p.passed / p.minutes, f"step {p.step}, loss {p.loss:.3f}"),
+        Schedule(minutes=plan.minutes, seed=plan.seed, rate=rate, device=device),
+        lambda p: said("training", p.passed / p.minutes, f"step {p.step}, loss {p.loss:.3f}"),
     )
     return export(fitted)
 

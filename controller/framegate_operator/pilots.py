@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.findings.kinds import FindingKind
 from framegate.pilot.policy import (
     FILE,
     LIFE,
@@ -36,6 +37,7 @@ from framegate.pilot.would_be import (
     pilot_report,
     refused_devices,
 )
+from framegate.pilot.would_stop import StopRow, would_stops
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
@@ -143,16 +145,18 @@ def report(
     context: Context = None,
 ) -> None:
     """What enforcing the zone would have done: parts that would have been diverted, by camera and
-    reason, and machines that are refused in every stage.
+    reason, stops that lines would have asked for, and machines that are refused in every stage.
     """
     with errors():
         with operator_stub(load_context(context)) as stub:
             seen = pilot_report(zone, _entries(stub, sorted(PILOT_KINDS), ago_ms(since)))
+            stops = would_stops(zone, _entries(stub, [FindingKind.PILOT_STOP], ago_ms(since)))
             refused = refused_devices(zone, _entries(stub, [EVIDENCE_REFUSED], ago_ms(since)))
         if output == "json":
-            show_json(_report(seen, refused))
+            show_json({**_report(seen, refused), "would_be_stops": [asdict(s) for s in stops]})
         else:
             _show_report(seen, refused)
+            _show_stops(stops)
 
 
 def piloted_lines(pilots: Pilots, now_ms: int) -> Iterator[str]:
@@ -251,6 +255,13 @@ def _show_report(seen: PilotReport, refused: tuple[RefusedDevice, ...]) -> None:
     data.print(f"\n[bold]{counted(len(devices), 'machine')} refused[/], in a pilot as without one")
     cells = [(r.device, r.reason, r.count, ago(r.last_ms)) for r in refused]
     show_table(("machine", "because", "times", "last"), cells, empty="none")
+
+
+def _show_stops(stops: tuple[StopRow, ...]) -> None:
+    total = sum(s.count for s in stops)
+    data.print(f"\n[bold]{counted(total, 'time')} the line would have been asked to stop[/]")
+    cells = [(s.line, s.reason, s.count, ago(s.last_ms)) for s in stops]
+    show_table(("line", "because", "times", "last"), cells, empty="none that a line reported")
 
 
 def _what(told: Any) -> tuple[str, str]:

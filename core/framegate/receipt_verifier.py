@@ -20,7 +20,7 @@ import struct
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -280,19 +280,11 @@ def _verified(
         _gap(fg, payload or metadata, camera_part)  # 12
         notes.append("no frame came: that is the gateway's word")
         return VerifiedReceipt(claims, {}, batch, logged_ms, b"", 0, 0, (), tuple(notes))
-    return _camera(
-        receipt,
-        claims,
-        verdict,
-        batch,
-        metadata,
-        camera_part,
-        authorities,
-        root_pem,
-        logged_ms,
-        notes,
-        need_camera,
+    session, counter = bytes.fromhex(fg["session"]), fg["counter"]
+    inspected = VerifiedReceipt(
+        claims, verdict, batch, logged_ms, session, counter, 0, (), tuple(notes)
     )
+    return _camera(inspected, metadata, camera_part, authorities, root_pem, need_camera)
 
 
 def _gap(fg: dict[str, Any], frame: bytes, camera_part: Any) -> None:
@@ -426,35 +418,21 @@ def _logged(
     return int(entry["at_ms"])
 
 
-def _camera(  # noqa: C901, PLR0913 - ordered checks of a record
-    receipt: dict[str, Any],
-    claims: dict[str, Any],
-    verdict: dict[str, Any],
-    batch: dict[str, Any],
+def _camera(  # noqa: C901 - ordered checks
+    receipt: VerifiedReceipt,
     metadata: bytes,
     part: Any,
     authorities: tuple[bytes, ...],
     root_pem: bytes,
-    logged_ms: int,
-    notes: list[str],
     need: bool,
 ) -> VerifiedReceipt:
-    fg, session, counter = (
-        claims["fg"],
-        bytes.fromhex(claims["fg"]["session"]),
-        claims["fg"]["counter"],
-    )
-
-    def result(count: int = 0, unanswered: tuple[int, ...] = ()) -> VerifiedReceipt:
-        return VerifiedReceipt(
-            claims, verdict, batch, logged_ms, session, counter, count, unanswered, tuple(notes)
-        )
-
+    """`receipt`, of which all else holds, with what the camera's head adds to it."""
+    claims, session = receipt.claims, receipt.session
+    fg = claims["fg"]
     if not claims["request_hash"]:
         if fg["outcome"] != "UNINSPECTED":
             raise ReceiptRefused("frame", f"{fg['outcome']} without a frame")
-        notes.append("no frame was read: nothing of the camera to prove")
-        return result()
+        return _noted(receipt, "no frame was read: nothing of the camera to prove")
     try:  # 8
         frame = _record(metadata, METADATA_LABEL, _METADATA)
     except _UNREADABLE as error:
@@ -476,8 +454,9 @@ def _camera(  # noqa: C901, PLR0913 - ordered checks of a record
                 "expected the camera's signed head over this frame, got none: the camera has not"
                 " signed yet, or never saw this frame",
             )
-        notes.append("no camera's head: that the camera made this frame is the gateway's word")
-        return result()
+        return _noted(
+            receipt, "no camera's head: that the camera made this frame is the gateway's word"
+        )
     try:
         head_bytes, signature, der = (
             _raw(part["head"]),
@@ -505,7 +484,7 @@ def _camera(  # noqa: C901, PLR0913 - ordered checks of a record
             hashlib.sha256(metadata).digest() + bytes.fromhex(claims["request_hash"])
         )
         root = root_from_path(
-            frame_leaf, int(counter), head["count"], [_raw(p) for p in part["path"]]
+            frame_leaf, int(receipt.counter), head["count"], [_raw(p) for p in part["path"]]
         )
     except _UNREADABLE as error:
         raise ReceiptRefused(
@@ -516,7 +495,11 @@ def _camera(  # noqa: C901, PLR0913 - ordered checks of a record
             "camera-path",
             "the camera did not sign for this frame at this place: it was invented or altered",
         )
-    return result(head["count"], unanswered)
+    return replace(receipt, head_count=head["count"], unanswered=unanswered)
+
+
+def _noted(receipt: VerifiedReceipt, note: str) -> VerifiedReceipt:
+    return replace(receipt, notes=(*receipt.notes, note))
 
 
 def missing_frames(

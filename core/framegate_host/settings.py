@@ -121,8 +121,11 @@ def resolve(record: type[S], given: Given) -> Resolved[S]:
     """What holds of all that was given and of what was kept, and what is wrong with it."""
     resolved = _resolve(record, given, None)
     state = resolved.values.get("state") if record.KEPT else None
-    if state is None or not os.path.isfile(file := state.value / KEPT_FILE):  # noqa: PTH113 - see below
-        return resolved  # a folder that this user may not look into has kept nothing for them
+    if state is None:
+        return resolved
+    file = state.value / KEPT_FILE
+    if not os.path.isfile(file):  # noqa: PTH113 - false, too, in a folder closed to this user
+        return resolved
     return _resolve(record, given, file)
 
 

@@ -40,8 +40,7 @@ def pack(build: Build, spec: Spec, tree: Path, version: str, into: Path) -> Pack
     about = tree / "DEBIAN"
     about.mkdir()
     (about / "control").write_text(_control(spec, version, installed))
-    sums = (f"{hashlib.md5(f.read_bytes()).hexdigest()}  {f.relative_to(tree)}\n" for f in files)  # noqa: S324 - what dpkg --verify reads
-    (about / "md5sums").write_text("".join(sums))
+    (about / "md5sums").write_text("".join(_md5_line(f, tree) for f in files))
     conffiles = [
         f"/{f.relative_to(tree)}\n" for f in files if f.relative_to(tree).parts[0] == "etc"
     ]
@@ -134,3 +133,8 @@ def _same_times_and_modes(tree: Path, epoch: int) -> None:
             path.chmod(0o755 if runs else 0o644)
         os.utime(path, (epoch, epoch), follow_symlinks=False)
     os.utime(tree, (epoch, epoch))
+
+
+def _md5_line(file: Path, tree: Path) -> str:
+    digest = hashlib.md5(file.read_bytes())  # noqa: S324 - what dpkg --verify reads
+    return f"{digest.hexdigest()}  {file.relative_to(tree)}\n"

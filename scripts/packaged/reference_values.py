@@ -42,7 +42,7 @@ def _scripts(name: str, tar: bytes) -> Iterator[AllowedFile]:
             if content is None:
                 continue
             digest = hashlib.sha256(content.read()).digest()
-            before = f"{DPKG}/tmp.ci/{script}"  # noqa: S108 - a place of dpkg, not one for temporary files
+            before = f"{DPKG}/tmp.ci/{script}"  # noqa: S108 - dpkg's own place
             for where in (before, f"{DPKG}/info/{name}.{script}"):
                 yield AllowedFile("sha256", digest, where.encode())
 

@@ -2,8 +2,6 @@
 key that a TPM keeps. As root, with Debian's packages.
 """
 
-import asyncio
-import select
 import sys
 import time
 from pathlib import Path
@@ -12,12 +10,9 @@ import pytest
 
 from framegate.errors import FramegateError, Reason
 from framegate.segment.refusal import Why
-from framegate_segment.admission.ports import ASKED_S, LIFE_MS, Admissions
+from framegate_segment.admission.ports import ASKED_S, LIFE_MS
 from framegate_segment.admission.switch_state import SwitchState
-from framegate_segment.disconnect import Switch, disconnect
 from framegate_segment.enforcement.enforcer import Standing
-from framegate_segment.netlink.links import LinkEvents
-from framegate_segment.netlink.namespace import Namespace
 from framegate_simulators.plant.dot1x import (
     AdmissionCa,
     Claim,
@@ -25,80 +20,19 @@ from framegate_simulators.plant.dot1x import (
     TpmToken,
     eapol_start,
     missing,
-    start_hostapd,
-    start_supplicant,
 )
+from framegate_simulators.plant.dot1x_door import DYNAMIC, SWITCH_SECRET, Door
 from framegate_simulators.plant.namespaces import ROUTER, Network, unavailable
 from framegate_simulators.plant.processes import wait_for
 from framegate_simulators.plant.radius_server import asked, missing_radius, start_radius
 from framegate_simulators.plant.segment_plan import planned_segment
-from framegate_simulators.plant.segment_site import CAM1, GW1, Site
+from framegate_simulators.plant.segment_site import CAM1, GW1
 from framegate_simulators.plant.streams import Receiver, reaches
 
 pytestmark = pytest.mark.plants
 NO_S = 0.4
 OWN = ("p-cam1", "02:00:00:00:01:0b")
 INTRUDER = ("p-intr", "02:00:00:00:01:42")
-
-
-class Door:
-    """A segmented network whose ports 802.1X opens; admissions are looked after while one waits."""
-
-    def __init__(self, network, folder, ports=("p-cam1", "p-intr"), extra=()):
-        self.network, self.told = network, []
-        self.programs = Programs(folder)
-        self.ca = AdmissionCa(folder / "ca")
-        self.site = Site(network, planned_segment(dot1x=True))
-        try:
-            control = start_hostapd(self.programs, network, ports, self.ca, extra)
-        except BaseException:
-            self.programs.close()
-            self.site.close()
-            raise
-        self.admissions = Admissions(
-            control, folder, self.site.kernel.bridge_sets, self.told.append
-        )
-        self.sockets = {}
-        self.admissions.opened = self.sockets.__setitem__
-        with Namespace(network.file(ROUTER)).entered():
-            self.links = LinkEvents()
-        self.admissions.follow(self.site.segment)
-
-    def look(self, *, ask=False):
-        """One round of the enforcer's loop."""
-        if ask:
-            self.admissions._asked_s = float("-inf")
-        self.admissions.tick()
-        waiting = {s.socket: p for p, s in self.sockets.items() if s.socket.fileno() >= 0}
-        ready, _, _ = select.select([*waiting, self.links.socket], [], [], 0.02)
-        for one in ready:
-            if one is self.links.socket:
-                self.admissions.links(self.links.read())
-            else:
-                self.admissions.read(waiting[one])
-
-    def until(self, condition, what="what has to come"):
-        def there():
-            self.look()
-            return condition()
-
-        return wait_for(what, there, 60.0)
-
-    def admitted(self, key):
-        return key in self.admissions.standing
-
-    def in_kernel(self):
-        return len(self.site.kernel.bridge_sets.standing("admitted"))
-
-    def claim(self, host, claim, ca=None):
-        return start_supplicant(self.programs, self.network, host, ca or self.ca.file, claim)
-
-    def close(self):
-        self.admissions.close()
-        self.links.close()
-        self.programs.close()
-        self.network.run(ROUTER, "nft", "flush", "ruleset")
-        self.site.close()
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +138,8 @@ def test_a_cable_that_is_pulled_takes_the_admission_with_it(door):
     finally:
         door.network.run("cam1", "ip", "link", "set", "eth0", "up")
         door.network.run("cam1", "ip", "route", "replace", "default", "via", "10.10.1.1")
-    door.look(ask=True)
+    door.admissions._asked_s = float("-inf")
+    door.look()
     assert not door.admitted(OWN), "hostapd was told too: whoever comes next proves itself"
 
 
@@ -215,7 +150,8 @@ def test_n162_a_dead_hostapd_or_enforcer_keeps_no_port_open(door):
     assert 0 < left <= LIFE_MS and ASKED_S * 1000 * 3 < LIFE_MS
     door.programs.close()
     put = dict(door.admissions.standing)
-    door.look(ask=True)
+    door.admissions._asked_s = float("-inf")
+    door.look()
     assert door.admissions.standing in (put, {}), "nobody renews it"
 
 
@@ -254,34 +190,12 @@ def test_a_key_that_a_tpm_keeps_admits_to_the_join_port(network, tmp_path):
         door.close()
 
 
-SWITCH_SECRET = "the-secret-of-the-switch-alone"
-DYNAMIC = (
-    "radius_das_port=3799",
-    f"radius_das_client=127.0.0.1 {SWITCH_SECRET}",
-    "radius_das_require_event_timestamp=1",
-    "radius_das_require_message_authenticator=1",
-)
-
-
-def asked_to_end(network, mac, secret=SWITCH_SECRET):
-    """One Disconnect-Request to the authenticator, as the enforcer sends it; how long it took."""
-
-    async def ask():
-        begun = time.monotonic()
-        await disconnect(Switch("127.0.0.1", 3799, secret.encode()), mac)
-        return (time.monotonic() - begun) * 1000
-
-    with network.at(ROUTER):
-        return asyncio.run(ask())
-
-
 def test_a_disconnect_request_ends_a_session_and_the_port_is_shut(network, tmp_path):
-    network.run(ROUTER, "ip", "link", "set", "lo", "up")
     door = Door(network, tmp_path, ("p-cam1",), DYNAMIC)
     try:
         door.claim("cam1", own_claim(door))
         door.until(lambda: door.admitted(OWN))
-        took_ms = asked_to_end(network, OWN[1])
+        took_ms = door.disconnect(OWN[1])
         assert door.in_kernel() == 1
         door.until(lambda: not door.admitted(OWN), "the port to be shut")
         assert door.in_kernel() == 0 and door.told[-1].why == "logoff"
@@ -291,7 +205,7 @@ def test_a_disconnect_request_ends_a_session_and_the_port_is_shut(network, tmp_p
             (OWN[1], "another-secret-than-the-switch's", Reason.UNAVAILABLE),
         ):
             with pytest.raises(FramegateError) as caught:
-                asked_to_end(network, mac, secret)
+                door.disconnect(mac, secret)
             assert caught.value.reason == reason
     finally:
         door.close()

@@ -81,6 +81,8 @@ def test_a_factor_is_asked_for_in_place_by_controller_and_gateway(plant, tmp_pat
 def test_short_ids_are_taken_by_whatever_takes_an_id(plant, tmp_path):
     row = plant.framegate("verdict", "list", "--outcome", "DEFECT", "--limit", "1").stdout
     (short,) = re.findall(r"\b[0-9a-f]{12}\b", row)
+    signed = ("verdict", "show", short)  # its batch is signed within a second or so
+    wait_for("its receipt", lambda: not plant.framegate(*signed, check=False).returncode, 60)
     for argv in (
         ("verdict", "show", short),
         ("verdict", "why", short),

@@ -5,6 +5,8 @@ back; parts are taught, changed and taken away.
 import hashlib
 import json
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import cv2
@@ -18,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from framegate.wire import NO_MODEL
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.plant.plant import Plant
@@ -170,6 +173,58 @@ def test_N104_a_bundle_that_is_not_at_hand_or_was_swapped_is_said_and_the_presen
     assert unsigned.returncode and "conflict" in unsigned.stderr
 
 
+def test_n104_a_gateway_that_comes_up_under_a_bad_pin_says_so_and_recovers_by_itself(plant, signer):
+    """Its bundle is away when the process begins: it comes up, runs no model and says that; its
+    camera is told UNINSPECTED, and not left without an answer; once the bundle is there it goes on.
+    """
+    p, (private, public) = plant, signer
+    folder, away = bundle(p, 70, private), p.folder / "away"
+    digest = load_bundle(folder).digest.hex()
+    p.framegate("model", "register", folder, "--key", public)
+    p.framegate("model", "approve", digest[:16])
+    p.framegate("model", "promote", digest[:16], "line-1")
+    wait_for("the pin to be in force", lambda: runs(p) == digest, 90, every_s=0.5)
+    gateway = p.sites["gw1"]
+    p.stop(f"gateway-{gateway.name}", signal.SIGKILL)
+    folder.rename(away)
+    before, begun_ms = outcomes(p), time.time_ns() // 1_000_000
+    p.start_gateway(gateway, "--models", p.folder / "models")
+    wait_for(
+        "the camera to be told UNINSPECTED",
+        lambda: outcomes(p).get("UNINSPECTED", 0) > before.get("UNINSPECTED", 0) + 4,
+        120,
+        every_s=0.5,
+    )
+    status = p.ask("gateway", "status")[0]
+    assert "not in force" in status["model_state"] and status["gate_open"], status
+    told = [v for v in verdicts(p) if v["issued_at_ms"] >= begun_ms]
+    assert told and {v["outcome"] for v in told} == {"UNINSPECTED"}, "and nothing was inspected"
+    assert {v["model_sha256"] for v in told} == {NO_MODEL.hex()}, "by no model, as they say"
+    away.rename(folder)
+    wait_for(
+        "frames to be inspected again, by the pinned model",
+        lambda: any(
+            v["model_sha256"] == digest and v["outcome"] in {"PASS", "DEFECT"}
+            for v in verdicts(p)
+            if v["issued_at_ms"] >= begun_ms
+        ),
+        120,
+        every_s=0.5,
+    )
+    wait_for("it to say so", lambda: runs(p) == digest, 60, every_s=0.5)
+    p.framegate("model", "rollback", "line-1", "--reason", "that was a test")
+
+
+def runs(p: Plant) -> str:
+    """The digest of the model that the gateway says it runs."""
+    return p.ask("gateway", "status")[0]["model_sha256"]
+
+
+def outcomes(p: Plant) -> dict[str, int]:
+    """What the camera was told so far."""
+    return dict(p.sites["cam1"].status().get("outcomes", {}))
+
+
 def test_a_part_is_learnt_from_the_line_added_changed_and_taken_away(plant):
     p = plant
     out = p.folder / "learnt.png"
@@ -201,7 +256,7 @@ def test_a_part_is_learnt_from_the_line_added_changed_and_taken_away(plant):
     wait_for(
         "nothing to be a defect",
         lambda: [v["outcome"] for v in verdicts(p)[:12]] == ["PASS"] * 12,
-        40,
+        120,
         every_s=0.5,
     )
     rows = p.ask("part", "list")

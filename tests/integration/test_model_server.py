@@ -15,6 +15,7 @@ from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.pem import private_pem
 from framegate_agent.camera.sources import encoded
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, MIN_KNOWN, load_bundle
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.inference.remote import RemoteModel
@@ -54,9 +55,12 @@ async def test_N122_a_real_server_of_the_protocol_is_the_backend_and_receipts_sa
         await there.start()
         assert there.engine.known_answers >= MIN_KNOWN
         jpeg, digest = encoded(BAD.frame), bundle.digest.hex()
-        frames = [there.inspect(digest, f"cam{n}", "drawn-1", jpeg, 1, 640, 640) for n in range(6)]
+        frames = [
+            there.inspect(digest, CameraFrame(f"cam{n}", "drawn-1", jpeg, 1, 640, 640))
+            for n in range(6)
+        ]
         same = [
-            await here.inspect(digest, "cam", "drawn-1", jpeg, 1, 640, 640),
+            await here.inspect(digest, CameraFrame("cam", "drawn-1", jpeg, 1, 640, 640)),
             *await asyncio.gather(*frames),
         ]
         assert same[0].defects and all(_alike(same[0], other) for other in same[1:])
@@ -65,7 +69,7 @@ async def test_N122_a_real_server_of_the_protocol_is_the_backend_and_receipts_sa
             and here.name_of(digest) == bundle.name
         )
         with pytest.raises(Refused) as refused:
-            await there.inspect(digest, "cam", "unknown", jpeg, 1, 640, 640)
+            await there.inspect(digest, CameraFrame("cam", "unknown", jpeg, 1, 640, 640))
         assert refused.value.reason == Reason.PART_UNKNOWN
         with pytest.raises(Unavailable):  # a client that the server does not know
             stranger = Papers(tmp_path / "stranger")
@@ -84,7 +88,7 @@ async def test_N122_a_real_server_of_the_protocol_is_the_backend_and_receipts_sa
             await RemoteModel(replace(backend, model="another")).open(bundle)
         served.kill()
         with pytest.raises(Unavailable) as gone:  # every frame is UNINSPECTED while it is away
-            await there.inspect(digest, "cam", "drawn-1", jpeg, 1, 640, 640)
+            await there.inspect(digest, CameraFrame("cam", "drawn-1", jpeg, 1, 640, 640))
         assert gone.value.reason == Reason.INFERENCE
         await there.stop()
     finally:
@@ -198,7 +202,8 @@ async def test_an_existing_client_inspects_by_the_usual_call(serving, mlserver_p
     out, _ = await process.communicate()
     body = json.loads(out)
     own = await serving.models.inspect(
-        serving.models.bundle.digest.hex(), CAMERA, "drawn-1", encoded(BAD.frame), 1, 640, 640
+        serving.models.bundle.digest.hex(),
+        CameraFrame(CAMERA, "drawn-1", encoded(BAD.frame), 1, 640, 640),
     )
     assert (
         body["ready"]

@@ -229,7 +229,7 @@ def test_n90_a_fleet_whose_policy_is_of_before_goes_on_and_gets_the_verb(plant, 
     again = tmp_path / "again"
     plant.framegate("policy", "pull", "--out", again)
     updated = plant.framegate("policy", "update", again)
-    assert "added device.profile" in updated.stderr
+    assert "added: device.profile" in updated.stderr
     plant.framegate("policy", "apply", again, "--note", "verbs of this version")
     assert "none" in plant.framegate("policy", "status").stdout
     other = tmp_path / "other-camera.toml"

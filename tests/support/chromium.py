@@ -171,4 +171,5 @@ async def seat(tmp_path):
         yield Seat(walk, shown, chromium, origin)
         await chromium.close()
         shown.console.sessions.end_all()
+    walk.close()
     await walk.running.stop(0)

@@ -11,6 +11,7 @@ from framegate.errors import FramegateError, Reason
 from framegate.wire import ENCODING_JPEG
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_simulators.boards.camera import write_golden
 
@@ -51,5 +52,5 @@ async def refused_image(
     part: str = "drawn-1",
 ) -> Reason:
     with pytest.raises(FramegateError) as caught:
-        await engine.inspect("cam", part, data, encoding, *size)
+        await engine.inspect(CameraFrame("cam", part, data, encoding, *size))
     return caught.value.reason

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from framegate.identity.certificates import spki_of
 from framegate.signed.statement import Grant
 from framegate.wire import Captured, GatewayPublics, sha256
-from framegate_agent.camera.session import FrameSession, hold_grant
+from framegate_agent.camera.session import AskedGrant, FrameSession, hold_grant
 from framegate_controller.ca.keys import FleetKeys
 from framegate_gateway.admission.link import CameraLink, OpenedFrame
 from framegate_gateway.trust.access import AccessView
@@ -134,9 +134,7 @@ class Door:
         authorities = tuple(k.certificate for k in self.fleet.issuing.values())
         return hold_grant(
             envelope,
-            CAMERA,
-            nonce,
-            time.monotonic(),
+            AskedGrant(CAMERA, nonce, time.monotonic()),
             authorities,
             self.fleet.root.certificate,
             time.time_ns() // 1_000_000,

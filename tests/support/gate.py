@@ -25,6 +25,7 @@ from framegate_gateway.receipts.rows import stored_leaves
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.reports.sightings import Sightings
 from framegate_gateway.server import SERVER_OPTIONS
+from framegate_gateway.vault.archive import Archive
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_host.report_store import ReportStore
@@ -46,13 +47,11 @@ class SlowModels(Models):
         self.go = asyncio.Event()
         self.go.set()
 
-    async def inspect(
-        self, digest, device, part_type, image, encoding, width, height, masks=()
-    ) -> Inspection:
+    async def inspect(self, digest, frame) -> Inspection:
         await self.go.wait()
-        if part_type == "faulty":
+        if frame.part_type == "faulty":
             raise ZeroDivisionError("a fault of the gateway's own")
-        if part_type == "unknown":
+        if frame.part_type == "unknown":
             raise Refused.of(Reason.PART_UNKNOWN, "a known part", "another")
         return Inspection((), "aa", 100)
 
@@ -83,8 +82,7 @@ class Gate:
                 self.keys,
                 self.view,
                 self.engine,
-                self.journal,
-                self.receipts,
+                Archive(self.journal, self.receipts),
                 report=StatusReport(
                     keys=self.keys,
                     view=self.view,

@@ -116,6 +116,7 @@ class LineBench:
     async def settled(self):
         while self.adapter._tasks:
             await asyncio.gather(*self.adapter._tasks)
+            await asyncio.sleep(0)  # of tasks that are done, gather waits for nothing (Python 3.12)
         return [d.outcome for d, _ in self.output.decisions]
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from framegate.access.approvals import ApprovalStatement, Content, verify_approval
+from framegate.access.approvals import ApprovalStatement, AskedAct, Content, verify_approval
 from framegate_controller.people.approvers import approved
 from framegate_controller.people.operators import roles_now
 from framegate_controller.people.policies import load_policy
@@ -150,4 +150,4 @@ def checked(keys, data: bytes, now: datetime | None = None, **changed):
         "policy_sha256": b"p" * 32,
         **changed,
     }
-    return verify_approval(data, root=keys.root.certificate, now=now or datetime.now(UTC), **asked)
+    return verify_approval(data, AskedAct(**asked), keys.root.certificate, now or datetime.now(UTC))

@@ -4,6 +4,7 @@ import os
 import pty
 import select
 import subprocess
+import termios
 import time
 from dataclasses import dataclass
 
@@ -17,6 +18,12 @@ class Typed:
 
     code: int
     shown: str
+
+
+def _await_no_echo(terminal: int, end: float) -> None:
+    """What is typed before the terminal stopped showing it is thrown away (getpass)."""
+    while termios.tcgetattr(terminal)[3] & termios.ECHO and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def typed(argv: list[str], answers: dict[str, str], environment: dict[str, str]) -> Typed:
@@ -39,6 +46,7 @@ def typed(argv: list[str], answers: dict[str, str], environment: dict[str, str])
                 break
             shown += chunk.decode(errors="replace")
             for question in [q for q in left if q in shown]:
+                _await_no_echo(ours, end)
                 os.write(ours, left.pop(question).encode() + b"\n")
         return Typed(process.wait(max(1.0, end - time.monotonic())), shown)
     finally:

@@ -47,6 +47,7 @@ class Walk:
 
     def __init__(self, running: Controller, fleet) -> None:
         self.running, self.fleet, self.store = running, fleet, running.store
+        self._looking = sqlite3.connect(self.store.path, isolation_level=None)
         signer = fleet.signing["profile"]
         envelope = seal_envelope(
             PROFILE_TYPE,
@@ -142,6 +143,9 @@ class Walk:
         )
         return grpc.aio.secure_channel(self.running.fleet_address, tls, options=options)
 
+    def close(self) -> None:
+        self._looking.close()
+
     def sql(self, statement: str, *values: object) -> list[tuple]:
         """What somebody with the database's file does, or sees, behind the controller's back."""
         with contextlib.closing(sqlite3.connect(self.store.path)) as connection, connection:
@@ -149,7 +153,8 @@ class Walk:
 
     def rows(self) -> tuple[int, ...]:
         tables = ("devices", "operators", "operator_sessions", "zones", "access_requests")
-        return tuple(self.sql(f"SELECT count(*) FROM {table}")[0][0] for table in tables)
+        counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
+        return self._looking.execute(f"SELECT {counts}").fetchone()
 
     def entries(self, event: str = "") -> list[dict]:
         with self.store.reading() as tx:
@@ -165,7 +170,9 @@ async def walk(tmp_path):
     fleet = found_controller(tmp_path)
     running = Controller(ControllerSettings(state=tmp_path, join_port=0, fleet_port=0))
     await running.start()
-    yield Walk(running, fleet)
+    started = Walk(running, fleet)
+    yield started
+    started.close()
     await running.stop(0)
 
 

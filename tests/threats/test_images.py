@@ -18,6 +18,7 @@ from framegate_agent.camera.sources import FolderSource, encoded
 from framegate_gateway.inference.decoding import decode_gray
 from framegate_gateway.inference.engine import DEPTH
 from framegate_gateway.inference.gate import golden_of
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_simulators.boards.boards import draw_board
 from support.boards import moved
 from support.engine import png_that_claims, refused_image
@@ -50,9 +51,9 @@ async def test_n103_image_bombs_and_broken_images(engine):
     )
     assert await refused_image(engine, jpeg, part="unknown") == Reason.PART_UNKNOWN
     assert await refused_image(engine, jpeg, part="../../etc/passwd") == Reason.PART_UNKNOWN
-    assert (await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)) is not None, (
-        "the child lives on"
-    )
+    assert (
+        await engine.inspect(CameraFrame("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640))
+    ) is not None, "the child lives on"
 
 
 async def test_n126_a_small_file_that_is_a_large_picture_keeps_nobody_waiting(engine):
@@ -63,7 +64,7 @@ async def test_n126_a_small_file_that_is_a_large_picture_keeps_nobody_waiting(en
     cv2.imdecode(np.frombuffer(bomb, np.uint8), cv2.IMREAD_GRAYSCALE)
     decoding_s = time.perf_counter() - begun
     jpeg = encoded(draw_board(5, design=1, defects=0).frame)
-    await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)
+    await engine.inspect(CameraFrame("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640))
     begun = time.perf_counter()
     for _ in range(10):
         assert await refused_image(engine, bomb, ENCODING_PNG, (6000, 6000)) == Reason.IMAGE
@@ -78,7 +79,7 @@ async def test_n108_devices_take_turns(engine):
     order: list[str] = []
 
     async def one(device: str) -> None:
-        await engine.inspect(device, "drawn-1", jpeg, ENCODING_JPEG, 640, 640)
+        await engine.inspect(CameraFrame(device, "drawn-1", jpeg, ENCODING_JPEG, 640, 640))
         order.append(device)
 
     greedy = [asyncio.create_task(one("greedy")) for _ in range(8)]

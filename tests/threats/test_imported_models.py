@@ -20,6 +20,7 @@ from framegate.signed.pin import ModelPin, key_anchor
 from framegate.wire import ENCODING_PNG, sha256
 from framegate_gateway.inference.bundle import parse_bundle
 from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.known_answers import verify_known, verify_known_answers
 from framegate_gateway.inference.picture_inspector import PictureInspector
 from framegate_gateway.inference.pinned_model import verify_pinned
@@ -74,8 +75,10 @@ async def test_an_imported_model_inspects_in_its_cage(spots, layout):
     good, bad = (png(spot_picture(rng, spots_)) for spots_ in (0, 1))
     async with running(spots.imported(layout).bundle, OnePart(good)) as engine:
         assert "no files" in engine.isolation and engine.provider == "cpu"
-        assert not (await engine.inspect("cam", "p", good, ENCODING_PNG, *SIZE)).defects
-        defects = (await engine.inspect("cam", "p", bad, ENCODING_PNG, *SIZE)).defects
+        assert not (
+            await engine.inspect(CameraFrame("cam", "p", good, ENCODING_PNG, *SIZE))
+        ).defects
+        defects = (await engine.inspect(CameraFrame("cam", "p", bad, ENCODING_PNG, *SIZE))).defects
         assert defects and all(is_heat(d.get("heat")) == (layout == "anomalib") for d in defects)
         drawn = await engine.picture(bad, ENCODING_PNG, defects)
         plain = tuple({**d, "heat": []} for d in defects)
@@ -234,8 +237,10 @@ async def test_another_kind_runs_on_a_model_server_and_proves_itself(spots, layo
     try:
         assert engine.known_answers == len(bundle.known) >= 8 and engine.provider == ""
         assert server.asked == 2 * len(bundle.known), "as it is, and moved"
-        assert not (await engine.inspect("cam", "p", good, ENCODING_PNG, *SIZE)).defects
-        assert (await engine.inspect("cam", "p", bad, ENCODING_PNG, *SIZE)).defects
+        assert not (
+            await engine.inspect(CameraFrame("cam", "p", good, ENCODING_PNG, *SIZE))
+        ).defects
+        assert (await engine.inspect(CameraFrame("cam", "p", bad, ENCODING_PNG, *SIZE))).defects
     finally:
         serving.cancel()
         await engine.stop()

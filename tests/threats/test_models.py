@@ -19,6 +19,7 @@ from framegate_gateway.inference.bundle import (
     parse_bundle,
     read_bundle_files,
 )
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.ports.gateway_status import StatusReport
@@ -49,7 +50,9 @@ async def test_N105_a_deviation_stops_inference_and_says_so(tmp_path):
     digest = models.bundle.digest.hex()
     await models.start()
     jpeg = encoded(draw_board(5, design=1, defects=0, clean_capture=True).frame)
-    assert (await models.inspect(digest, "cam", "drawn-1", jpeg, 1, 640, 640)).golden_sha256
+    assert (
+        await models.inspect(digest, CameraFrame("cam", "drawn-1", jpeg, 1, 640, 640))
+    ).golden_sha256
     files = dict(models.bundle.files)
     files["card.json"] += b" "
     models.engine.bundle = replace(
@@ -58,7 +61,7 @@ async def test_N105_a_deviation_stops_inference_and_says_so(tmp_path):
     await until(lambda: told, 20)
     assert told[0].reason == Reason.MODEL
     with pytest.raises(Refused) as caught:
-        await models.inspect(digest, "cam", "drawn-1", jpeg, 1, 640, 640)
+        await models.inspect(digest, CameraFrame("cam", "drawn-1", jpeg, 1, 640, 640))
     assert caught.value.reason == Reason.MODEL, "every frame is UNINSPECTED from here on"
     await models.stop()
 
@@ -111,7 +114,9 @@ async def test_N104_a_pinned_bundle_that_is_swapped_unsigned_or_by_another_key_n
         with pytest.raises(
             Refused
         ) as caught:  # it runs a model that nobody approved: nothing is inspected
-            await model_gate.models.inspect(running, "cam", "drawn-1", jpeg, 1, 640, 640)
+            await model_gate.models.inspect(
+                running, CameraFrame("cam", "drawn-1", jpeg, 1, 640, 640)
+            )
         assert caught.value.reason == Reason.MODEL
         shutil.rmtree(folder)
 
@@ -127,10 +132,10 @@ async def test_N104_frames_granted_for_a_model_that_is_no_longer_approved_are_no
     await until(lambda: len(model_gate.switched) > 1, 30)
     assert model_gate.switched[0] == NO_MODEL, "until the approved one has proved itself"
     assert await model_gate.models.inspect(
-        model_gate.switched[1].hex(), "cam", "drawn-1", jpeg, 1, 640, 640
+        model_gate.switched[1].hex(), CameraFrame("cam", "drawn-1", jpeg, 1, 640, 640)
     )
     with pytest.raises(Refused) as caught:
-        await model_gate.models.inspect(before, "cam", "drawn-1", jpeg, 1, 640, 640)
+        await model_gate.models.inspect(before, CameraFrame("cam", "drawn-1", jpeg, 1, 640, 640))
     assert caught.value.reason == Reason.MODEL
 
 

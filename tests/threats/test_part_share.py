@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -90,7 +91,7 @@ def test_n135_rules_that_hide_the_part_are_refused_whatever_background_they_leav
     assert check_part(replace(changed, outline=())), "of the picture it is enough"
     assert refused(lambda: check_part(changed)) == Reason.PART
     rules = json.dumps({"ignore": regions(*ignored), "outline": regions(PART)}).encode()
-    asked = lambda: parse_change("plate-1", [b"\xff\xd8\xff"], rules, "s", remove=False)  # noqa: E731
+    asked = partial(parse_change, "plate-1", [b"\xff\xd8\xff"], rules, "s", remove=False)
     assert refused(asked) == Reason.PART
 
 

@@ -23,7 +23,8 @@ def evidence_cannot_earn_a_certificate(
     keys: FleetKeys, evidence: VerifiedEvidence, device: DeviceId
 ) -> None:
     """Only appraise() makes what issue_device() takes."""
-    issue_device(keys, device, evidence, timedelta(minutes=1), datetime.now(UTC))  # type: ignore[arg-type]
+    life, now = timedelta(minutes=1), datetime.now(UTC)
+    issue_device(keys, device, evidence, life, now)  # type: ignore[arg-type]
 
 
 def verified_types_cannot_be_made_by_hand(evidence: VerifiedEvidence) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from framegate.errors import Failure, FramegateError, Reason, Unavailable
 from framegate.wire import NONCE_BYTES
 from framegate_agent.camera.identity import Identity
-from framegate_agent.camera.session import HeldGrant, hold_grant
+from framegate_agent.camera.session import AskedGrant, HeldGrant, hold_grant
 from framegate_host.logs import started
 
 SHUNNED_S: Final = 5.0
@@ -34,19 +34,17 @@ class GrantChoice:
         identity, nonce, drawn = self._identity, secrets.token_bytes(NONCE_BYTES), time.monotonic()
         envelopes, failures = await identity.fetch_grants(nonce)
         state = identity.state
+        asked = AskedGrant(state.device, nonce, drawn, identity.demands)
         problems, leases = list(failures), []
         for envelope in envelopes:
             try:
                 leases.append(
                     hold_grant(
                         envelope,
-                        state.device,
-                        nonce,
-                        drawn,
+                        asked,
                         state.authority_certificates,
                         state.root_certificate,
                         identity.clock.now_ms(),
-                        identity.demands,
                     )
                 )
             except FramegateError as error:

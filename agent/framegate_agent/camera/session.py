@@ -65,20 +65,30 @@ class Demands:
     hosts: frozenset[str] = frozenset()
 
 
-def hold_grant(  # noqa: PLR0913 - members of a record
+@dataclass(frozen=True, slots=True)
+class AskedGrant:
+    """What a camera asked the controller for, and when: the nonce that it drew at this monotonic
+    second, for itself, with these demands.
+    """
+
+    camera: str
+    nonce: bytes
+    drawn_at_s: float
+    demands: Demands = Demands()
+
+
+def hold_grant(
     envelope: bytes,
-    camera: str,
-    nonce: bytes,
-    drawn_at_s: float,
+    asked: AskedGrant,
     intermediates: tuple[x509.Certificate, ...],
     root: x509.Certificate,
     now_ms: int,
-    demands: Demands = Demands(),
 ) -> HeldGrant:
-    """The grant after `verify_grant` and this camera's own demands: zone, host, model, its KEM, a
-    key of the right size. Raises Malformed or Refused.
+    """The grant that came for `asked`, after `verify_grant` and this camera's own demands: zone,
+    host, model, its KEM, a key of the right size. Raises Malformed or Refused.
     """
-    grant = verify_grant(envelope, camera, intermediates, root, from_ms(now_ms), nonce=nonce)
+    camera, demands, now = asked.camera, asked.demands, from_ms(now_ms)
+    grant = verify_grant(envelope, camera, intermediates, root, now, nonce=asked.nonce)
     zone, host = split_device_id(camera).zone, split_device_id(grant.host)
     if grant.zone != zone or (host.kind, host.zone) != (Kind.GATEWAY, zone):
         raise Refused.of(
@@ -109,7 +119,7 @@ def hold_grant(  # noqa: PLR0913 - members of a record
             "the gateway is too old for this camera",
         )
     _hpke_key(grant)
-    return HeldGrant(grant, envelope, drawn_at_s + grant.ttl_s)
+    return HeldGrant(grant, envelope, asked.drawn_at_s + grant.ttl_s)
 
 
 class FrameSession:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Final
 
 from framegate.errors import Refused
 from framegate.signed.statement import Outcome, Verdict
 from framegate_console.charts import curve
-from framegate_console.live import Live, Look
-from framegate_console.pages.live_page import LivePage, Loaded
+from framegate_console.live import Live
+from framegate_console.pages.live_page import ALIKE, Alike, LivePage, Loaded
 from framegate_console.rendering import at
+from framegate_console.told_alike import Look
 from framegate_operator.traffic import CameraFacts, GatewayFacts, LineFacts
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -27,13 +29,19 @@ _BAD: Final = frozenset({"suspect", "quarantined", "stale"})
 @dataclass(frozen=True, slots=True)
 class Thing:
     """Something that somebody should look into: how urgent, a message's key with its members, and
-    where it is looked into.
+    the page where it is looked into, of a machine or an incident.
     """
 
     level: str
     key: str
-    where: str
+    page: str
     members: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    of: str = ""
+
+    @property
+    def where(self) -> str:
+        """The page's address."""
+        return f"{self.page}/{at(self.of)}" if self.of else self.page
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,42 +105,65 @@ def answered(look: Look) -> bool:
 
 def cards(look: Look) -> list[CameraCard]:
     """Every camera, those that need somebody first."""
-    made = [
-        CameraCard(
-            d,
-            look.traffic.of(d.device),
-            silence := look.traffic.silence(d.device),
-            not silence.startswith("unknown"),
-        )
-        for d in look.of_kind("camera")
-    ]
-    return sorted(made, key=lambda c: (_rank(c.device.state), not c.quiet, c.device.device))
+    return look.once(_cards)
+
+
+def _cards(look: Look) -> list[CameraCard]:
+    # where no gateway told of a camera, its zone alone says why
+    silences: dict[str, str] = {}
+    ranked = []
+    for d in look.of_kind("camera"):
+        device, facts = d.device, look.traffic.of(d.device)
+        zone = d.zone if facts is None else device
+        silence = silences.get(zone)
+        if silence is None:
+            silence = silences[zone] = look.traffic.silence(device)
+        card = CameraCard(d, facts, silence, not silence.startswith("unknown"))
+        ranked.append((_rank(d.state), not card.quiet, device, card))
+    ranked.sort(key=itemgetter(0, 1, 2))
+    return [card for *_, card in ranked]
 
 
 def things(look: Look, waiting: int, incidents: Sequence[pb.IncidentRow]) -> Iterator[Thing]:
     """What somebody should look into, the most urgent first."""
-    yield from _at_gateways(look)
+    yield from look.once(_of_machines)
+    for row in incidents:
+        members = {"name": row.title, "about": row.about}
+        yield Thing("look", "thing.incident", "/incident", members, str(row.incident))
+    if waiting:
+        yield Thing("look", "thing.waiting", "/approvals", {"n": waiting})
+
+
+def _of_machines(look: Look) -> list[Thing]:
+    return [*_at_gateways(look), *_at_lines(look), *_at_cameras(look)]
+
+
+def _at_cameras(look: Look) -> Iterator[Thing]:
     for card in cards(look):
-        d = card.device
+        d, kind = card.device, ""
         if d.state in _BAD:
-            yield Thing("bad", f"thing.{d.state}", f"/camera/{at(d.device)}", {"name": d.name})
+            kind = d.state
         elif d.state == "pending":
-            yield Thing("look", "thing.pending", f"/camera/{at(d.device)}", {"name": d.name})
+            kind = "pending"
         elif card.quiet and card.known:
-            yield Thing("look", "thing.quiet", f"/camera/{at(d.device)}", {"name": d.name})
+            kind = "quiet"
         elif d.maintenance_until_ms:
-            yield Thing("look", "thing.maintenance", f"/camera/{at(d.device)}", {"name": d.name})
+            kind = "maintenance"
+        if kind:
+            level = "bad" if kind in _BAD else "look"
+            yield Thing(level, f"thing.{kind}", "/camera", {"name": d.name}, d.device)
+
+
+def _at_lines(look: Look) -> Iterator[Thing]:
     for line in look.traffic.lines:
         if line.silent:
             yield Thing("bad", "thing.line", "/", {"name": line.line})
         elif line.refusing:
             where = ", ".join(line.refusing)
             yield Thing("bad", "thing.refusing", "/", {"name": line.line, "where": where})
-    for row in incidents:
-        where = f"/incident/{at(row.incident)}"
-        yield Thing("look", "thing.incident", where, {"name": row.title, "about": row.about})
-    if waiting:
-        yield Thing("look", "thing.waiting", "/approvals", {"n": waiting})
+        if line.stage:
+            members = {"name": line.line, "stage": line.stage}
+            yield Thing("bad", "thing.piloted", "/gateways", members)
 
 
 def _at_gateways(look: Look) -> Iterator[Thing]:
@@ -153,7 +184,7 @@ def _at_gateways(look: Look) -> Iterator[Thing]:
 def verdict_at_a_glance(look: Look, found: Sequence[Thing]) -> str:
     """In one word whether the line is protected: good, look, bad or unknown."""
     levels = {t.level for t in found}
-    if not look.of_kind("camera"):
+    if not cards(look):
         return "unknown"
     return next((level for level in ("bad", "unknown", "look") if level in levels), "good")
 
@@ -213,17 +244,28 @@ async def load(live: Live, _: str) -> Loaded:
     look = await live.look()
     waiting, incidents = await waits_for_others(live), await open_incidents(live)
     todo = list(things(look, len(waiting), incidents))
-    cameras = cards(look)
+    cameras, parts = cards(look), tiles(latest(live))
+    rate_curve = curve(list(live.rates.points))
+    rows = (*waiting, *incidents, *live.events)
     return {
+        ALIKE: Alike(
+            look,
+            (
+                rate_curve,
+                live.problem,
+                *(p.key for p in parts),
+                *(row.SerializeToString(deterministic=True) for row in rows),
+            ),
+        ),
         "glance": verdict_at_a_glance(look, todo),
         "things": todo,
-        "totals": Totals.of(look),
-        "rate_curve": curve(list(live.rates.points)),
-        "parts": tiles(latest(live)),
+        "totals": look.once(Totals.of),
+        "rate_curve": rate_curve,
+        "parts": parts,
         "answered": answered(look),
         "cameras": cameras[:SHOWN],
         "more": max(0, len(cameras) - SHOWN),
-        "states": _states(look),
+        "states": look.once(_states),
         "gateways": look.traffic.gateways,
         "lines": look.traffic.lines,
         "events": live.events,
@@ -240,7 +282,12 @@ async def load_cameras(live: Live, key: str) -> Loaded:
         for c in cards(look)
         if wanted in f"{c.device.device} {c.device.state} {c.device.profile}".lower()
     ]
-    return {"cameras": shown[:MAX_LISTED], "more": max(0, len(shown) - MAX_LISTED), "key": key}
+    return {
+        ALIKE: Alike(look, key),
+        "cameras": shown[:MAX_LISTED],
+        "more": max(0, len(shown) - MAX_LISTED),
+        "key": key,
+    }
 
 
 MAX_LISTED: Final = 400
@@ -259,7 +306,7 @@ async def load_gateways(live: Live, _: str) -> Loaded:
 
 
 def _states(look: Look) -> list[tuple[str, int]]:
-    counts = Counter(d.state for d in look.of_kind("camera"))
+    counts = Counter(c.device.state for c in cards(look))
     return [(s, counts[s]) for s in _WORST if counts[s]]
 
 

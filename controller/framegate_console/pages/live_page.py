@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -13,10 +13,13 @@ from starlette.responses import Response, StreamingResponse
 
 from framegate.errors import FramegateError, Reason, Refused
 from framegate_console.live import Live, Picture
+from framegate_console.told_alike import Look
 from framegate_console.visit import Visit
 
 Loaded = Mapping[str, Any]
 Load = Callable[[Live, str], Awaitable[Loaded]]
+ALIKE: Final = "alike"
+"""The member of what was loaded that is an `Alike`, where there is one."""
 LOOK_AGAIN_S: Final = 2.0
 """Where nothing is heard of, a page looks again after so long: who sees one zone alone hears little
 of people.
@@ -33,6 +36,16 @@ LEAST_S: Final = 0.25
 """Between two pictures of a page: a line of many parts a second is not read faster."""
 BEAT_S: Final = 5.0
 """A stream that says nothing for longer is taken for dead, by proxies and by the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """All of what a template shows: the machines at one moment, and whatever is shown beside them.
+    Who is shown the same, as they were told the same, shares one picture of it.
+    """
+
+    look: Look
+    beside: Hashable = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +104,7 @@ class LivePage:
             yield _event("problem" if problem else "well", problem or "-")
             if shown != before:
                 before = shown
-                yield _event("", shown)
+                yield shown
             elif time.monotonic() - beat > BEAT_S:
                 beat = time.monotonic()
                 yield ": still here\n\n"
@@ -99,7 +112,9 @@ class LivePage:
         yield _event("gone", "-")
 
     async def _picture(self, visit: Visit, live: Live, key: str) -> str:
-        """Its inside as it is now, made once for all windows of a session that show the same."""
+        """The event of its inside as it is now, made once for all windows of a session that show
+        the same.
+        """
         what = (self.name, key, visit.words.language)
         last = live.pictures.get(what)
         now = time.monotonic()
@@ -112,7 +127,15 @@ class LivePage:
         return await asyncio.shield(last.made)
 
     async def _rendered(self, visit: Visit, live: Live, key: str) -> str:
-        return visit.rendered(self.template, **await self.load(live, key))
+        loaded = await self.load(live, key)
+
+        def render() -> str:
+            return _event("", visit.rendered(self.template, **loaded))
+
+        if ALIKE not in loaded:
+            return render()
+        alike: Alike = loaded[ALIKE]
+        return alike.look.picture((self.template, visit.words.language, alike.beside), render)
 
 
 def _event(name: str, data: str) -> str:

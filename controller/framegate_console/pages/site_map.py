@@ -4,12 +4,12 @@ pass is for whoever reads the policy; what was seen is in the record, and for wh
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.responses import Response
 
@@ -28,7 +28,10 @@ from framegate.segment.ways import (
     ways_of_reports,
 )
 from framegate.signed.dsse import parse_envelope
+from framegate_console.live import Live
 from framegate_console.map_drawing import map_drawing
+from framegate_console.pages.live_page import LivePage, Loaded
+from framegate_console.record_reading import RecordReading
 from framegate_console.visit import Visit
 from framegate_operator.segment_standings import standings_of
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -37,8 +40,8 @@ DAYS: Final = (1, 7, 30, 90)
 """How far back what was seen is read."""
 DAY_MS: Final = 86_400_000
 MAX_NODES: Final = 2_000
-MAX_ENTRIES: Final = 20_000
-"""Entries of one kind that are read, the newest: the command line reads more."""
+LEAST_S: Final = 5.0
+"""Between two pictures of the map: it is what came about in days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +56,28 @@ class Seen:
     cut: bool
 
 
+MAX_KEY: Final = 400
+"""Characters of what is asked for: a name, a number, a day."""
+_ASKED: Final = ("segment", "since", "diff")
+
+
 async def show(visit: Visit) -> Response:
     """The map, and what is new on it since a day that is asked for."""
-    segments = await _segments(visit)
-    asked = {name: visit.asked(name) for name in ("segment", "since", "diff")}
+    return await MAP.page(visit, urlencode({name: visit.asked(name)[:80] for name in _ASKED}))
+
+
+async def load(live: Live, key: str) -> Loaded:
+    """The map as it is now; `key` is what was asked for, as it stands in an address."""
+    asked = _asked(key)
+    segments = await _segments(live)
     chosen = _chosen(segments, asked["segment"])
-    shown: dict[str, Any] = {
-        "title": "map.title",
-        "segments": sorted(segments),
-        "days": DAYS,
-        "asked": asked,
-    }
+    shown: dict[str, Any] = {"segments": sorted(segments), "days": DAYS, "asked": asked}
     if chosen is None:
-        return visit.show("map.html", **shown, map=None)
+        return {**shown, "map": None}
     days = int(asked["since"]) if asked["since"] in map(str, DAYS) else DAYS[2]
-    seen = await _seen(visit, chosen.name, days)
-    listed = await visit.calls.operator("List", pb.ListRequest())
-    standings = standings_of(listed.devices, chosen, str)
+    seen = await _seen(live, chosen.name, days)
+    look = await live.look()
+    standings = standings_of(look.devices, chosen, str)
     now = site_map(chosen, standings, seen.flows, seen.ways)
     new: tuple[MapEdge, ...] = ()
     if asked["diff"]:
@@ -77,18 +85,25 @@ async def show(visit: Visit) -> Response:
         earlier = [f for f in seen.flows if f.first_ms <= until]
         known = [w for w in seen.ways if w.first_ms <= until]
         new = new_edges(site_map(chosen, standings, earlier, known), now)
-    return visit.show(
-        "map.html",
+    return {
         **shown,
-        map=map_drawing(now, new, flows_known=seen.known),
-        segment=now.segment,
-        nodes=sorted(now.nodes, key=lambda n: (n.zone, n.name))[:MAX_NODES],
-        unseen=len(now.unseen),
-        seen=seen,
-        span=days,
-        escaped=len(now.escaped),
-        new=len(new),
-    )
+        "map": map_drawing(now, new, flows_known=seen.known),
+        "segment": now.segment,
+        "nodes": sorted(now.nodes, key=lambda n: (n.zone, n.name))[:MAX_NODES],
+        "unseen": len(now.unseen),
+        "seen": seen,
+        "span": days,
+        "escaped": len(now.escaped),
+        "new": len(new),
+    }
+
+
+def _asked(key: str) -> Mapping[str, str]:
+    try:
+        pairs = parse_qsl(key[:MAX_KEY], max_num_fields=len(_ASKED))
+    except ValueError as error:
+        raise Malformed.of(Reason.USAGE, ", ".join(_ASKED), ascii(key[:80])) from error
+    return dict.fromkeys(_ASKED, "") | dict(pairs)
 
 
 def day_ms(text: str) -> int:
@@ -100,12 +115,12 @@ def day_ms(text: str) -> int:
         raise Malformed.of(Reason.USAGE, "a day: 2026-11-20", ascii(text[:40])) from error
 
 
-async def _segments(visit: Visit) -> Mapping[str, Segment]:
+async def _segments(live: Live) -> Mapping[str, Segment]:
     """The segments of the policy in force, after its signature by this fleet's policy key held."""
-    reply = await visit.calls.operator("ShowPolicy", pb.PolicyRequest())
+    reply = await live.asked("ShowPolicy", pb.PolicyRequest())
     payload = parse_envelope(reply.envelope, PolicyStatement.TYPE).payload
     applied = PolicyStatement.parse_payload(payload).applied_at_ms
-    root = visit.console.context.root_certificate
+    root = live.session.root_certificate
     # Cedar's engine takes megabytes, and no policy is decided here
     statement, _ = PolicyStatement.verify(reply.envelope, (), root, from_ms(applied))
     text = statement.texts.get(FILE)
@@ -119,44 +134,42 @@ def _chosen(segments: Mapping[str, Segment], name: str) -> Segment | None:
     return segments[name or min(segments)] if segments else None
 
 
-async def _seen(visit: Visit, segment: str, days: int) -> Seen:
+async def _seen(live: Live, segment: str, days: int) -> Seen:
     since = int(time.time() * 1000) - days * DAY_MS
-    entries: dict[str, list[Any]] = {}
-    for kind in (*sorted(k.value for k in FLOW_KINDS), REPORTS, ADMISSIONS):
-        request = pb.ReadLogRequest(
-            event=kind, limit=MAX_ENTRIES, since_ms=since, newest_first=True
-        )
-        try:
-            rows = await visit.calls.operator_rows("ReadLog", request, MAX_ENTRIES)
-        except Refused as error:
-            if _ended(visit, error):
-                raise
-            return Seen((), (), known=False, cut=False)
-        entries[kind] = [json.loads(row.entry) for row in rows]
+    reading = live.readings.setdefault(days, RecordReading(live.calls, since))
+    try:
+        entries = await reading.of((*(k.value for k in FLOW_KINDS), REPORTS, ADMISSIONS), since)
+    except Refused as error:
+        if _ended(live, error):
+            raise
+        return Seen((), (), known=False, cut=False)
     return Seen(
         flows=[f for kind in FLOW_KINDS for f in seen_flows(entries[kind.value])],
         ways=[
             *ways_of_reports(segment, entries[REPORTS]),
             *ways_of_admissions(segment, entries[ADMISSIONS]),
-            *await _people(visit, since),
+            *await _people(live, since),
         ],
         known=True,
-        cut=any(len(each) == MAX_ENTRIES for each in entries.values()),
+        cut=reading.cut,
     )
 
 
-async def _people(visit: Visit, since_ms: int) -> list[MapEdge]:
+async def _people(live: Live, since_ms: int) -> list[MapEdge]:
     """Who worked here since then, as far as whoever asks may know who there is."""
     try:
-        listed = await visit.calls.operator("ListOperators", pb.ListRequest())
+        listed = await live.asked("ListOperators", pb.ListRequest())
     except Refused as error:
-        if _ended(visit, error):
+        if _ended(live, error):
             raise
         return []
     seen = (p for p in listed.operators if p.seen_ms >= since_ms)
     return [way_of_operator(p.name, p.roles, p.added_ms, p.seen_ms) for p in seen]
 
 
-def _ended(visit: Visit, error: Refused) -> bool:
+def _ended(live: Live, error: Refused) -> bool:
     """Whether it was the session's end, and not that whoever asks may not know."""
-    return visit.session is None or visit.session.over or error.reason == Reason.SIGNED_OUT
+    return live.session.over or error.reason == Reason.SIGNED_OUT
+
+
+MAP: Final = LivePage("map", "map.html", load, head="map_head.html", least_s=LEAST_S)

@@ -318,7 +318,9 @@ class JoinPort:
         except (DecodeError, UnicodeDecodeError) as error:
             raise Malformed.of(Reason.MALFORMED, "a message of this call", error) from error
         # without the call: its message may be megabytes, and there is one of them
-        return Asked(call.number, partial(passed.answer, request, PassedContext(call.peer)))  # type: ignore[arg-type]
+        context = PassedContext(call.peer)
+        answer = partial(passed.answer, request, context)  # type: ignore[arg-type]
+        return Asked(call.number, answer)
 
     async def _record(self, call: PortCall) -> None:
         try:

@@ -271,6 +271,10 @@ def _picture(question: Asked, head: dict[str, Any], body: bytes) -> None:
     _require(len(body) == size, "as many bytes as the shape has")
 
 
+LESSON: Final = frozenset({"used", "left_out", "largest_shift_px", "differing_share", "outline"})
+"""What a lesson says of itself, each checked by `_lesson`, and what an operator is told."""
+
+
 def _lesson(question: Asked, head: dict[str, Any]) -> None:
     frames = len(question.head["sizes"])
     _require(type(head.get("used")) is int and 0 < head["used"] <= frames, "frames used")

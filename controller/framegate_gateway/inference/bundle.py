@@ -44,7 +44,8 @@ DEFAULT_BUNDLE: Final = Path(__file__).parent / "default_bundle"
 MODEL_NAME: Final = "model.onnx"
 WEIGHTS_NAME: Final = "weights.onnx"
 _NAMES: Final = re.compile(
-    r"model\.onnx|weights\.onnx|recipe\.json|known-answers\.json|card\.json|model\.sig|known/[0-9]{2,4}_(?:test|temp)\.png"
+    r"model\.onnx|weights\.onnx|recipe\.json|known-answers\.json|card\.json|model\.sig"
+    r"|known/[0-9]{2,4}_(?:test|temp)\.png"
 )
 
 

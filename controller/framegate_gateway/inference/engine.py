@@ -13,8 +13,8 @@ from typing import Any, Final
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.findings.kinds import FindingKind
 from framegate.receipt_verifier import UNCONFINED
-from framegate.signed.inspected import Polygon
 from framegate_gateway.inference.answers import (
+    LESSON,
     BadAnswer,
     Refusal,
     asked,
@@ -24,7 +24,7 @@ from framegate_gateway.inference.answers import (
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.child import InferenceChild
 from framegate_gateway.inference.inspection import Inspection, inspection_of
-from framegate_gateway.inference.jobs import Job, Sent, fail
+from framegate_gateway.inference.jobs import CameraFrame, Job, Sent, fail
 from framegate_gateway.inference.parts import Parts, digest_of, least_left, left_to_inspect
 from framegate_gateway.inference.providers import CPU
 from framegate_gateway.inference.steadiness import Steadiness, require_steady
@@ -191,50 +191,35 @@ class Engine:
         )
         if "failed" in answer:
             raise Refused.of(Reason(answer["failed"]), "good frames of one part", answer["why"])
-        return png, {
-            k: v
-            for k, v in answer.items()
-            if k in {"used", "left_out", "largest_shift_px", "differing_share"}
-        }
+        return png, {name: answer[name] for name in LESSON}
 
-    async def inspect(  # noqa: PLR0913 - members of a record
-        self,
-        device: str,
-        part_type: str,
-        image: bytes,
-        encoding: int,
-        width: int,
-        height: int,
-        masks: tuple[Polygon, ...] = (),
-        *,
-        measure: bool = False,
-    ) -> Inspection:
-        """Inspect one encoded frame of `device`, taken under `masks`, which the golden image gets
-        too. With `measure` second looks are taken of a part without limits, too.
+    async def inspect(self, frame: CameraFrame, *, measure: bool = False) -> Inspection:
+        """Inspect one frame; the golden image gets its masks too. With `measure` second looks are
+        taken of a part without limits, too.
 
         Raises Refused (PART_UNKNOWN, IMAGE, IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS,
         REGISTRATION, MASK, INSPECTED_SHARE, KNOWN_ANSWER), `Withheld`, or Unavailable (INFERENCE).
         """
         if self.stopped is not None:
             raise Refused(self.stopped.failures)
-        if part_type not in self._parts:
+        if frame.part_type not in self._parts:
             raise Refused.of(
                 Reason.PART_UNKNOWN,
                 "a part type with a golden image",
-                ascii(part_type),
+                ascii(frame.part_type),
                 "framegate part add",
             )
         head = {
             "kind": "inspect",
-            "part_type": part_type,
-            "encoding": encoding,
-            "width": width,
-            "height": height,
-            "masks": masks,
-            "camera": device,
+            "part_type": frame.part_type,
+            "encoding": frame.encoding,
+            "width": frame.width,
+            "height": frame.height,
+            "masks": frame.masks,
+            "camera": frame.device,
             "measure": measure,
         }
-        answer = await self._inspected(device, head, image)
+        answer = await self._inspected(frame.device, head, frame.image)
         if "failed" in answer:
             raise Refused.of(
                 Reason(answer["failed"]), "an image the model can inspect", answer["why"]

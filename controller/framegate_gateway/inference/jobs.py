@@ -12,6 +12,21 @@ from framegate.signed.inspected import Inspected, InspectedOf, Polygon
 NOTHING_LEFT: Final = Inspected(0, InspectedOf.PICTURE)
 
 
+@dataclass(frozen=True, slots=True)
+class CameraFrame:
+    """One encoded frame (`ENCODING_…`) of a camera, `width` x `height` pixels, that shows a part of
+    this type and was taken under `masks`.
+    """
+
+    device: str
+    part_type: str
+    image: bytes
+    encoding: int
+    width: int
+    height: int
+    masks: tuple[Polygon, ...] = ()
+
+
 @dataclass
 class Job:
     """A question on its way to the child, and whoever waits for its answer; `device` is the camera

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Refused
 from framegate.findings.kinds import FindingKind
-from framegate.signed.inspected import Polygon
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.commissioning import Commissioning
 from framegate_gateway.inference.engine import WATCH_S, ChildTold, Engine, nobody
 from framegate_gateway.inference.inspection import Inspection
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.parts import Parts
 from framegate_gateway.inference.providers import ON_CPU, Host
 from framegate_gateway.inference.remote import Backend, RemoteEngine
@@ -155,17 +155,7 @@ class Models:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
-    async def inspect(  # noqa: PLR0913 - members of a record
-        self,
-        digest: str,
-        device: str,
-        part_type: str,
-        image: bytes,
-        encoding: int,
-        width: int,
-        height: int,
-        masks: tuple[Polygon, ...] = (),
-    ) -> Inspection:
+    async def inspect(self, digest: str, frame: CameraFrame) -> Inspection:
         """Inspect by the model with this digest (hex), which a grant names. Raises as
         `Engine.inspect`, and Refused (MODEL) where it is no longer ready here.
         """
@@ -181,11 +171,9 @@ class Models:
                 f"a grant for {digest[:16]}",
                 "the camera gets a new grant",
             )
-        measure = self.commissioning.wants(part_type)
+        measure = self.commissioning.wants(frame.part_type)
         with self.under_way.one():
-            return await engine.inspect(
-                device, part_type, image, encoding, width, height, masks, measure=measure
-            )
+            return await engine.inspect(frame, measure=measure)
 
     async def stop(self) -> None:
         """End every child."""

@@ -20,6 +20,7 @@ from framegate_gateway.admission.gaps import TriggerGaps
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.inspection import Inspection, Withheld
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.models import Models
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.feed import TrustView
@@ -253,14 +254,7 @@ class Conversations:
             self._learner.offer(m.part_type, admitted.image)
         try:
             inspection = await self._models.inspect(
-                admitted.grant.model_sha256,
-                link.device,
-                m.part_type,
-                admitted.image,
-                m.encoding,
-                m.width,
-                m.height,
-                admitted.masks,
+                admitted.grant.model_sha256, _camera_frame(link.device, admitted)
             )
             self._looked_at(link, m.part_type, inspection)
             # trust that ended while the frame was in the model ends here, not at the next frame
@@ -308,3 +302,10 @@ def _ended(task: asyncio.Task[None], talk: _Conversation) -> None:
         log.info(
             "frame: %s", ascii(str(error))
         )  # the camera is gone; its frame's verdict is in the journal and on the broker
+
+
+def _camera_frame(device: str, admitted: Admitted) -> CameraFrame:
+    m = admitted.metadata
+    return CameraFrame(
+        device, m.part_type, admitted.image, m.encoding, m.width, m.height, admitted.masks
+    )

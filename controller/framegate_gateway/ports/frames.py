@@ -23,7 +23,9 @@ class FramesService(rpc.FramesServicer):
     def __init__(self, keys: GatewayKeys, view: TrustView, conversations: Conversations) -> None:
         self._keys, self._view, self._conversations = keys, view, conversations
 
-    async def Stream(self, request_iterator: Any, context: Context) -> None:  # type: ignore[override]
+    async def Stream(  # type: ignore[override]
+        self, request_iterator: Any, context: Context
+    ) -> None:
         """One camera's stream, until it ends or its opening is refused."""
 
         async def read() -> pb.CameraMessage | None:

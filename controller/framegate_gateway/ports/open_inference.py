@@ -24,6 +24,7 @@ from framegate.signed.inspected import Polygon
 from framegate.signed.mask import verify_masks
 from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS, sha256
 from framegate_gateway.inference.inspection import Inspection
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.models import Models
 from framegate_gateway.trust.feed import Standing, TrustView
 from framegate_gateway.trust.keys import GatewayKeys
@@ -150,15 +151,10 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
             raise Malformed.of(
                 Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{width}x{height}"
             )
+        masks = self._masks(client)  # 4
         return await self._models.inspect(
             digest,
-            client.device,
-            part_type,
-            frame,
-            encoding,
-            width,
-            height,
-            self._masks(client),  # 4
+            CameraFrame(client.device, part_type, frame, encoding, width, height, masks),
         )
 
     @contextmanager

@@ -30,12 +30,11 @@ from framegate_gateway.ports.operator_access import (
 from framegate_gateway.ports.picture_words import badge, caption
 from framegate_gateway.receipts.lineage import lineage
 from framegate_gateway.receipts.read import Wanted, receipts
-from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.keys import GatewayKeys
+from framegate_gateway.vault.archive import Archive
 from framegate_gateway.vault.egress import Egress, ExportRequest
-from framegate_gateway.vault.frames import FrameVault
-from framegate_gateway.verdicts.journal import Journal, KeptFrame
+from framegate_gateway.verdicts.journal import KeptFrame
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
@@ -43,33 +42,25 @@ WATCH_BEAT_S: Final = 1.0
 
 
 class GatewayOperatorService(rpc.GatewayOperatorServicer):
-    """Every call establishes that the caller is an operator of this fleet. `vault` and `egress` are
-    None where this host has no vault; `locked` says why.
+    """Every call establishes that the caller is an operator of this fleet. `egress` is None where
+    the archive has no vault.
     """
 
-    def __init__(  # noqa: PLR0913 - members of a record
+    def __init__(
         self,
         keys: GatewayKeys,
         view: TrustView,
         models: Models,
-        journal: Journal,
-        store: ReceiptStore,
-        vault: FrameVault | None = None,
+        archive: Archive,
         egress: Egress | None = None,
-        locked: str = "",
         learner: GoldenLearner | None = None,
         report: StatusReport | None = None,
     ) -> None:
-        self._keys, self._view, self._models, self._journal, self._store = (
-            keys,
-            view,
-            models,
-            journal,
-            store,
+        self._models, self._archive, self._journal = models, archive, archive.journal
+        self._egress, self._learner = egress, learner
+        self._report = report or StatusReport(
+            keys=keys, view=view, models=models, journal=archive.journal
         )
-        self._vault, self._egress, self._locked = vault, egress, locked
-        self._learner = learner
-        self._report = report or StatusReport(keys=keys, view=view, models=models, journal=journal)
         self._access = OperatorAccess(keys, view, egress)
 
     async def ListVerdicts(self, request: pb.ListVerdictsRequest, context: Context) -> pb.Verdicts:
@@ -181,7 +172,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
             request.until_ms,
             request.below,
         )
-        rows = receipts(self._store, wanted, authorities)
+        rows = receipts(self._archive.receipts, wanted, authorities)
         try:
             while (receipt := await asyncio.to_thread(_next, rows)) is not None:
                 yield pb.ReceiptReply(receipt=json.dumps(receipt).encode())
@@ -314,8 +305,9 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
     async def DataStatus(self, request: pb.ListRequest, context: Context) -> pb.DataStatusReply:
         """What the vault holds."""
         await self._access.operator(context, "data.show", request)
-        if self._vault is None:
-            return pb.DataStatusReply(vault=self._locked or "none")
+        vault = self._archive.vault
+        if vault is None:
+            return pb.DataStatusReply(vault=self._archive.locked or "none")
         rows = [
             pb.DataRow(
                 camera=h.key.device,
@@ -326,20 +318,18 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
                 erased=h.erased,
                 expires_ms=h.expires_ms,
             )
-            for h in await asyncio.to_thread(self._vault.holdings)
+            for h in await asyncio.to_thread(vault.holdings)
         ]
-        return pb.DataStatusReply(
-            rows=rows, vault=self._vault.problem or "open", dropped=self._vault.dropped
-        )
+        return pb.DataStatusReply(rows=rows, vault=vault.problem or "open", dropped=vault.dropped)
 
     def _chain(self, identifier: str) -> dict[str, Any]:
-        return lineage(self._store, self._models.bundle, identifier)
+        return lineage(self._archive.receipts, self._models.bundle, identifier)
 
     async def _frame(self, chain: dict[str, Any]) -> KeptFrame:
         defects, part_type = tuple(chain["verdict"]["defects"]), chain["frame"]["part_type"]
-        if self._vault is not None:
+        if self._archive.vault is not None:
             try:
-                stored = await asyncio.to_thread(self._vault.get, chain["id"])
+                stored = await asyncio.to_thread(self._archive.vault.get, chain["id"])
                 return KeptFrame(stored.image, stored.encoding, defects, part_type)
             except Refused:
                 pass  # not kept there: memory may still have it
@@ -355,12 +345,7 @@ class GatewayOperatorService(rpc.GatewayOperatorServicer):
 
     def _require_egress(self) -> Egress:
         if self._egress is None:
-            raise Unavailable.of(
-                Reason.VAULT,
-                "a vault on this gateway's host",
-                self._locked or "none",
-                "framegate-gateway vault init",
-            )
+            raise self._archive.shut()
         return self._egress
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from cryptography import x509
 
-from framegate.access.approvals import APPROVAL_LIFE_MS, content_digest, verify_approval
+from framegate.access.approvals import APPROVAL_LIFE_MS, AskedAct, content_digest, verify_approval
 from framegate.access.caller import BREAK_GLASS_ROLES, OPERATOR_PREFIX, Caller, Place, question
 from framegate.access.policy import PolicySet, verify_policy
 from framegate.access.questions import inspect_request
@@ -181,8 +181,7 @@ class AccessView:
             root = self._root()
             if root is None:
                 raise Refused.of(Reason.NOT_TRUSTED, "a gateway's host in standing", "no warrant")
-            verified = verify_approval(
-                approval,
+            act = AskedAct(
                 verb=verb,
                 content_sha256=content_digest(
                     verb, type(request).DESCRIPTOR.name, bare.SerializeToString(deterministic=True)
@@ -191,9 +190,8 @@ class AccessView:
                 gateway=gateway,
                 zone=zone,
                 policy_sha256=self.policy.sha256,
-                root=root,
-                now=from_ms(now_ms),
             )
+            verified = verify_approval(approval, act, root, from_ms(now_ms))
             people = tuple(p for p in verified.approvers if p in self._operators)
             identifier = verified.request_id
             if identifier in self._used:

@@ -20,10 +20,9 @@ from framegate.wire import sha256
 from framegate_gateway.inference.models import Models
 from framegate_gateway.receipts.batches import new_identifier
 from framegate_gateway.receipts.read import Wanted, find, receipts
-from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.keys import GatewayKeys
-from framegate_gateway.vault.frames import FrameVault, StoredFrame
-from framegate_gateway.verdicts.journal import Journal
+from framegate_gateway.vault.archive import Archive
+from framegate_gateway.vault.frames import StoredFrame
 from framegate_gateway.verdicts.maker import VerdictMaker
 
 DAY_MS: Final = 86_400_000
@@ -105,29 +104,26 @@ class DatasetItem:
 class Egress:
     """The one door out of the vault."""
 
-    def __init__(  # noqa: PLR0913 - members of a record
+    def __init__(
         self,
-        vault: FrameVault,
-        store: ReceiptStore,
+        archive: Archive,
         maker: VerdictMaker,
         models: Models,
         keys: GatewayKeys,
         rules: EgressRules,
-        journal: Journal,
         now_ms: Callable[[], int],
         told: Exported = lambda _request, _frames: None,
     ) -> None:
-        """`told` is told of what left without anybody's approval."""
-        self._told = told
-        self._vault, self._store, self._maker, self._models, self._keys, self._rules = (
-            vault,
-            store,
-            maker,
-            models,
-            keys,
-            rules,
+        """`told` is told of what left without anybody's approval. Raises Unavailable (VAULT) where
+        the archive has no vault.
+        """
+        self._vault, self._store, self._journal = (
+            archive.open_vault(),
+            archive.receipts,
+            archive.journal,
         )
-        self._journal, self._now_ms = journal, now_ms
+        self._maker, self._models, self._keys, self._rules = maker, models, keys, rules
+        self._now_ms, self._told = now_ms, told
         self._counting = asyncio.Lock()
 
     async def frame(self, request: ExportRequest) -> ExportedFrame:

@@ -34,6 +34,20 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedAct:
+    """One exact act as a gateway is asked for it: `requester` wants `verb` with the content of this
+    digest (32 bytes, `content_digest`), at `gateway` of `zone`, under the policy of this digest.
+    """
+
+    verb: str
+    content_sha256: bytes
+    requester: str
+    gateway: str
+    zone: str
+    policy_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalStatement(Statement):
     """`approvers` approve that `requester` does `verb` with exactly the content of this digest
     (hex), under this policy, at this gateway, once.
@@ -64,19 +78,10 @@ def content_digest(verb: str, kind: str, content: bytes) -> bytes:
     )
 
 
-def verify_approval(  # noqa: PLR0913 - members of a record
-    data: bytes,
-    *,
-    verb: str,
-    content_sha256: bytes,
-    requester: str,
-    gateway: str,
-    zone: str,
-    policy_sha256: bytes,
-    root: x509.Certificate,
-    now: datetime,
+def verify_approval(
+    data: bytes, act: AskedAct, root: x509.Certificate, now: datetime
 ) -> ApprovalStatement:
-    """An approval that counts here and now.
+    """An approval of `act` that counts here and now.
 
     1. to 4. as `Statement.verify`; 5. it is of this verb and this content; 6. by this requester, at
        this gateway of this zone, and no approver is the requester;
@@ -85,25 +90,25 @@ def verify_approval(  # noqa: PLR0913 - members of a record
        (APPROVAL_NEEDED).
     """
     approval, _ = ApprovalStatement.verify(data, (), root, now)
-    if approval.verb != verb or approval.content_sha256 != content_sha256.hex():  # 5
+    if approval.verb != act.verb or approval.content_sha256 != act.content_sha256.hex():  # 5
         raise Refused.of(
             Reason.APPROVAL_NEEDED,
-            f"an approval of exactly this {verb}",
+            f"an approval of exactly this {act.verb}",
             f"one of another {approval.verb}",
             "ask anew: what was approved is not what is asked",
         )
     if (
-        approval.requester != requester
-        or (approval.gateway, approval.zone) != (gateway, zone)
-        or requester in approval.approvers
+        approval.requester != act.requester
+        or (approval.gateway, approval.zone) != (act.gateway, act.zone)
+        or act.requester in approval.approvers
         or not approval.approvers
     ):  # 6
         raise Refused.of(
             Reason.APPROVAL_NEEDED,
-            f"an approval of what {requester} asks of {gateway}",
+            f"an approval of what {act.requester} asks of {act.gateway}",
             f"one for {approval.requester} at {approval.gateway} of {approval.zone}",
         )
-    if approval.policy_sha256 != policy_sha256.hex():  # 7
+    if approval.policy_sha256 != act.policy_sha256.hex():  # 7
         raise Refused.of(
             Reason.APPROVAL_NEEDED,
             "an approval under the policy in force",

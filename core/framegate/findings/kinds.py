@@ -47,6 +47,7 @@ class FindingKind(StrEnum):
     SEGMENT_FLOW = "segment-flow"
     SEGMENT_ADMITTED = "segment-admitted"
     SEGMENT_WITHDRAWN = "segment-withdrawn"
+    PILOT_STOP = "pilot-stop"
     PILOT_WARNED = "pilot-warned"
     PILOT_OBSERVED = "pilot-observed"
     PILOT_PASSED = "pilot-passed"

@@ -41,7 +41,7 @@ def template_width(data: bytes) -> int:
     return next((w for w in WIDTHS if _template_at(data, w)), 0)
 
 
-def _binary_list(data: bytes, width: int) -> ImaList:  # noqa: C901 - ordered steps, read best in one piece
+def _binary_list(data: bytes, width: int) -> ImaList:  # noqa: C901 - ordered steps
     at, end, entries = 0, len(data), list[ImaEntry]()
     head, u32 = struct.Struct(f"<I{width}sI"), struct.Struct("<I").unpack_from
     hashed, zero, names = (

@@ -37,6 +37,7 @@ SITE_SEVERITIES: Final = MappingProxyType(
         FindingKind.SEGMENT_REPAIRED: Severity.HIGH,
         FindingKind.SEGMENT_REFUSED: Severity.LOW,
         FindingKind.SEGMENT_WOULD_REFUSE: Severity.LOW,
+        FindingKind.PILOT_STOP: Severity.MEDIUM,
         FindingKind.PILOT_WARNED: Severity.MEDIUM,
         FindingKind.PILOT_OBSERVED: Severity.LOW,
     }

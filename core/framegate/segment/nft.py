@@ -57,8 +57,18 @@ def log_of(told: Told) -> str:
 
 
 def braced(values: Iterable[object]) -> str:
-    """An anonymous set."""
-    return "{ " + ", ".join(str(v) for v in values) + " }"
+    """One of these: an anonymous set; one value is itself.
+
+    The kernel ends an anonymous set's elements when it swaps rules, and a packet that is half-way
+    through the old ones then finds none: a comparison has no such instant.
+    """
+    each = [str(v) for v in values]
+    return each[0] if len(each) == 1 else "{ " + ", ".join(each) + " }"
+
+
+def none_of(field: str, values: Iterable[object]) -> str:
+    """That `field` is none of these, by comparisons alone: see `braced`."""
+    return " ".join(f"{field} != {v}" for v in values)
 
 
 def quoted(names: Iterable[str]) -> str:
@@ -103,8 +113,8 @@ def _input(segment: Segment) -> Iterator[str]:
     """What is for the enforcer itself: out of zones nothing but neighbour discovery, and answers to
     its own connections.
     """
-    inside = quoted(i for z in segment.zones.values() for i in z.interfaces)
-    yield f"iifname != {inside} accept"
+    inside = (f'"{i}"' for z in segment.zones.values() for i in z.interfaces)
+    yield f"{none_of('iifname', inside)} accept"
     yield "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"
     yield "ct state established ct direction reply accept"
     yield f"icmpv6 type {braced(_ROUTINE)} drop"

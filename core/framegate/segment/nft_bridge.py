@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from framegate.segment.nft import TABLE, braced, log_of, quoted
+from framegate.segment.nft import TABLE, braced, log_of, none_of, quoted
 from framegate.segment.policy import Address, Binding, Mode, Segment, SegmentZone
 from framegate.segment.refusal import NO_CONDUIT, VERDICTS, Told, Why
 from framegate.segment.trusted_sets import Element
@@ -79,8 +79,7 @@ def _at_the_bridges(zones: Sequence[SegmentZone]) -> Iterator[str]:
     apart here (nft_meta_bridge) is not in every kernel.
     """
     yield f"ether type {_EAPOL} accept"
-    chains = ", ".join(f'"{p}" : goto p_{p}' for z in zones for p in z.ports)
-    yield f"iifname vmap {{ {chains} }}"
+    yield from (f'iifname "{p}" goto p_{p}' for z in zones for p in z.ports)
     strictest = max(zones, key=lambda z: list(Mode).index(z.mode))
     yield from _refuse(strictest, "", NO_CONDUIT, Why.UNKNOWN_PORT)
 
@@ -100,7 +99,7 @@ def _at_a_port(segment: Segment, zone: SegmentZone, port: str) -> Iterator[str]:
     if zone.dot1x:
         shut = f"iifname . ether saddr != @{ADMITTED}"
         yield from _refuse(zone, shut, port, Why.UNADMITTED)
-    yield from _refuse(zone, "ether type != { arp, ip, ip6 }", port, Why.ETHERTYPE)
+    yield from _refuse(zone, none_of("ether type", ("arp", "ip", "ip6")), port, Why.ETHERTYPE)
     for field, sound in (("htype", "1"), ("ptype", "ip"), ("hlen", "6"), ("plen", "4")):
         yield from _refuse(zone, f"ether type arp arp {field} != {sound}", port, Why.ARP)
     for header in ("frag", "rt"):  # what comes after it may stand in a packet of its own (RFC 7113)
@@ -127,14 +126,13 @@ def _of(zone: SegmentZone, binding: Binding) -> Iterator[str]:
     yield from _refuse(zone, f"ether saddr != {mac}", port, Why.MAC)
     yield from _refuse(zone, f"arp saddr ether != {mac}", port, Why.ARP)
     probe = [*fours, _NOBODY]
-    yield from _refuse(zone, f"arp saddr ip != {braced(probe)}", port, Why.ARP)
+    yield from _refuse(zone, none_of("arp saddr ip", probe), port, Why.ARP)
     lease = f"ip saddr {_NOBODY} ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept"
     yield lease
-    yield from _refuse(zone, f"ip saddr != {braced(fours or [_NOBODY])}", port, Why.ADDRESS)
-    yield from _refuse(zone, f"ip6 saddr != {braced([*sixes, '::'])}", port, Why.ADDRESS)
-    targets = braced(_number(a) for a in sixes)
-    neighbour = f"icmpv6 type nd-neighbor-advert @th,64,128 != {targets}"
-    yield from _refuse(zone, neighbour, port, Why.NEIGHBOUR)
+    yield from _refuse(zone, none_of("ip saddr", fours or [_NOBODY]), port, Why.ADDRESS)
+    yield from _refuse(zone, none_of("ip6 saddr", [*sixes, "::"]), port, Why.ADDRESS)
+    others = none_of("@th,64,128", (_number(a) for a in sixes))
+    yield from _refuse(zone, f"icmpv6 type nd-neighbor-advert {others}", port, Why.NEIGHBOUR)
 
 
 def _of_a_stranger(segment: Segment, zone: SegmentZone, port: str) -> Iterator[str]:

@@ -39,7 +39,8 @@ EK_POLICY_B_SHA256: Final = bytes.fromhex(
 )
 """PolicyOR of secret and NV, SHA-256 (EK Credential Profile, PolicyB), high-range templates."""
 EK_POLICY_B_SHA384: Final = bytes.fromhex(
-    "b26e7d28d11a50bc53d882bcf5fd3a1a074148bb35d3b4e4cb1c0ad9bde419cacb47ba09699646150f9fc000f3f80e12"
+    "b26e7d28d11a50bc53d882bcf5fd3a1a074148bb35d3b4e4cb1c0ad9bde419ca"
+    "cb47ba09699646150f9fc000f3f80e12"
 )
 _EK_ATTRS_LOW: Final = (
     Attr.FIXED_TPM

@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from framegate.signed.statement import Outcome
 from framegate_gateway.admission.admitted import Admitted
 from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.server import GatewayProcess
 from framegate_gateway.settings import GatewaySettings
-from framegate_gateway.verdicts.maker import VerdictMaker
+from framegate_gateway.verdicts.maker import VerdictMaker, _Frame, _Signed
 from framegate_host.signals import run_service, until_stopped
 
 LIES: Final = ("alter", "invent", "drop")
@@ -57,15 +58,12 @@ class LyingMaker(VerdictMaker):
             )
             await super().inspected(ghost, replace(inspection, defects=()), took_ms)
         if self.lie == "drop" and self._count % 3 == 0:
-            frame_verdict, envelope = self._signed_only(admitted, inspection)
-            self._journal.add(frame_verdict, envelope, None)
-            return bytes(envelope)
+            signed = self._signed_only(admitted, inspection)
+            self._journal.add(signed.verdict, signed.envelope, None)
+            return signed.envelope
         return await super().inspected(admitted, inspection, took_ms)
 
-    def _signed_only(self, admitted: Admitted, inspection: Inspection):  # type: ignore[no-untyped-def]
-        from framegate.signed.statement import Outcome
-        from framegate_gateway.verdicts.maker import _Frame
-
+    def _signed_only(self, admitted: Admitted, inspection: Inspection) -> _Signed:
         frame = _Frame(
             admitted.metadata,
             admitted.metadata_bytes,

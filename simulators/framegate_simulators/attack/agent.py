@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import Reason, Refused
 from framegate.signed.statement import Grant
-from framegate_agent.camera.session import hold_grant
+from framegate_agent.camera.session import AskedGrant, hold_grant
 from framegate_agent.signing import TLS_CLIENT_PREFIX, TlsSigner
 from framegate_agent.tpm.chip import Tpm
 from framegate_controller.ca.issue import issue_operator
@@ -55,9 +56,7 @@ def n113(t: Target) -> Seen:
         def run() -> None:
             lease = hold_grant(
                 envelope,
-                CAMERA,
-                with_nonce,
-                time.monotonic() - asked_s,
+                AskedGrant(CAMERA, with_nonce, time.monotonic() - asked_s),
                 fleet.intermediates,
                 fleet.root.certificate,
                 time.time_ns() // 1_000_000,
@@ -128,7 +127,7 @@ def n118(t: Target) -> Seen:
         b"framegate/v1/sign-opening\0" + bytes(64),
         b"\xffTCG" + bytes(126),
     )
-    seen = [reason_of(lambda m=message: signer.sign(m)) for message in messages]  # type: ignore[misc]
+    seen = [reason_of(partial(signer.sign, message)) for message in messages]
     none = key.count == 0
     flood = Seen(False, "")
     for _ in range(2000):

@@ -23,6 +23,7 @@ from framegate.errors import FramegateError
 from framegate.wire import ENCODING_JPEG, VaultBlob
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_host.cages import CAGES
 from framegate_simulators.attack import rogue_worker
@@ -221,7 +222,9 @@ async def _lie(lie: str, golden: Path) -> str:
         said = []
         for number in (1, 2):
             try:
-                await engine.inspect("cam", "drawn-1", picture(number), ENCODING_JPEG, 640, 640)
+                await engine.inspect(
+                    CameraFrame("cam", "drawn-1", picture(number), ENCODING_JPEG, 640, 640)
+                )
                 said.append("sound")
             except FramegateError as error:
                 said.append(error.reason.value)

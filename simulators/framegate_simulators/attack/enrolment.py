@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.identity.endorsement import EK_USAGE
 from framegate_proto.edge import evidence_parts
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
+from framegate_simulators.attack.target import TIMEOUT_S, Answer, Seen, Target, attempt, reason_of
 from framegate_simulators.forge.forge import Forge, Key
 from framegate_simulators.machine.tpm import TpmMaker
 
@@ -156,7 +156,7 @@ def n24(t: Target) -> Seen:
 def n25(t: Target) -> Seen:
     code, device = t.invite()
     forges = [t.forge(), t.forge()]
-    answers: list[object] = [None, None]
+    answers: list[Answer | None] = [None, None]
 
     def run(n: int) -> None:
         answers[n] = t.join(forges[n], code)
@@ -166,11 +166,12 @@ def n25(t: Target) -> Seen:
         thread.start()
     for thread in threads:
         thread.join()
-    won = [a for a in answers if a is not None and a.state != "refused"]  # type: ignore[attr-defined]
-    lost = [a for a in answers if a not in won]
+    came = [a for a in answers if a is not None]
+    won = [a for a in came if a.state != "refused"]
+    lost = [a for a in came if a.state == "refused"]
     return Seen(
         len(won) == 1 and t.state(device) == "pending",
-        f"one is pending; the other: {', '.join(lost[0].reasons) if lost else ''}",  # type: ignore[attr-defined]
+        f"one is pending; the other: {', '.join(lost[0].reasons) if lost else ''}",
     )
 
 

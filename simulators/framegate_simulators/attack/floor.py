@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from framegate.errors import FramegateError
 from framegate.identity.certificates import from_ms, spki_of
 from framegate.signed.statement import Verdict, verify_verdict
-from framegate_agent.camera.session import HeldGrant, hold_grant
+from framegate_agent.camera.session import AskedGrant, HeldGrant, hold_grant
 from framegate_agent.camera.sources import encoded
 from framegate_host.private_files import private_folder
 from framegate_operator.connection import gateway_stub
@@ -106,9 +106,7 @@ class ForgedCamera:
             raise RuntimeError(f"no grant: {[f.reason for f in reply.failures]}")
         return hold_grant(
             reply.grants[0],
-            self.device,
-            nonce,
-            drawn,
+            AskedGrant(self.device, nonce, drawn),
             self._target.keys.intermediates,
             context.root_certificate,
             time.time_ns() // 1_000_000,

@@ -20,6 +20,7 @@ from framegate.looks.limits import MIN_COMMISSION
 from framegate.wire import ENCODING_PNG
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.parts import Part
 from framegate_operator.connection import operator_stub
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -109,7 +110,7 @@ async def _said(part: Part, frames: Sequence[Gray]) -> list[str]:
     for frame in frames:
         try:
             inspection = await engine.inspect(
-                "cam", PART, _png(frame), ENCODING_PNG, frame.shape[1], frame.shape[0]
+                CameraFrame("cam", PART, _png(frame), ENCODING_PNG, frame.shape[1], frame.shape[0])
             )
             said.append("DEFECT" if inspection.defects else "PASS")
         except FramegateError as error:
@@ -125,7 +126,7 @@ async def _measured(part: Part, frames: Sequence[Gray]) -> list[dict[Look, float
     for frame in frames:
         size = frame.shape[1], frame.shape[0]
         inspection = await engine.inspect(
-            "cam", PART, _png(frame), ENCODING_PNG, *size, measure=True
+            CameraFrame("cam", PART, _png(frame), ENCODING_PNG, *size), measure=True
         )
         if not inspection.defects:
             rows.append(dict(inspection.measured))

@@ -6,6 +6,7 @@ import socket
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def _operators_calls(t: Target, pair: tuple[bytes, bytes] | None) -> list[Seen]:
     with t.fleet_channel(pair) as channel:
         stub = rpc.OperatorStub(channel)
         return [
-            reason_of(lambda n=name, r=request: getattr(stub, n)(r, timeout=TIMEOUT_S))  # type: ignore[misc]
+            reason_of(partial(getattr(stub, name), request, timeout=TIMEOUT_S))
             for name, request in _OPERATOR.items()
         ]
 
@@ -108,9 +109,8 @@ def n83(t: Target) -> Seen:
     seen = []
     for _ in range(2):  # a resumed session would skip the chain
         with t.fleet_channel(None) as channel:
-            seen.append(
-                reason_of(lambda c=channel: rpc.FleetStub(c).Begin(pb.BeginRequest(), timeout=5))  # type: ignore[misc]
-            )
+            begin = rpc.FleetStub(channel).Begin
+            seen.append(reason_of(partial(begin, pb.BeginRequest(), timeout=5)))
     return Seen(all(s.refused for s in seen), seen[-1].reason)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import tempfile
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def n90(t: Target) -> Seen:
     with operator_stub(t.context) as stub:
         stub.RevokeSigner(pb.RevokeSignerRequest(certificate=signer.der, reason="campaign"))
         seen = [
-            reason_of(lambda e=envelope: stub.ImportProfile(pb.ImportProfileRequest(envelope=e)))  # type: ignore[misc]
+            reason_of(partial(stub.ImportProfile, pb.ImportProfileRequest(envelope=envelope)))
             for envelope in candidates
         ]
     return Seen(all(s.refused for s in seen), "; ".join(s.reason for s in seen))

@@ -21,6 +21,7 @@ from framegate.wire import FrameMetadata
 from framegate_controller.ca.open import load_fleet
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.ports.conversation import Conversations
@@ -51,7 +52,7 @@ class PlainFrames(rpc.FramesServicer):
         async def one(frame: pb.SealedFrame) -> None:
             m = FrameMetadata.parse(frame.metadata)
             inspection = await self._engine.inspect(
-                m.device, m.part_type, frame.sealed, m.encoding, m.width, m.height
+                CameraFrame(m.device, m.part_type, frame.sealed, m.encoding, m.width, m.height)
             )
             async with writing:
                 await context.write(

@@ -125,6 +125,7 @@ def _bare(
     """
     parts = Evidence.parse(evidence)
     signature, key = parse_signature(parts.quote_signature), forge.ak.public.key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
     der = encode_dss_signature(signature.r, signature.s)
     hashed = [
         e.data
@@ -140,7 +141,7 @@ def _bare(
     digests = [e.digest(Alg.SHA256) for e in events]
 
     def bare() -> None:
-        key.verify(der, parts.quote_attest, ec.ECDSA(hashes.SHA256()))  # type: ignore[call-arg, arg-type]
+        key.verify(der, parts.quote_attest, ec.ECDSA(hashes.SHA256()))
         new, sha1, value = hashlib.sha256, hashlib.sha1, bytes(32)
         new(forge.log).digest()
         new(evidence).digest()

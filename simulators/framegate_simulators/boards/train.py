@@ -86,7 +86,7 @@ def main() -> None:
     args = parser.parse_args()
     import torch
 
-    from framegate_models.fit import best_device, fit
+    from framegate_models.fit import Schedule, best_device, fit
     from framegate_models.network import Detector, export
 
     print(f"drawing {args.boards} boards", flush=True)
@@ -100,12 +100,14 @@ def main() -> None:
         Detector(len(CLASSES)),
         boards,
         CLASSES,
-        args.minutes,
-        seed=args.seed,
-        device=best_device(),
-        batch=args.batch,
-        samplers=args.samplers,
-        said=lambda p: print(
+        Schedule(
+            minutes=args.minutes,
+            seed=args.seed,
+            device=best_device(),
+            batch=args.batch,
+            samplers=args.samplers,
+        ),
+        lambda p: print(
             f"{p.passed:5.1f} of {p.minutes:.0f} min  step {p.step}  loss {p.loss:.3f}", flush=True
         ),
     )

@@ -28,7 +28,7 @@ TIMEOUT_S: Final = 10
 """A parser that takes ten seconds on 64 KiB hangs."""
 
 
-def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - ordered steps, read best in one piece
+def targets() -> dict[str, Callable[[bytes], Any]]:  # noqa: C901 - one a parser
     """Name to parser; imported here, so that atheris can instrument what they import."""
     from framegate.eventlog import (
         edited_after_measuring,

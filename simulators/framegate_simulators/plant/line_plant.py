@@ -79,7 +79,7 @@ class LinePlant:
         for gateway in self.gateways:
             p.start_agent(gateway)
         for gateway in self.gateways:
-            wait_for("the agents' sockets", lambda g=gateway: p.agent_socket(g).exists())  # type: ignore[misc]
+            wait_for("the agents' sockets", p.agent_socket(gateway).exists)
             recovery = p.folder / f"{gateway.name}.recovery"
             p.command(
                 "framegate-gateway",

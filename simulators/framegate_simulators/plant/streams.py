@@ -16,6 +16,10 @@ from framegate_simulators.plant.namespaces import Network
 _COUNTED: Final = struct.Struct("!I")
 POLL_S: Final = 0.2
 CONNECT_S: Final = 2.0
+ANYWHERE: Final = (
+    (socket.AF_INET, "0.0.0.0"),  # noqa: S104 - of a network of its own
+    (socket.AF_INET6, "::"),
+)
 Clock = Callable[[], float]
 
 
@@ -38,7 +42,7 @@ class Receiver:
         self._stopped = threading.Event()
         self._sockets: list[socket.socket] = []
         with network.at(host):
-            for family, anywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104
+            for family, anywhere in ANYWHERE:
                 self._sockets.append(self._listen(family, anywhere, port, kind))
         work = self._accept if kind == "tcp" else self._datagrams
         self._threads = [

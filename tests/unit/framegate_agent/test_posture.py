@@ -13,7 +13,8 @@ def machine(root: Path) -> Path:
     files = {
         "etc/os-release": 'ID=debian\nVERSION_ID="12"\n',
         "etc/passwd": (
-            "root:x:0:0::/root:/bin/bash\ndaemon:x:1:1::/:/usr/sbin/nologin\nanna:x:1000:1000::/home/anna:/bin/zsh\n"
+            "root:x:0:0::/root:/bin/bash\ndaemon:x:1:1::/:/usr/sbin/nologin\n"
+            "anna:x:1000:1000::/home/anna:/bin/zsh\n"
         ),
         "proc/net/tcp": (
             "  sl  local_address rem_address   st\n   0: 0100007F:1F90 00000000:0000 0A 0\n   1:"

@@ -4,12 +4,12 @@ import pytest
 
 from framegate.errors import Malformed
 from framegate_console.charts import HEIGHT, WIDTH, curve
-from framegate_console.live import Look
 from framegate_console.pages.incidents import number
 from framegate_console.pages.line import Totals, cards, counted, things, verdict_at_a_glance
 from framegate_console.pages.live_page import _event
 from framegate_console.pages.signin import _back
 from framegate_console.rendering import short, when
+from framegate_console.told_alike import Look
 from framegate_console.visit import _fields
 from framegate_operator.traffic import GatewayFacts, traffic_of
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -34,7 +34,7 @@ def look(state: str = "trusted", gate: bool = True, answers: bool = True, **came
     )
     status = pb.GatewayStatus(gate_open=gate, cameras=[sent], now_ms=1000, broker="connected")
     facts = GatewayFacts(GW, "127.0.0.1:1", status if answers else None, "" if answers else "away")
-    return Look(devices, traffic_of((facts,)), 0.0)
+    return Look(devices, traffic_of((facts,)))
 
 
 def glance(seen: Look, waiting: int = 0) -> str:

@@ -5,6 +5,7 @@ them.
 import math
 import re
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -12,8 +13,11 @@ from framegate.access.verbs import Role
 from framegate.errors import Malformed
 from framegate.segment.ruling import DeviceStanding
 from framegate.segment.site_map import Edge, MapEdge, MapNode, SiteMap, seen_flows, site_map
+from framegate_console import record_reading
 from framegate_console.map_drawing import ALLOWED, MOST, SIGN, map_drawing
 from framegate_console.pages.site_map import day_ms
+from framegate_console.record_reading import RecordReading
+from framegate_proto.v1 import framegate_pb2 as pb
 from support.mapped import CAM1, map_segment
 from support.segments import planned_segment
 
@@ -104,5 +108,58 @@ async def test_the_map_shows_each_what_they_may_know(shown, walk):
     page = (await viewer.get("/map")).text
     assert "your roles do not open" in page and "never seen" not in page
     assert 'class="sign e-allowed' in page and 'e-refused"' not in page
+    stream = re.search(r'hx-sse:connect="(/live/map[?]key=[^"]*)"', page)
+    assert stream and "segment" in stream[1]
     for query in ("?segment=other", "?diff=soon"):
         assert (await auditor.get(f"/map{query}")).status in {400, 404}
+
+
+class Grown:
+    """A record that grows between two readings."""
+
+    def __init__(self):
+        self.rows, self.asked = [], []
+
+    async def operator_rows(self, name, request, most):
+        self.asked.append((name, request.first, request.limit))
+        newest = [r for r in reversed(self.rows) if r.index >= request.first]
+        return newest[:most]
+
+    def grow(self, *numbers):
+        self.rows += [pb.LogRow(index=n, entry=b'{"at_ms": %d}' % n) for n in numbers]
+
+
+async def test_what_was_read_of_the_record_is_read_once():
+    grown = Grown()
+    grown.grow(3, 7)
+    reading = RecordReading(grown, 0)
+    assert [e["at_ms"] for e in (await reading.of(("a",), 0))["a"]] == [7, 3]
+    grown.grow(8, 9)
+    assert [e["at_ms"] for e in (await reading.of(("a",), 0))["a"]] == [9, 8, 7, 3]
+    assert [e["at_ms"] for e in (await reading.of(("a",), 8))["a"]] == [9, 8]
+    assert [first for _, first, _ in grown.asked] == [0, 8, 10] and not reading.cut
+
+
+async def test_what_is_too_much_falls_off_its_old_end_and_that_is_said(monkeypatch):
+    monkeypatch.setattr(record_reading, "MAX_ENTRIES", 3)
+    grown = Grown()
+    grown.grow(1, 2)
+    reading = RecordReading(grown, 0)
+    await reading.of(("a",), 0)
+    assert not reading.cut
+    grown.grow(3, 4)
+    assert [e["at_ms"] for e in (await reading.of(("a",), 0))["a"]] == [4, 3, 2]
+    assert reading.cut
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["&".join(["a=1"] * 9), "segment=" + "x" * 999],
+    ids=["many", "long"],
+)
+async def test_a_stream_of_another_key_ends_in_words(shown, walk, key):
+    map_segment(walk)
+    auditor = shown.as_role(Role.AUDITOR)
+    address = f"/live/map?key={quote(key, safe='')}"
+    answer = await auditor.ask("GET", address, {"sec-fetch-site": "same-origin"}, most=2)
+    assert answer.status == 200 and "event: problem" in answer.text

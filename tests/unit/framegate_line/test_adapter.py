@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import Malformed
+from framegate.findings.kinds import FindingKind
 from framegate.identity.certificates import from_ms
+from framegate.pilot.policy import Stage
+from framegate.pilot.would_stop import WouldStop
 from framegate.signed.decision import verify_decision
 from framegate.signed.statement import Outcome
 from framegate_line import adapter as adapter_module
@@ -99,6 +102,20 @@ async def test_n_in_a_row_ask_for_a_stop(bench_line):
             b.adapter.verdict(b.verdict(CAM2, sequence))
         await b.settled()
     assert [n.count for n in b.output.stops] == [3, 3] and b.output.stops[0].reason == "stale"
+
+
+async def test_n_in_a_row_under_a_pilot_ask_nobody_and_are_reported(bench_line):
+    b, told = bench_line, []
+    b.adapter.stage = lambda: Stage.WARN
+    b.adapter.report = lambda *seen: told.append(seen)
+    for sequence in range(1, 4):
+        b.trigger(sequence)
+        b.adapter.verdict(b.verdict(CAM1, sequence, outcome="UNINSPECTED"))
+        await b.settled()
+    assert not b.output.stops
+    ((text, said),) = [(t[1], t[2]) for t in told if t[0] is FindingKind.PILOT_STOP]
+    assert WouldStop.parse(text) == WouldStop(Stage.WARN, "stale", "line-1")
+    assert said == "3 parts UNINSPECTED in a row"
 
 
 async def test_an_output_that_does_not_take_it_is_noted(bench_line):

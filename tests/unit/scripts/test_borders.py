@@ -1,4 +1,6 @@
-"""What `make check` says of tuples that cross a module's border, and of long modules."""
+"""What `make check` says of tuples that cross a module's border, of functions with many parameters,
+and of long modules and lines.
+"""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -86,3 +88,59 @@ def test_lines_with_a_layout_of_their_own_are_counted(borders: ModuleType, most:
     else:
         (fault,) = faults
         assert fault.startswith("core/a.py:4: 1 lines" if most == 0 else "1 lines")
+
+
+EIGHT = "a, b, c, d, e, f, g, h"
+RECORD = {"core/a.py:f": "members of a record"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"def f({EIGHT}): ...",
+        f"async def f(*, {EIGHT}): ...",
+        "def f(a, b, /, c, *d, e, f, g, **h): ...",
+        f"def _f({EIGHT}): ...",
+        f"class C:\n    def __init__(self, {EIGHT}): ...",
+        f"class _C:\n    @classmethod\n    def m(cls, {EIGHT}): ...",
+        f"def g():\n    def f({EIGHT}): ...",
+    ],
+)
+def test_more_than_seven_parameters_are_a_fault(borders: ModuleType, source: str) -> None:
+    (fault,) = borders.check_parameters({"core/a.py": source}, {})
+    assert "8 parameters, at most 7" in fault and fault.startswith("core/a.py:")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(a, b, c, d, e, f, g): ...",
+        "class C:\n    def m(self, a, b, c, d, e, f, g): ...",
+        "def f(a, b, c, d, e, f, g, h: Annotated[str, typer.Option(help='H.')]): ...",
+        "def f(a, b, c, d, e, f, g, h: Annotated[Path | None, typer.Argument()] = None): ...",
+        "_H = Annotated[str, typer.Option()]\ndef f(a, b, c, d, e, f, g, h: _H = ''): ...",
+    ],
+)
+def test_seven_parameters_and_a_command_of_any_number_are_none(
+    borders: ModuleType, source: str
+) -> None:
+    assert not list(borders.check_parameters({"core/a.py": source}, {}))
+
+
+def test_a_record_of_a_protocol_is_made_of_named_members_alone(borders: ModuleType) -> None:
+    named, by_place = f"def f(*, {EIGHT}): ...", f"def f({EIGHT}): ..."
+    assert not list(borders.check_parameters({"core/a.py": named}, RECORD))
+    assert len(list(borders.check_parameters({"core/a.py": by_place}, RECORD))) == 2
+    (fault,) = borders.check_parameters({"core/a.py": "def f(a): ..."}, RECORD)
+    assert fault.startswith("core/a.py:f: excepted")
+
+
+def test_a_long_line_is_a_fault_counted_in_characters_and_with_what_it_says_to_tools(
+    borders: ModuleType,
+) -> None:
+    tail = "x = 1" + " " * 90 + "# noqa: X"
+    sources = {"core/a.py": "…" * 100 + "\n" + "…" * 101, "core/b.py": tail}
+    assert list(borders.check_columns(sources)) == [
+        "core/a.py:2: 101 columns, at most 100",
+        "core/b.py:1: 104 columns, at most 100",
+    ]

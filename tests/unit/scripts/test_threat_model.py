@@ -107,6 +107,7 @@ def test_a_page_that_is_true_has_no_fault():
         ("| N125 | before |", "| N124 | before |", "N125: tests or attempts are named after it"),
         ("| N125 | before |", "| N124–N125 | before |", "N124: no test is named after it"),
         ("| N125 | before |", "| N124–N125 | before |", "N124: the campaign does not try it"),
+        ("| N125 | before |", "| N126 | before |", "N126 has two rows"),
         ("## Known limits", "## Limits", "the headings"),
     ],
 )

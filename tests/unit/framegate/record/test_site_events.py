@@ -60,6 +60,7 @@ def test_names_that_events_have_for_good():
         "segment-flow",
         "segment-admitted",
         "segment-withdrawn",
+        "pilot-stop",
         "pilot-warned",
         "pilot-observed",
         "pilot-passed",

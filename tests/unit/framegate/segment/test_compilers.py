@@ -237,3 +237,15 @@ def test_a_near_end_that_is_not_adjacent_is_told_by_its_address_alone():
     rules = rules_of(replace(segment, zones=zones)).splitlines()
     own = [r for r in rules if "counter name c_frames" in r and "original" in r]
     assert own and all("@t_cameras" in r and "ether saddr" not in r for r in own)
+
+
+def test_nobody_is_refused_for_what_a_swap_of_rules_ends():
+    """The elements of an anonymous set end with the swap that takes their rule out: a packet under
+    way finds none of them. No sound packet's way may hang on one being there.
+    """
+    segment = planned_segment()
+    lines = (rules_of(segment) + bridge_rules_of(segment)).splitlines()
+    for rule in (line for line in lines if line.startswith("add rule ")):
+        assert "vmap" not in rule
+        assert "!= {" not in rule
+        assert " accept" not in rule or " { " not in rule or " input " in rule

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from framegate.errors import Reason, Refused
-from framegate_agent.camera.session import Demands, hold_grant
+from framegate_agent.camera.session import AskedGrant, Demands, hold_grant
 from support.frames import CAMERA
 
 
@@ -26,12 +26,9 @@ def test_a_camera_refuses_a_gateway_that_is_not_the_approved_one_and_says_why(
     with pytest.raises(Refused) as caught:
         hold_grant(
             door.grant(**changes),
-            CAMERA,
-            b"n" * 32,
-            time.monotonic(),
+            AskedGrant(CAMERA, b"n" * 32, time.monotonic(), demands),
             authorities,
             door.fleet.root.certificate,
             time.time_ns() // 1_000_000,
-            demands,
         )
     assert caught.value.reason == reason and caught.value.failures[0].hint

@@ -26,6 +26,7 @@ from framegate_gateway.inference.answers import (
 )
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.inference.recipe import Output, PictureInput, Recipe, Tensor
@@ -246,11 +247,11 @@ async def test_n145_one_bad_answer_ends_the_child_and_not_the_gateway(tmp_path, 
     jpeg = encoded(draw_board(5, design=1, defects=0).frame)
     for number, said in enumerate(lies):
         with pytest.raises(Unavailable) as caught:
-            await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)
+            await engine.inspect(CameraFrame("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640))
         assert caught.value.reason == Reason.INFERENCE, said
         assert started[number].returncode == -9, said
     # the next child is sound, and so is the gateway
-    inspection = await engine.inspect("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640)
+    inspection = await engine.inspect(CameraFrame("cam", "drawn-1", jpeg, ENCODING_JPEG, 640, 640))
     assert inspection.golden_sha256 and len(started) == len(lies) + 1
     serving.cancel()
     await engine.stop()

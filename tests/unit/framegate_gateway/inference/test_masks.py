@@ -10,6 +10,7 @@ from framegate.errors import Reason, Refused
 from framegate_agent.camera.masking import blank
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_simulators.boards.boards import draw_board
 from support.vault import CAMERA
@@ -26,13 +27,20 @@ async def test_a_camera_that_only_says_it_masked_is_caught_and_golden_images_are
     polygons = (((0.2, 0.2), (0.6, 0.2), (0.6, 0.6), (0.2, 0.6)),)
     masked = board.frame.copy()
     blank(masked, polygons)
-    jpeg = lambda image: cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()  # noqa: E731
-    assert (await engine.inspect(CAMERA, "t", jpeg(masked), 1, 640, 640, polygons)).defects == ()
+
+    def jpeg(image):
+        return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
+    assert (
+        await engine.inspect(CameraFrame(CAMERA, "t", jpeg(masked), 1, 640, 640, polygons))
+    ).defects == ()
     with pytest.raises(Refused) as caught:
-        await engine.inspect(CAMERA, "t", jpeg(board.frame), 1, 640, 640, polygons)
+        await engine.inspect(CameraFrame(CAMERA, "t", jpeg(board.frame), 1, 640, 640, polygons))
     assert caught.value.reason == Reason.MASK
     with pytest.raises(Refused) as caught:  # N109: a covered lens
-        await engine.inspect(CAMERA, "t", jpeg(np.full((640, 640), 9, np.uint8)), 1, 640, 640)
+        await engine.inspect(
+            CameraFrame(CAMERA, "t", jpeg(np.full((640, 640), 9, np.uint8)), 1, 640, 640)
+        )
     assert caught.value.reason == Reason.IMAGE_COVERED
     task.cancel()
     await engine.stop()

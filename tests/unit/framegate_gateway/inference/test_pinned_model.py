@@ -6,6 +6,7 @@ import pytest
 
 from framegate_agent.camera.sources import encoded
 from framegate_gateway.inference.bundle import load_bundle
+from framegate_gateway.inference.jobs import CameraFrame
 from framegate_simulators.boards.boards import draw_board
 from support.models import another_version, pin_of
 from support.waiting import until
@@ -28,7 +29,9 @@ async def test_a_swap_drops_no_frame_and_each_is_inspected_by_the_model_its_gran
             answered.append(
                 (
                     granted,
-                    await model_gate.models.inspect(granted, "cam", "drawn-1", jpeg, 1, 640, 640),
+                    await model_gate.models.inspect(
+                        granted, CameraFrame("cam", "drawn-1", jpeg, 1, 640, 640)
+                    ),
                 )
             )
 

@@ -13,6 +13,7 @@ from framegate.errors import FramegateError, Reason, Refused
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
+from framegate_gateway.vault.archive import Archive
 from framegate_gateway.vault.egress import Egress, EgressRules, ExportedFrame, ExportRequest
 from framegate_gateway.verdicts.journal import Journal
 from support.vault import CAMERA, IMAGE, NOW, verdict, written
@@ -50,13 +51,11 @@ async def door(vault, tmp_path, monkeypatch):
     models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
     await models.start()
     open_door = OpenDoor(
-        vault,
-        None,
+        Archive(Journal(), None, vault),
         Recorded(),
         models,
         None,
         EgressRules(frozenset({"quality"}), 3),
-        Journal(),
         lambda: NOW,
         lambda request, frames: told.append((request.actor, frames)),
     )
@@ -130,13 +129,11 @@ async def test_the_quota_holds_against_requests_at_once_and_over_a_restart(door)
     )
     assert sum(isinstance(t, ExportedFrame) for t in tries) == 3
     again = OpenDoor(
-        door._vault,
-        None,
+        Archive(Journal(), None, door._vault),
         Recorded(),
         door._models,
         None,
         EgressRules(frozenset({"quality"}), 3),
-        Journal(),
         lambda: NOW,
     )
     with pytest.raises(Refused) as caught:
