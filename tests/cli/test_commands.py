@@ -144,11 +144,6 @@ def test_controller_that_is_not_there(tmp_path):
     assert done.code == 4 and "framegate login" in done.err
     done = run(
         "framegate",
-        "log compare",
-        "log export",
-        "log key",
-        "log prove",
-        "log verify",
         "login",
         "anna",
         "--password-file",
@@ -356,6 +351,11 @@ LOCAL = {
     "evidence verify",
     "evidence show",
     "goals example",
+    "log compare",
+    "log export",
+    "log key",
+    "log prove",
+    "log verify",
     "login",
     "logout",
     "policy init",

@@ -143,7 +143,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N186": ("known-answer",),
         "N194": ("signature",),
         "N195": ("accepted, and the claim is fail",),
-        "N203": ("the witness: 409 and both heads kept, 422", "a machine: log-forked"),
+        "N203": ("the witness: 409 and both heads kept, 422", "a machine: not-cosigned"),
         "N204": (
             "a second on its folder: conflict",
             "an old copy: witness-behind",
