@@ -70,6 +70,7 @@ pytest_plugins = [
     "support.walk",
     # these build on others
     "support.console",
+    "support.decided",
     "support.chromium",
 ]
 

@@ -22,6 +22,7 @@ from framegate_agent.callers import Callers
 from framegate_agent.camera.capture import Capture
 from framegate_agent.camera.carrier import BrokerAddress, BrokerWay
 from framegate_agent.camera.heads import HeadSpool
+from framegate_agent.camera.logged_models import logged_models
 from framegate_agent.camera.session import Demands
 from framegate_agent.camera.stream import CameraStream
 from framegate_agent.controller_watch import ControllerWatch
@@ -84,6 +85,7 @@ class Agent:
         self.streams = self._streams()
         self.socket = self._socket()
         self.demands = Demands(frozenset(settings.model), frozenset(settings.gateway))
+        self.logged = logged_models(settings.state, settings.demanded)
         self.broker = self._broker()
         self._poke = asyncio.Event()
         self.controller = ControllerWatch(settings.state)
@@ -186,7 +188,11 @@ class Agent:
         )
         if reply.masks:
             self._take_masks(reply.masks)
-        return list(reply.grants), from_failures(reply.failures)
+        grants, failures = list(reply.grants), from_failures(reply.failures)
+        if self.logged is None:
+            return grants, failures
+        root, now_ms = self.state.root_certificate, self.clock.now_ms()
+        return await self.logged.only_logged(stub, grants, failures, root, now_ms)
 
     def _take_masks(self, envelope: bytes) -> None:
         """Verified masks reach every capture child and the disk, so that they hold from the first

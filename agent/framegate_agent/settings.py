@@ -8,6 +8,14 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
 from framegate.errors import Failure
+from framegate.transparency.cosignature import Quorum
+from framegate_host.cosigning import (
+    CosignedWithin,
+    Cosigners,
+    RequireCosigned,
+    cosigning_problems,
+    quorum_of,
+)
 from framegate_host.payload_kinds import PACKAGE_NAME
 from framegate_host.setting_records import Settings
 from framegate_host.setting_values import DIGEST, HOST_PORT, Setting
@@ -154,15 +162,24 @@ class AgentSettings(Settings):
             "the log says what is lacking."
         ),
     ] = False
+    cosigner: Cosigners = ()
+    require_cosigned: RequireCosigned = 0
+    cosigned_within: CosignedWithin = 24
     metrics: MetricsAt = ""
     metrics_tls: MetricsTls = None
     traces: TracesTo = ""
     verbose: Annotated[bool, Setting("Log what goes on.", short="-v")] = False
 
+    @property
+    def demanded(self) -> Quorum | None:
+        """Which witnesses must have seen a model's approval; None where nobody demands it."""
+        return quorum_of(self.require_cosigned, self.cosigner, self.cosigned_within)
+
     def problems(self) -> Iterator[Failure]:
         """A broker is believed by its name alone."""
         yield from metrics_problems(self, self.metrics, self.metrics_tls)
         yield from traces_problems(self, self.traces)
+        yield from cosigning_problems(self, self.require_cosigned, self.cosigner)
         if self.broker and not self.broker_name:
             yield self.beside("broker_name", "--broker", "broker.<fleet>.framegate")
         if self.broker_name and not self.broker:

@@ -23,7 +23,8 @@ class Addresses:
 class Fleet:
     """Who holds the fleet's keys, its deadlines and clock, and which of its controllers this is.
 
-    The clock gives ms since the epoch.
+    The clock gives ms since the epoch. A head of the log of decisions is shown to machines once
+    `require_cosigned` witnesses cosigned it.
     """
 
     ring: KeyRing
@@ -31,6 +32,7 @@ class Fleet:
     clock: Callable[[], int]
     controller: str
     addresses: Addresses = Addresses()
+    require_cosigned: int = 1
 
     @property
     def keys(self) -> FleetKeys:

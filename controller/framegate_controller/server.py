@@ -25,6 +25,7 @@ from framegate_controller.ca.issue import issue_server
 from framegate_controller.ca.open import load_fleet
 from framegate_controller.clockwork.controllers import look_around
 from framegate_controller.clockwork.run import Chore, Duties, Work, clockwork_of
+from framegate_controller.clockwork.witness_chores import cosigning_chores
 from framegate_controller.context import Addresses, Fleet
 from framegate_controller.events.bus import InMemoryBus
 from framegate_controller.events.shared_bus import SharedBus
@@ -70,6 +71,7 @@ from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.database import open_store
 from framegate_controller.store.ports import Store
 from framegate_controller.store.shared.ceremonies import OpenFlow, Waiting
+from framegate_controller.store.shared.decisions import begin_log
 from framegate_controller.store.shared.failures import InMemoryFailures
 from framegate_controller.store.shared.looks import InMemoryLooks
 from framegate_controller.store.shared.policies import InMemoryPolicies
@@ -156,7 +158,11 @@ class Controller:
         require_witnessed(self.store, ring.keys, settings.witnesses)
         _require_founded(self.store)
         self.fleet = Fleet(
-            ring=ring, timing=settings.timing, clock=self.store.clock, controller=settings.name
+            ring=ring,
+            timing=settings.timing,
+            clock=self.store.clock,
+            controller=settings.name,
+            require_cosigned=settings.require_cosigned,
         )
         self.policies = InMemoryPolicies()
         rates = MachineRates.of(settings.timing, settings.attest_limit)
@@ -182,10 +188,13 @@ class Controller:
             self.reports,
         )
         behaviour.begin(self.store)
+        with self.store.writing() as tx:
+            begin_log(tx)
         self.clockwork.also(
             Chore("counts of the record", READ_S, counts.read),
             duties.chore("behaviour", READ_S, self._behaviour),
             duties.chore("other sites", SITES_S, lambda s: SiteWatch(s).look),
+            *cosigning_chores(duties, self.fleet, settings.cosigners),
         )
         self._duties = duties
         self.forwarder = Forwarder(

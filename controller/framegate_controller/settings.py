@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, NamedTuple
 
 from framegate.behaviour.deed import Sites, parse_sites
-from framegate.errors import Failure, Reason
+from framegate.errors import Failure, FramegateError, Reason
 from framegate.federation.bundle import MAX_REFRESH_S, MIN_REFRESH_S, REFRESH_S
+from framegate.transparency.cosignature import MAX_WITNESSES
+from framegate.transparency.note import KeyType, NoteKey, parse_note_key
 from framegate_controller.registry_address import StoreAt, address_problems
 from framegate_controller.timing import (
     DEFAULT_INTERVAL_MS,
@@ -37,11 +39,19 @@ NAME: Final = Form("a name", r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 PEER: Final = Form(
     "HOST:JOINPORT:FLEETPORT", r"(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+):[0-9]{1,5}:[0-9]{1,5}"
 )
+COSIGNER: Final = Form("KEY@URL", r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+@https?://\S+")
 ORIGIN: Final = Form(
     "https://host or https://host:port, lower case",
     r"https://[a-z0-9][a-z0-9.-]{0,252}(:[0-9]{1,5})?",
 )
 _EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - asked about, not bound
+
+
+class Cosigner(NamedTuple):
+    """A witness of the log of decisions: its key, and the prefix that heads are sent to."""
+
+    key: NoteKey
+    address: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +151,26 @@ class ControllerSettings(Settings):
             example=(Path("/mnt/witness/heads"),),
         ),
     ] = ()
+    cosigner: Annotated[
+        tuple[str, ...],
+        Setting(
+            "A witness of the log of decisions, as KEY@URL: framegate witness init prints the key.",
+            form=COSIGNER,
+            example=(
+                "witness.example.net+0c7ffe41+BAwtU0Vv1Sdf6rPjQ8TUIdYySIPq0DR4sJ4Yfyd5wlyn"
+                "@http://witness.example.net:7480",
+            ),
+        ),
+    ] = ()
+    require_cosigned: Annotated[
+        int,
+        Setting(
+            "Cosignatures that a head of that log needs before machines are shown it; machines "
+            "may demand more.",
+            least=1,
+            most=MAX_WITNESSES,
+        ),
+    ] = 1
     oidc_issuer: Annotated[
         str,
         Setting(
@@ -229,6 +259,7 @@ class ControllerSettings(Settings):
         except ValueError as error:
             wanted = "--site: NAME=NETWORK, no name twice for one network, none called outside"
             yield Failure(Reason.USAGE, wanted, str(error), "--site north=10.1.0.0/16")
+        yield from self._cosigner_problems()
         if self.host in _EVERYWHERE and not self.advertise:
             hint = "name the address that cameras reach"
             yield self.beside("advertise", f"--host {self.host}", hint)
@@ -243,6 +274,25 @@ class ControllerSettings(Settings):
             or self.oidc_device_code
         ):
             yield self.beside("oidc_issuer", "settings of a provider")
+
+    def _cosigner_problems(self) -> Iterator[Failure]:
+        try:
+            keys = {c.key.public for c in self.cosigners if c.key.kind == KeyType.COSIGNATURE}
+        except FramegateError as error:
+            yield error.failures[0]
+            return
+        if len(keys) < len(self.cosigner):
+            wanted, hint = "--cosigner: keys of witnesses, each once", "framegate witness init"
+            yield Failure(Reason.USAGE, wanted, "a log's key, or one twice", hint)
+        if self.cosigner and self.require_cosigned > len(self.cosigner):
+            wanted = f"at least {self.require_cosigned} witnesses, as --require-cosigned says"
+            yield Failure(Reason.USAGE, wanted, str(len(self.cosigner)), "--cosigner KEY@URL")
+
+    @property
+    def cosigners(self) -> tuple[Cosigner, ...]:
+        """The witnesses of the log of decisions. Raises Malformed."""
+        pairs = [text.split("@http", 1) for text in self.cosigner]
+        return tuple(Cosigner(parse_note_key(key), "http" + rest) for key, rest in pairs)
 
     @property
     def store_at(self) -> StoreAt:

@@ -31,7 +31,7 @@ from framegate_gateway.ports.gateway_status import StatusReport
 from framegate_gateway.ports.mqtt_frames import MqttFrames
 from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.ports.operators import GatewayOperatorService
-from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_one
+from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_rest
 from framegate_gateway.receipts.retention import ReceiptRetention, keep_within_quota
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.reports.delivery import deliver_reports, gather_and_sign, sign_reports
@@ -40,6 +40,8 @@ from framegate_gateway.reports.line_reports import LineReports
 from framegate_gateway.reports.sightings import Sightings
 from framegate_gateway.settings import GatewaySettings, backend_of, golden_of
 from framegate_gateway.trust.access import AccessView
+from framegate_gateway.trust.decided import decided_view
+from framegate_gateway.trust.decisions_feed import follow_decisions
 from framegate_gateway.trust.feed import TrustView, follow_feed
 from framegate_gateway.trust.host_link import follow_agent
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
@@ -119,6 +121,7 @@ class GatewayProcess:
             inspection=self._inspection,
             log=LogView(settings.state / "record-head", self._root, self._record_again),
         )
+        self.view.decided = decided_view(settings.state, settings.demanded, self._root)
         self.pinned = PinnedModel(
             settings.state,
             (shipped, *settings.models),
@@ -230,6 +233,7 @@ class GatewayProcess:
                 group.create_task(self.pinned.follow())
                 group.create_task(self.parts.follow(self.keys))
                 group.create_task(follow_feed(self.view, self.keys))
+                group.create_task(follow_decisions(self.view, self.keys))
                 group.create_task(
                     sign_batches(
                         self.receipts, self.keys, self.view.now_ms, self._signed, self._batches
@@ -255,7 +259,7 @@ class GatewayProcess:
             if self.vault is not None:
                 await asyncio.to_thread(self.vault.close)
             with contextlib.suppress(Exception):
-                await asyncio.to_thread(self._sign_rest)
+                await asyncio.to_thread(sign_rest, self.receipts, self.keys, self.view.now_ms)
                 await asyncio.to_thread(gather_and_sign, self.reporter, self.keys, self.view.now_ms)
             await asyncio.to_thread(self.receipts.close)
             await asyncio.to_thread(self.reporter.store.close)
@@ -298,11 +302,6 @@ class GatewayProcess:
     def _send(self, topic: str, payload: bytes) -> None:
         if self.publisher is not None:
             self.publisher.send(topic, payload)
-
-    def _sign_rest(self) -> None:
-        """What is left unsigned at an orderly end is signed now, not recovered later."""
-        while sign_one(self.receipts, self.keys, self.view.now_ms):
-            pass
 
     def _open_vault(self) -> tuple[FrameVault | None, str]:
         """The host's vault, or why there is none. A vault that does not open never stops

@@ -10,11 +10,19 @@ from typing import Annotated, ClassVar, Final, Literal
 from framegate.errors import Failure
 from framegate.payload.kinds import BUILT_IN, Kinds
 from framegate.signed.statement import Outcome
+from framegate.transparency.cosignature import Quorum
 from framegate_gateway.inference.parts import PICTURES, GoldenImages
 from framegate_gateway.inference.providers import CPU, PROVIDERS
 from framegate_gateway.inference.remote import Backend
 from framegate_gateway.inference.signed_folder import signed_files
 from framegate_gateway.vault.frames import KEEP_DAYS
+from framegate_host.cosigning import (
+    CosignedWithin,
+    Cosigners,
+    RequireCosigned,
+    cosigning_problems,
+    quorum_of,
+)
 from framegate_host.key_files import read_public_key
 from framegate_host.payload_kinds import PACKAGE_NAME
 from framegate_host.setting_records import Settings
@@ -201,6 +209,9 @@ class GatewaySettings(Settings):
             "When the controller is silent: the zone's rule (framegate zone set), or close at once."
         ),
     ] = "zone"
+    cosigner: Cosigners = ()
+    require_cosigned: RequireCosigned = 0
+    cosigned_within: CosignedWithin = 24
     metrics: MetricsAt = ""
     metrics_tls: MetricsTls = None
     traces: TracesTo = ""
@@ -210,6 +221,7 @@ class GatewaySettings(Settings):
         """A broker is believed by its name alone; a model server has to be accepted as it is."""
         yield from metrics_problems(self, self.metrics, self.metrics_tls)
         yield from traces_problems(self, self.traces)
+        yield from cosigning_problems(self, self.require_cosigned, self.cosigner)
         if self.broker and not self.broker_name:
             hint = "the name in its certificate: framegate-controller server-certificate broker"
             yield self.beside("broker_name", "--broker", hint)
@@ -238,6 +250,11 @@ class GatewaySettings(Settings):
                 "or run the model here"
             )
             yield self.beside("unattested_backend", "--backend", hint)
+
+    @property
+    def demanded(self) -> Quorum | None:
+        """Which witnesses must have seen what is decided; None where nobody demands it."""
+        return quorum_of(self.require_cosigned, self.cosigner, self.cosigned_within)
 
     @property
     def reached(self) -> tuple[str, int]:

@@ -50,6 +50,7 @@ def status(output: Output = "table", context: Context = None) -> None:
                     "receipts": [_kept(r) for r in reply.receipts],
                     "gate_open": reply.gate_open,
                     "isolation": reply.isolation,
+                    "decisions": reply.decisions,
                 }
             )
         if silent and not rows:
@@ -87,6 +88,8 @@ def status(output: Output = "table", context: Context = None) -> None:
             cells,
             empty="no gateway process has shown itself to the controller: framegate gateway list",
         )
+        for row in (r for r in rows if r["decisions"]):
+            talk.print(f"{names[row['gateway']]}: {safe(row['decisions'])}")
         for kept in (k for r in rows for k in r["receipts"]):
             _warn(kept)
 

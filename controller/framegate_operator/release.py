@@ -8,12 +8,21 @@ from typing import Annotated
 
 import typer
 
+from framegate.identity.certificates import spki_of
 from framegate.signed.release import MAX_BUNDLE_BYTES, SIGNED_NAME, Taken, verify_release
 from framegate_host.console import safe, show_json, talk
 from framegate_host.key_files import read_public_key
-from framegate_operator.options import Output
+from framegate_operator.connection import load_context, operator_stub
+from framegate_operator.decision_files import (
+    log_trust,
+    verify_logged_release,
+)
+from framegate_operator.options import Context, Output, write
 from framegate_operator.output import errors
+from framegate_proto.v1 import framegate_pb2 as pb
 
+PROOF_H = 10 * 365 * 24
+"""Hours: that something was approved does not grow old."""
 app = typer.Typer(no_args_is_help=True, help="Releases of Framegate itself.")
 
 
@@ -35,10 +44,24 @@ def verify(
         Path | None,
         typer.Option(help=f"The release's signature; default: {SIGNED_NAME} beside the first."),
     ] = None,
+    proof: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Demand that it was approved: the proof, by framegate log prove.",
+        ),
+    ] = None,
+    log_key: Annotated[str, typer.Option(help="With --proof: the log's key.")] = "",
+    cosigner: Annotated[
+        list[str] | None,
+        typer.Option(help="With --proof: key of a witness; each of them must have cosigned."),
+    ] = None,
     output: Output = "table",
 ) -> None:
     """That these files are of one release that the project signed: their bytes, the commit and
-    the requirements they were built from. Asks nobody.
+    the requirements they were built from; with --proof, that the fleet approved it where witnesses
+    saw it. Asks nobody.
     """
     with errors():
         bundle = signature or files[0].parent / SIGNED_NAME
@@ -48,6 +71,10 @@ def verify(
         digests = {file: _sha256(file) for file in files}
         taken = [Taken(file.name, digest) for file, digest in digests.items()]
         release = verify_release(signed, taken, read_public_key(key))
+        if proof is not None:
+            trust = log_trust(None, log_key, cosigner or (), len(cosigner or ()), PROOF_H)
+            head = verify_logged_release(proof, hashlib.sha256(signed).digest(), trust).head
+            talk.print(f"[green]approved[/] in {safe(head.origin)} of {head.size} decisions")
         if output == "json":
             show_json(
                 {
@@ -64,6 +91,30 @@ def verify(
             f"built from commit {safe(release.commit[:12])} with {len(release.materials)} "
             "pinned requirements"
         )
+
+
+@app.command("approve")
+@write
+def approve(
+    bundle: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help=f"Its signature, {SIGNED_NAME}.")
+    ],
+    key: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="The project's public key (PEM)."),
+    ],
+    context: Context = None,
+) -> None:
+    """Let a release be installed in this fleet: it stands in the log of decisions, for whoever
+    demands that (release verify --proof).
+    """
+    with errors():
+        der = spki_of(read_public_key(key))
+        request = pb.ApproveReleaseRequest(bundle=bundle.read_bytes(), key=der)
+        with operator_stub(load_context(context)) as stub:
+            row = stub.ApproveRelease(request)
+        talk.print(f"[green]release {safe(row.version)}[/] may be installed")
+        talk.print(f"next: framegate log prove {row.sha256[:16]} --out release.tlog-proof")
 
 
 def _sha256(path: Path) -> bytes:

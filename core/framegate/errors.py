@@ -193,6 +193,10 @@ class Reason(StrEnum):
     EXPORT = "export"
     EXPORT_QUOTA = "export-quota"
     STORE_QUOTA = "store-quota"
+    # the log of decisions and its witnesses
+    NOT_COSIGNED = "not-cosigned"
+    LOG_FORKED = "log-forked"
+    WITNESS_BEHIND = "witness-behind"
     # the line
     TIMEOUT = "timeout"
     LINE_OUTPUT = "line-output"

@@ -30,6 +30,7 @@ ELSEWHERE = {"framegate-gateway model", "framegate-gateway data"}
 """Their words are framegate-models', which is walked."""
 SERVE = {
     "framegate-console run": "serves until it is ended",
+    "framegate witness run": "serves until it is ended",
     "framegate-gateway run": "waits for its host's agent",
     "framegate-sim camera": "writes frames for as long as it is read",
     "framegate-sim sensor": "writes windows for as long as it is read",

@@ -8,10 +8,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.access.policy import default_files
 from framegate.assessment.statement import PostureStatement
 from framegate.federation.bundle import bundle_of
+from framegate.identity.certificates import spki_of
 from framegate.machines.model import ModelState
 from framegate.signed.dsse import seal_envelope
 from framegate.signed.model import bundle_digest, sign_model
 from framegate.signed.pin import key_anchor
+from framegate.signed.release import Provenance, sign_release
 from framegate.signed.statement import Verdict
 from framegate.wire import sha256
 from framegate_operator.session_credentials import certificate_request
@@ -56,6 +58,11 @@ def model_request(version: int) -> pb.RegisterModelRequest:
         anchor=MODEL_ANCHOR,
         recipe=recipe,
     )
+
+
+def release_request() -> pb.ApproveReleaseRequest:
+    bundle = sign_release(Provenance("1.0", "ab" * 20, {}, {"a.deb": bytes(32)}), MODEL_KEY)
+    return pb.ApproveReleaseRequest(bundle=bundle, key=spki_of(MODEL_KEY.public_key()))
 
 
 MODELS = {1: ModelState.APPROVED, 2: ModelState.APPROVED, 3: ModelState.REGISTERED}
@@ -159,6 +166,7 @@ REQUESTS = {
     "audit.read Operator.ReadLog": pb.ReadLogRequest(limit=1),
     "audit.read Operator.ProveLog": pb.ProveLogRequest(index=0),
     "audit.read Operator.LogHead": pb.LogHeadRequest(),
+    "audit.read Operator.ReadDecisions": pb.ReadDecisionsRequest(),
     "policy.simulate Operator.SimulatePolicy": pb.SimulateRequest(files=OTHER),
     "device.invite Operator.Invite": pb.InviteRequest(
         kind="camera", name="new", zone="line-1", profile="simulated-camera"
@@ -202,6 +210,7 @@ REQUESTS = {
     "siem.remove Operator.RemoveSink": pb.SinkRequest(name="walk"),
     "zone.set Operator.SetZone": pb.SetZoneRequest(zone="line-1", feed_silence="grace"),
     "zone.freeze Operator.FreezeZone": pb.FreezeZoneRequest(zone="line-1", frozen=True, reason="r"),
+    "release.approve Operator.ApproveRelease": release_request(),
     "policy.apply Operator.ApplyPolicy": pb.ApplyPolicyRequest(files=OTHER, base=1, note="n"),
     "access.approve Operator.DecideAccess": pb.DecideRequest(
         id="00000001", approve=True, content_sha256=ROLE.digest("access.request")

@@ -18,6 +18,7 @@ from framegate.signed.dsse import parse_envelope, seal_envelope
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.ports import Transaction
+from framegate_controller.store.shared.decisions import log_profile
 from framegate_controller.store.shared.firmware import VerifiedProfiles
 
 MAX_NAMED: Final = 8
@@ -63,17 +64,17 @@ def import_profile(
                 Reason.ALLOWLIST, wanted, "nothing", "give its file along: --allowlist FILE"
             )
     _require_same_kind(tx, profile)  # 4
-    tx.profiles.add_revision(
-        ProfileRevision(
-            name=profile.name,
-            revision=profile.revision,
-            version=profile.version,
-            sha256=loaded.sha256,
-            envelope=envelope,
-            signer=loaded.signer,
-            added_ms=tx.now_ms,
-        )
+    revision = ProfileRevision(
+        name=profile.name,
+        revision=profile.revision,
+        version=profile.version,
+        sha256=loaded.sha256,
+        envelope=envelope,
+        signer=loaded.signer,
+        added_ms=tx.now_ms,
     )
+    tx.profiles.add_revision(revision)
+    log_profile(tx, revision)
     if in_force:
         put_in_force(tx, profile.name, profile.revision, envelope)
     tx.raise_firmware_revision()

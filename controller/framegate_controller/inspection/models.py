@@ -19,9 +19,11 @@ from framegate.registry.model import Model, ZonePin
 from framegate.signed.dsse import strict_json
 from framegate.signed.model import bundle_digest, verify_model
 from framegate.signed.pin import MAX_APPROVED, MODEL_NAMES, ModelPin, anchor_of, parse_pin
+from framegate.transparency.decision import Kind
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.ports import Transaction
+from framegate_controller.store.shared.decisions import log_model, log_pin
 from framegate_controller.store.shared.versions import next_version
 
 MAX_FILES: Final = 512
@@ -133,6 +135,7 @@ def approve_model(tx: Transaction, model: Model, approved_by: tuple[str, ...]) -
     """It may be put in force from now on. Raises Refused (CONFLICT)."""
     approved = model.after(ModelEvent.APPROVE, approved_by)
     tx.models.put(approved)
+    log_model(tx, approved)
     tx.record(ModelApproved(model=_label(model), digest=model.digest))
     return approved
 
@@ -153,6 +156,7 @@ def withdraw_model(tx: Transaction, model: Model) -> Model:
             f"framegate model rollback {running[0]}",
         )
     tx.models.put(withdrawn)
+    log_model(tx, withdrawn, Kind.MODEL_WITHDRAWN)
     tx.record(ModelWithdrawn(model=_label(model), digest=model.digest))
     return withdrawn
 
@@ -230,9 +234,9 @@ def _pinned(
     )
     signer = keys.signing["model"]
     envelope = pin.seal(signer.der, signer.sign)
-    tx.models.add_pin(
-        ZonePin(zone=zone, sequence=pin.sequence, digest=model.digest, envelope=envelope)
-    )
+    kept = ZonePin(zone=zone, sequence=pin.sequence, digest=model.digest, envelope=envelope)
+    tx.models.add_pin(kept)
+    log_pin(tx, kept)
     tx.raise_revision()
     return pin
 

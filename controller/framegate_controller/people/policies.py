@@ -17,6 +17,7 @@ from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.people.operators import enrolled
 from framegate_controller.store.ports import CONTROLLER, Transaction
+from framegate_controller.store.shared.decisions import log_policy
 from framegate_controller.store.shared.policies import PolicyCache
 from framegate_controller.store.shared.versions import next_version
 
@@ -52,8 +53,7 @@ def apply_policy(
     if current is not None:  # 3
         _require_steerable(tx, keys, policy)
     applied = _signed(tx, keys, policy, note[:MAX_NOTE])  # 4
-    tx.policies.add(applied)
-    tx.raise_revision()
+    _put_in_force(tx, applied)
     tx.record(PolicyApplied(policy=policy.label, note=applied.note))
     return applied
 
@@ -69,8 +69,7 @@ def sign_policy_anew(tx: Transaction, keys: FleetKeys, note: str) -> AppliedPoli
     present = verify_policy(kept.envelope, keys.root.certificate)
     policy = parse_policy(dict(present.files), next_version(tx, kept.version))
     applied = _signed(tx, keys, policy, note[:MAX_NOTE])
-    tx.policies.add(applied)
-    tx.raise_revision()
+    _put_in_force(tx, applied)
     tx.record(PolicyApplied(policy=policy.label, note=applied.note))
     return applied
 
@@ -79,6 +78,12 @@ def found_policy(tx: Transaction, keys: FleetKeys) -> None:
     """A new fleet begins with the default policy; a fleet that has one keeps it."""
     if tx.policies.current() is None:
         apply_policy(tx, keys, default_files(), base=0, note="the default policy")
+
+
+def _put_in_force(tx: Transaction, applied: AppliedPolicy) -> None:
+    tx.policies.add(applied)
+    tx.raise_revision()
+    log_policy(tx, applied)
 
 
 def load_policy(

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Reason, Refused
+from framegate.errors import FramegateError, Reason, Refused
 from framegate.identity.certificates import Purpose, from_ms
 from framegate.machines.lifecycle import State
 from framegate.record.following import LogPosition
@@ -44,10 +44,12 @@ from framegate_controller.joinport.uploads import (
 )
 from framegate_controller.people.grants import compose_grants
 from framegate_controller.people.stages import StageTurn, stage_word
+from framegate_controller.record import decisions
 from framegate_controller.record.batches import record_batch
 from framegate_controller.record.ledger import last_position
 from framegate_controller.record.reports import ReportDesk
 from framegate_controller.rpc.attestation import to_answer, to_challenge
+from framegate_controller.rpc.decisions import to_decisions, to_named
 from framegate_controller.rpc.peer import address_of, verify_peer
 from framegate_controller.rpc.recheck import Recheck
 from framegate_controller.rpc.trust import to_trust_update, to_watch_event
@@ -173,6 +175,19 @@ class FleetService(rpc.FleetServicer):
         )
 
     @guarded
+    async def FetchDecisions(
+        self, request: pb.FetchDecisionsRequest, context: Context
+    ) -> pb.FetchDecisionsReply:
+        """The log of decisions as witnesses cosigned it, for a machine or gateway of this fleet."""
+        await asyncio.to_thread(self._known, context)
+        wanted, seen = to_named(request.wanted), (request.origin, request.size)
+        keys, least = self._fleet.keys, self._fleet.require_cosigned
+        shown = await self._read(
+            lambda tx: decisions.answer(tx, keys, seen=seen, wanted=wanted, least=least)
+        )
+        return to_decisions(shown)
+
+    @guarded
     async def BrokerCertificate(
         self, request: pb.BrokerCertificateRequest, context: Context
     ) -> pb.BrokerCertificateReply:
@@ -254,6 +269,13 @@ class FleetService(rpc.FleetServicer):
         key = device_key(presented_certificate(context), address_of(context), self._fleet.keys, now)
         with self._store.reading() as tx:
             return standing_device(tx, key)
+
+    def _known(self, context: Context) -> None:
+        """That a machine or a gateway process calls. Raises Refused."""
+        try:
+            self._standing(context)
+        except FramegateError:  # whose certificate is for another purpose, or none's
+            self._host(context)
 
     def _host(self, context: Context) -> Device:
         """The host of the calling gateway process. Raises Refused."""

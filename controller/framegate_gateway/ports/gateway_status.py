@@ -64,6 +64,7 @@ class StatusReport:
                 for row in (self.lines.rows() if self.lines is not None else ())
             ],
             now_ms=now,
+            decisions=self.view.decisions,
         )
 
     def _broker(self) -> str:

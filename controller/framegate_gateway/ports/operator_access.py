@@ -101,6 +101,8 @@ class OperatorAccess:
         )
         if self._view.behind:
             raise Refused(self._view.behind)
+        if self._view.undecided:
+            raise Refused(self._view.undecided)
         if not self._view.open:
             raise Refused.of(
                 Reason.TRUST_FEED,

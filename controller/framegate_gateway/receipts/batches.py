@@ -77,6 +77,12 @@ def sign_one(store: ReceiptStore, keys: GatewayKeys, now_ms: Callable[[], int]) 
         return _sign_one(store, keys, now_ms())
 
 
+def sign_rest(store: ReceiptStore, keys: GatewayKeys, now_ms: Callable[[], int]) -> None:
+    """What is left unsigned at an orderly end is signed now, not recovered later. Blocks."""
+    while sign_one(store, keys, now_ms):
+        pass
+
+
 def _sign_one(store: ReceiptStore, keys: GatewayKeys, now: int) -> bool:
     unbatched, credentials = store.unbatched(MAX_BATCH), keys.credentials
     leaves, last = unbatched.leaves, unbatched.last

@@ -15,6 +15,7 @@ from typing import Final
 from framegate.errors import Failure, FramegateError, Reason, Refused
 from framegate.record.following import RESTORE
 from framegate_gateway.trust.access import AccessView
+from framegate_gateway.trust.decided import DecidedView
 from framegate_gateway.trust.fleet_channel import fleet_stub
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_gateway.trust.log_view import LogView
@@ -50,7 +51,8 @@ class TrustView:
     `access` is people and policy of the same feed; `close` closes the gate at once when the
     controller is silent, whatever the zone's rule; `inspection` takes in the model pin and the
     parts of each message, or raises; `log` holds the controller's record against what was seen of
-    it (N148).
+    it (N148); `decided`, once somebody set it, holds back what witnesses have not cosigned
+    (N205).
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class TrustView:
             authorities,
         )
         self._inspection, self._log = inspection, log
+        self.decided: DecidedView | None = None
         self._behind: Refused | None = None
         self._devices: dict[str, Standing] = {}
         self._heard_at_s = float("-inf")
@@ -90,20 +93,7 @@ class TrustView:
             raise Refused.of(Reason.TRUST_FEED, "a snapshot first", "a change")
         if update.snapshot and not update.HasField("access"):
             raise Refused.of(Reason.TRUST_FEED, "a snapshot with people and policy", "one without")
-        if update.HasField("access"):
-            try:
-                self.access.apply(update.access)
-            except FramegateError:
-                self.disconnected()
-                raise
-            if self._authorities is not None and update.access.authorities:
-                self._authorities(list(update.access.authorities))
-        if self._inspection is not None:
-            try:
-                self._inspection(update)
-            except FramegateError:
-                self.disconnected()
-                raise
+        self._take_in(update)
         if update.snapshot:
             self._devices.clear()
             self._snapshot = True
@@ -126,6 +116,29 @@ class TrustView:
         if update.revision > self.revision:
             self.revision = update.revision
             self._keep()
+
+    def proved(self) -> None:
+        """Something is proved that was not: what was held back is taken in, if it is that. Raises
+        as `apply`.
+        """
+        access = self.decided.again() if self.decided is not None else None
+        if access is not None and self._snapshot:
+            self._take_in(pb.TrustUpdate(access=access))
+
+    def _take_in(self, update: pb.TrustUpdate) -> None:
+        try:
+            if update.HasField("access"):
+                if self.decided is not None and not self.decided.admit(update.access):
+                    update.ClearField("access")  # shut until it is proved: `require` says why
+                else:
+                    self.access.apply(update.access)
+            if self._inspection is not None:
+                self._inspection(update)
+        except FramegateError:
+            self.disconnected()
+            raise
+        if self._authorities is not None and update.access.authorities:
+            self._authorities(list(update.access.authorities))
 
     def _require_ahead(self, update: pb.TrustUpdate) -> None:
         """That the controller is not older than what was seen of it: else the gate is closed, grace
@@ -169,10 +182,27 @@ class TrustView:
         """Whether the gate may admit anyone: the feed was heard within `SILENCE_S`, or the zone's
         rule is `grace` (results still run out); never while the controller is behind.
         """
-        if self._behind is not None:
+        if self._behind is not None or self.undecided:
             return False
         heard = self._monotonic() - self._heard_at_s <= SILENCE_S
         return heard or (self.access.grace and not self._close and self._heard_at_s > float("-inf"))
+
+    @property
+    def undecided(self) -> tuple[Failure, ...]:
+        """Why nothing is trusted although the feed is heard: what it says is not in the log of
+        decisions as this gateway demands. Empty where that is not so.
+        """
+        try:
+            if self.decided is not None:
+                self.decided.require(self.now_ms())
+        except FramegateError as error:
+            return error.failures
+        return ()
+
+    @property
+    def decisions(self) -> str:
+        """How it stands with the log of decisions, in words; empty where nothing is demanded."""
+        return self.decided.standing if self.decided is not None else ""
 
     def knows(self, device: str) -> bool:
         """Whether the feed speaks of `device`, whatever its standing."""
@@ -184,6 +214,8 @@ class TrustView:
         """
         if self._behind is not None:
             raise Refused(self._behind.failures)
+        if self.decided is not None:
+            self.decided.require(self.now_ms())
         if not self.open:
             raise Refused.of(
                 Reason.TRUST_FEED,
@@ -203,6 +235,8 @@ class TrustView:
             raise Refused.of(reason, "a trusted device", standing.state)
         if standing.ends_at_s <= self._monotonic():
             raise Refused.of(Reason.STALE, "a result in force", "one that ran out")
+        if self.decided is not None:
+            self.decided.require_profile(device, standing.firmware_profile_sha256, self.now_ms())
         if spki_sha256 is not None and standing.spki_sha256 != spki_sha256:
             raise Refused.of(Reason.CERTIFICATE, "the device's present key", "an earlier one")
         return standing

@@ -13,6 +13,7 @@ from framegate.ocsf import (  # noqa: F401
     people_mappings,
     playbook_mappings,
     site_mappings,
+    transparency_mappings,
 )
 from framegate.ocsf.classes import BASE, CATEGORIES, IN_1_9, OTHER, USER
 from framegate.ocsf.fleet_mappings import RECORD

@@ -17,6 +17,7 @@ from framegate.record import (  # noqa: F401
     review_events,
     sink_events,
     site_events,
+    transparency_events,
 )
 from framegate.record.event import Event, Severity, declared
 from framegate.record.machine_events import ALARMING

@@ -619,6 +619,120 @@ class SignedIn(_message.Message):
 Global___SignedIn: _TypeAlias = SignedIn  # noqa: Y015
 
 @_typing.final
+class DecisionName(_message.Message):
+    """A decision by what it is about: policy, profile, model, model-withdrawn, pin or release, and a SHA-256 in hex."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    sha256: _builtins.str
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisionName: _TypeAlias = DecisionName  # noqa: Y015
+
+@_typing.final
+class FetchDecisionsRequest(_message.Message):
+    """Whoever demands decisions that witnesses saw asks for those it was told of: it saw the log of `origin` over `size`
+    entries, zero: never.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
+    origin: _builtins.str
+    size: _builtins.int
+    @_builtins.property
+    def wanted(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecisionName]: ...
+    def __init__(
+        self,
+        *,
+        origin: _builtins.str = ...,
+        size: _builtins.int = ...,
+        wanted: _abc.Iterable[Global___DecisionName] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "size", b"size", "wanted", b"wanted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchDecisionsRequest: _TypeAlias = FetchDecisionsRequest  # noqa: Y015
+
+@_typing.final
+class DecisionProof(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    entry: _builtins.bytes
+    index: _builtins.int
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        entry: _builtins.bytes = ...,
+        index: _builtins.int = ...,
+        path: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "index", b"index", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisionProof: _TypeAlias = DecisionProof  # noqa: Y015
+
+@_typing.final
+class FetchDecisionsReply(_message.Message):
+    """The largest head with enough cosignatures (a signed note; empty where there is none), the certificate of the log's
+    key, the proof (RFC 6962, 2.1.2) that it goes on from the head that was seen, and those of `wanted` under it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    GROWTH_FIELD_NUMBER: _builtins.int
+    PROOFS_FIELD_NUMBER: _builtins.int
+    head: _builtins.bytes
+    certificate: _builtins.bytes
+    @_builtins.property
+    def growth(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def proofs(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecisionProof]: ...
+    def __init__(
+        self,
+        *,
+        head: _builtins.bytes = ...,
+        certificate: _builtins.bytes = ...,
+        growth: _abc.Iterable[_builtins.bytes] | None = ...,
+        proofs: _abc.Iterable[Global___DecisionProof] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "growth", b"growth", "head", b"head", "proofs", b"proofs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchDecisionsReply: _TypeAlias = FetchDecisionsReply  # noqa: Y015
+
+@_typing.final
 class GoldenImageRequest(_message.Message):
     """A golden image by its digest, which a signed part names."""
 
@@ -5190,6 +5304,153 @@ class EventsReply(_message.Message):
 Global___EventsReply: _TypeAlias = EventsReply  # noqa: Y015
 
 @_typing.final
+class ReadDecisionsRequest(_message.Message):
+    """The log of decisions from entry `first` on, at most some thousand at once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: _builtins.int
+    first: _builtins.int
+    def __init__(
+        self,
+        *,
+        first: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadDecisionsRequest: _TypeAlias = ReadDecisionsRequest  # noqa: Y015
+
+@_typing.final
+class DecisionsReply(_message.Message):
+    """`head` is the present one as a signed note with every cosignature; `published` the one that machines are shown, empty
+    where none has `require_cosigned` cosignatures; `key` is the log's key as witnesses are told it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    PUBLISHED_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    REQUIRE_COSIGNED_FIELD_NUMBER: _builtins.int
+    WITNESSES_FIELD_NUMBER: _builtins.int
+    head: _builtins.bytes
+    published: _builtins.bytes
+    certificate: _builtins.bytes
+    key: _builtins.str
+    require_cosigned: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def witnesses(self) -> _containers.RepeatedCompositeFieldContainer[Global___WitnessRow]: ...
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[_builtins.bytes] | None = ...,
+        head: _builtins.bytes = ...,
+        published: _builtins.bytes = ...,
+        certificate: _builtins.bytes = ...,
+        key: _builtins.str = ...,
+        require_cosigned: _builtins.int = ...,
+        witnesses: _abc.Iterable[Global___WitnessRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "entries", b"entries", "head", b"head", "key", b"key", "published", b"published", "require_cosigned", b"require_cosigned", "witnesses", b"witnesses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisionsReply: _TypeAlias = DecisionsReply  # noqa: Y015
+
+@_typing.final
+class WitnessRow(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    FAILING_MS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    origin: _builtins.str
+    size: _builtins.int
+    at_ms: _builtins.int
+    failing_ms: _builtins.int
+    error: _builtins.str
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        origin: _builtins.str = ...,
+        size: _builtins.int = ...,
+        at_ms: _builtins.int = ...,
+        failing_ms: _builtins.int = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "error", b"error", "failing_ms", b"failing_ms", "key", b"key", "origin", b"origin", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WitnessRow: _TypeAlias = WitnessRow  # noqa: Y015
+
+@_typing.final
+class ApproveReleaseRequest(_message.Message):
+    """A release of this software by its signed bundle, and the public key (DER) that must have signed it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    bundle: _builtins.bytes
+    key: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        bundle: _builtins.bytes = ...,
+        key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveReleaseRequest: _TypeAlias = ApproveReleaseRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseRow(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    commit: _builtins.str
+    sha256: _builtins.str
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        commit: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "sha256", b"sha256", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseRow: _TypeAlias = ReleaseRow  # noqa: Y015
+
+@_typing.final
 class CameraMessage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -6017,6 +6278,7 @@ class GatewayStatus(_message.Message):
     BROKER_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     NOW_MS_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
     gateway: _builtins.str
     model_sha256: _builtins.str
     gate_open: _builtins.bool
@@ -6030,6 +6292,8 @@ class GatewayStatus(_message.Message):
     """Empty where this gateway has no broker; else connected or away."""
     now_ms: _builtins.int
     """The gateway's clock at this answer: ages are counted from it."""
+    decisions: _builtins.str
+    """How it stands with the log of decisions, in words; empty where this gateway demands nothing of it."""
     @_builtins.property
     def outcomes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
     @_builtins.property
@@ -6068,10 +6332,11 @@ class GatewayStatus(_message.Message):
         broker: _builtins.str = ...,
         lines: _abc.Iterable[Global___LineRow] | None = ...,
         now_ms: _builtins.int = ...,
+        decisions: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker", b"broker", "cameras", b"cameras", "gate_open", b"gate_open", "gateway", b"gateway", "isolation", b"isolation", "known_answers", b"known_answers", "last_accept_ms", b"last_accept_ms", "lines", b"lines", "model", b"model", "model_sha256", b"model_sha256", "model_state", b"model_state", "now_ms", b"now_ms", "outcomes", b"outcomes", "parts", b"parts", "receipts", b"receipts", "refusals", b"refusals", "unanswered", b"unanswered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker", b"broker", "cameras", b"cameras", "decisions", b"decisions", "gate_open", b"gate_open", "gateway", b"gateway", "isolation", b"isolation", "known_answers", b"known_answers", "last_accept_ms", b"last_accept_ms", "lines", b"lines", "model", b"model", "model_sha256", b"model_sha256", "model_state", b"model_state", "now_ms", b"now_ms", "outcomes", b"outcomes", "parts", b"parts", "receipts", b"receipts", "refusals", b"refusals", "unanswered", b"unanswered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -624,6 +624,11 @@ class FleetStub:
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.GoldenImageRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.GoldenImageReply.FromString,
                 _registered_method=True)
+        self.FetchDecisions = channel.unary_unary(
+                '/framegate_proto.v1.Fleet/FetchDecisions',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.FetchDecisionsRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.FetchDecisionsReply.FromString,
+                _registered_method=True)
 
 
 class FleetServicer:
@@ -685,6 +690,12 @@ class FleetServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FetchDecisions(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -732,6 +743,11 @@ def add_FleetServicer_to_server(servicer, server):
                     servicer.GoldenImage,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.GoldenImageRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.GoldenImageReply.SerializeToString,
+            ),
+            'FetchDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchDecisions,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.FetchDecisionsRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.FetchDecisionsReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -979,6 +995,33 @@ class Fleet:
             '/framegate_proto.v1.Fleet/GoldenImage',
             framegate__proto_dot_v1_dot_framegate__pb2.GoldenImageRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.GoldenImageReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Fleet/FetchDecisions',
+            framegate__proto_dot_v1_dot_framegate__pb2.FetchDecisionsRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.FetchDecisionsReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1425,6 +1468,16 @@ class OperatorStub:
                 '/framegate_proto.v1.Operator/StatePosture',
                 request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.StatePostureRequest.SerializeToString,
                 response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.StatePostureReply.FromString,
+                _registered_method=True)
+        self.ReadDecisions = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ReadDecisions',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReadDecisionsRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.DecisionsReply.FromString,
+                _registered_method=True)
+        self.ApproveRelease = channel.unary_unary(
+                '/framegate_proto.v1.Operator/ApproveRelease',
+                request_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ApproveReleaseRequest.SerializeToString,
+                response_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReleaseRow.FromString,
                 _registered_method=True)
 
 
@@ -1943,6 +1996,18 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadDecisions(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveRelease(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -2370,6 +2435,16 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.StatePosture,
                     request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.StatePostureRequest.FromString,
                     response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.StatePostureReply.SerializeToString,
+            ),
+            'ReadDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadDecisions,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ReadDecisionsRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.DecisionsReply.SerializeToString,
+            ),
+            'ApproveRelease': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveRelease,
+                    request_deserializer=framegate__proto_dot_v1_dot_framegate__pb2.ApproveReleaseRequest.FromString,
+                    response_serializer=framegate__proto_dot_v1_dot_framegate__pb2.ReleaseRow.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -4669,6 +4744,60 @@ class Operator:
             '/framegate_proto.v1.Operator/StatePosture',
             framegate__proto_dot_v1_dot_framegate__pb2.StatePostureRequest.SerializeToString,
             framegate__proto_dot_v1_dot_framegate__pb2.StatePostureReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ReadDecisions',
+            framegate__proto_dot_v1_dot_framegate__pb2.ReadDecisionsRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.DecisionsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framegate_proto.v1.Operator/ApproveRelease',
+            framegate__proto_dot_v1_dot_framegate__pb2.ApproveReleaseRequest.SerializeToString,
+            framegate__proto_dot_v1_dot_framegate__pb2.ReleaseRow.FromString,
             options,
             channel_credentials,
             insecure,

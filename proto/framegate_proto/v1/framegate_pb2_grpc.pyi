@@ -181,6 +181,7 @@ class FleetStub:
     RecordReport: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.RecordReportRequest, _framegate_pb2.RecordBatchReply]
     BrokerCertificate: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.BrokerCertificateRequest, _framegate_pb2.BrokerCertificateReply]
     GoldenImage: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.GoldenImageRequest, _framegate_pb2.GoldenImageReply]
+    FetchDecisions: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.FetchDecisionsRequest, _framegate_pb2.FetchDecisionsReply]
 
 @_typing.type_check_only
 class FleetAsyncStub(FleetStub):
@@ -196,6 +197,7 @@ class FleetAsyncStub(FleetStub):
     RecordReport: _aio.UnaryUnaryMultiCallable[_framegate_pb2.RecordReportRequest, _framegate_pb2.RecordBatchReply]  # type: ignore[assignment]
     BrokerCertificate: _aio.UnaryUnaryMultiCallable[_framegate_pb2.BrokerCertificateRequest, _framegate_pb2.BrokerCertificateReply]  # type: ignore[assignment]
     GoldenImage: _aio.UnaryUnaryMultiCallable[_framegate_pb2.GoldenImageRequest, _framegate_pb2.GoldenImageReply]  # type: ignore[assignment]
+    FetchDecisions: _aio.UnaryUnaryMultiCallable[_framegate_pb2.FetchDecisionsRequest, _framegate_pb2.FetchDecisionsReply]  # type: ignore[assignment]
 
 class FleetServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- fleet port (mutual TLS)"""
@@ -262,6 +264,13 @@ class FleetServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.GoldenImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.GoldenImageReply, _abc.Awaitable[_framegate_pb2.GoldenImageReply]]: ...
+
+    @_abc_1.abstractmethod
+    def FetchDecisions(
+        self,
+        request: _framegate_pb2.FetchDecisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.FetchDecisionsReply, _abc.Awaitable[_framegate_pb2.FetchDecisionsReply]]: ...
 
 def add_FleetServicer_to_server(servicer: FleetServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -357,6 +366,8 @@ class OperatorStub:
     KeepEvidence: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.KeepEvidenceReply]
     SetGoals: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.SetGoalsRequest, _framegate_pb2.SetGoalsReply]
     StatePosture: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.StatePostureRequest, _framegate_pb2.StatePostureReply]
+    ReadDecisions: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ReadDecisionsRequest, _framegate_pb2.DecisionsReply]
+    ApproveRelease: _grpc.UnaryUnaryMultiCallable[_framegate_pb2.ApproveReleaseRequest, _framegate_pb2.ReleaseRow]
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -448,6 +459,8 @@ class OperatorAsyncStub(OperatorStub):
     KeepEvidence: _aio.UnaryUnaryMultiCallable[_framegate_pb2.DeviceRequest, _framegate_pb2.KeepEvidenceReply]  # type: ignore[assignment]
     SetGoals: _aio.UnaryUnaryMultiCallable[_framegate_pb2.SetGoalsRequest, _framegate_pb2.SetGoalsReply]  # type: ignore[assignment]
     StatePosture: _aio.UnaryUnaryMultiCallable[_framegate_pb2.StatePostureRequest, _framegate_pb2.StatePostureReply]  # type: ignore[assignment]
+    ReadDecisions: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ReadDecisionsRequest, _framegate_pb2.DecisionsReply]  # type: ignore[assignment]
+    ApproveRelease: _aio.UnaryUnaryMultiCallable[_framegate_pb2.ApproveReleaseRequest, _framegate_pb2.ReleaseRow]  # type: ignore[assignment]
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     """---------------------------------------------------------------- operators (fleet port, operator certificates)"""
@@ -1046,6 +1059,20 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _framegate_pb2.StatePostureRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_framegate_pb2.StatePostureReply, _abc.Awaitable[_framegate_pb2.StatePostureReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ReadDecisions(
+        self,
+        request: _framegate_pb2.ReadDecisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.DecisionsReply, _abc.Awaitable[_framegate_pb2.DecisionsReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ApproveRelease(
+        self,
+        request: _framegate_pb2.ApproveReleaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_framegate_pb2.ReleaseRow, _abc.Awaitable[_framegate_pb2.ReleaseRow]]: ...
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

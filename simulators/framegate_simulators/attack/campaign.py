@@ -20,6 +20,7 @@ from framegate_simulators.attack import (
     console,
     copies,
     crowds,
+    decisions,
     doors,
     enrolment,
     frames,
@@ -60,7 +61,7 @@ THREATS: Final = (
             *range(111, 156),
             *range(160, 169),
             *range(170, 176),
-            *range(180, 203),
+            *range(180, 206),
         )
     ),
 )
@@ -96,6 +97,7 @@ MODULES: Final = (
     sites,
     standing,
     doors,
+    decisions,
 )
 """Importing them registers their attempts."""
 

@@ -146,6 +146,13 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N200": ("payload, PASS, DEFECT, payload-replayed, payload-replayed",),
         "N201": ("DEFECT, inspected-share, mask",),
         "N202": ("0 bytes left the sensor", "payload, payload"),
+        "N203": ("the witness: 409 and both heads kept, 422", "a machine: not-cosigned"),
+        "N204": (
+            "a second on its folder: conflict",
+            "an old copy: witness-behind",
+            "goes on: True",
+        ),
+        "N205": ("the policy: proved", "the pin: not-cosigned", "of its own: not-cosigned"),
         "N196": ("before: holds", "DOES NOT HOLD: backups-made"),
         "N197": ("certificate; asked 0 times",),
         "N198": ("0 taken; refused by site",),

@@ -125,6 +125,11 @@ class Plant(EndsInOrder, Processes, Operators):
             )
         (self.folder / "maker.pem").write_bytes(self.maker.pem())
 
+    @property
+    def controller_options(self) -> tuple[str, ...]:
+        """What the controller was started with beyond folder and ports."""
+        return tuple(self._controller_extra)
+
     def start_controller(self, *extra: object) -> None:
         """Start the controller, again on the same ports; `extra` arguments are kept for later."""
         if extra:

@@ -7,6 +7,11 @@ writes.
 """
 
 from framegate_controller.store.ports.controllers import Controllers, KnownController
+from framegate_controller.store.ports.decisions import (
+    Decisions,
+    KeptCosignature,
+    WitnessStanding,
+)
 from framegate_controller.store.ports.inspection import Models, Parts, Receipts, Reports
 from framegate_controller.store.ports.leases import Lease, Leases
 from framegate_controller.store.ports.machines import (
@@ -34,10 +39,12 @@ __all__ = [
     "CONTROLLER",
     "Census",
     "Controllers",
+    "Decisions",
     "Devices",
     "EntryQuery",
     "EvidenceKept",
     "GatewayProcesses",
+    "KeptCosignature",
     "KnownController",
     "Lease",
     "Leases",
@@ -65,5 +72,6 @@ __all__ = [
     "Tickets",
     "TpmMakers",
     "Transaction",
+    "WitnessStanding",
     "Zones",
 ]

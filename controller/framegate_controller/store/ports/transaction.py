@@ -10,6 +10,7 @@ from framegate.errors import Reason, Refused
 from framegate.record.entry import Act
 from framegate.record.event import Event
 from framegate_controller.store.ports.controllers import Controllers
+from framegate_controller.store.ports.decisions import Decisions
 from framegate_controller.store.ports.inspection import Models, Parts, Receipts, Reports
 from framegate_controller.store.ports.leases import Leases
 from framegate_controller.store.ports.machines import (
@@ -74,6 +75,7 @@ class Transaction(Protocol):
     receipts: Receipts
     reports: Reports
     log: RecordStore
+    decisions: Decisions
     sinks: Sinks
     sites: SitesKept
     settings: SettingsKept

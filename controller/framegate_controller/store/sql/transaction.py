@@ -15,6 +15,7 @@ from framegate_controller.store import ports
 from framegate_controller.store.ports import CONTROLLER
 from framegate_controller.store.shared.tail import LogTail
 from framegate_controller.store.sql.controllers import SqlControllers
+from framegate_controller.store.sql.decisions import SqlDecisions
 from framegate_controller.store.sql.devices import SqlDevices
 from framegate_controller.store.sql.enrolment import SqlSpentChallenges, SqlTickets, SqlTpmMakers
 from framegate_controller.store.sql.evidence import SqlEvidence
@@ -77,6 +78,7 @@ class SqlTransaction:
         self.reports: ports.Reports = SqlReports(rows)
         self._record = SqlRecord(rows, tail, now_ms)
         self.log: ports.RecordStore = self._record
+        self.decisions: ports.Decisions = SqlDecisions(rows)
         self.settings: ports.SettingsKept = SqlSettings(rows)
         self.sinks: ports.Sinks = SqlSinks(rows)
         self.sites: ports.SitesKept = SqlSites(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from framegate_controller.store.tables import (
+    decisions,
     evidence,
     firmware,
     fleet,
@@ -20,6 +21,7 @@ from framegate_controller.store.tables import (
 from framegate_controller.store.tables.base import Base
 
 DECLARED: Final = (
+    decisions,
     evidence,
     firmware,
     fleet,

@@ -1,0 +1,1 @@
+"""A witness of logs: cosigns heads that go on from those it cosigned before, and nothing else."""

@@ -1,0 +1,1 @@
+"""The log of decisions: signed notes, heads that witnesses cosign, entries and their proofs."""
