@@ -245,6 +245,7 @@ ALONE = {
     "framegate context list",
     "framegate goals example",
     "framegate policy init",
+    "framegate witness init",
     "framegate-agent support",
     "framegate-agent version",
     "framegate-controller support",
