@@ -48,7 +48,7 @@ class OnePart:
     part: Part
 
     def __contains__(self, part_type: str) -> bool:
-        return part_type == PART
+        return part_type == self.part.part_type
 
     def key(self, _part_type: str) -> str:
         """One set of images."""
