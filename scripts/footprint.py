@@ -53,8 +53,8 @@ def _starts() -> list[str]:
     rows = [(code(f"framegate-{unit}"), f"{s:.1f}") for unit, s in sorted(seconds.items())]
     return [
         "## Starts",
-        "Seconds from `systemctl start` until the service says that it serves, the first time on a\n"
-        "new machine, in a container on two cores that did other things too (`make units-test`).",
+        "Seconds from `systemctl start` until the service says that it serves, the first time on\n"
+        "a new machine, in a container on two cores that did other things too (`make units-test`).",
         table(("service", "seconds"), rows).rstrip(),
     ]
 
