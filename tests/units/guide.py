@@ -98,8 +98,9 @@ def main() -> None:
     try:
         person = Typist(
             [
-                (r"(?i)(password[^\n]*|repeat for confirmation): ?$", PASSWORD),
-                (r"(?i)code of your authenticator[^\n]*: ?$", code),
+                # with the blank at its end: what is typed before it is thrown away
+                (r"(?i)(password[^\n]*|repeat for confirmation): $", PASSWORD),
+                (r"(?i)code of your authenticator[^\n]*: $", code),
             ]
         )
         parts = sections()

@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-BLOCK_S = 900.0
+BLOCK_S = 400.0
 _FAILED = re.compile(r"^@failed (\d+) (.*?)\r?$", re.M)
 
 
