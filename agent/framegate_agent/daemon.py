@@ -28,7 +28,7 @@ from framegate_agent.camera.stream import CameraStream
 from framegate_agent.controller_watch import ControllerWatch
 from framegate_agent.fleet_connection import FleetConnection
 from framegate_agent.gateway_socket import GatewaySocket
-from framegate_agent.posture import glance
+from framegate_agent.posture_watch import watch_posture
 from framegate_agent.progress import Progress, status_body
 from framegate_agent.scraped import scraped
 from framegate_agent.settings import AgentSettings
@@ -52,11 +52,6 @@ FLEET_TRIES: Final = 3
 TPM_TRIES: Final = 5
 """TPM errors in a row after which the daemon ends with exit code 7."""
 FIRST_BACKOFF_S: Final = 0.5
-GLANCE_S: Final = 2.0
-"""How soon a new listener, device or changed watched file is noticed. A look costs up to 7 ms where
-the kernel's socket tables are large.
-"""
-GLANCE_HOLD_S: Final = 4.0
 MAX_BACKOFF_S: Final = 30.0
 ATTEST_MOST_S: Final = 180.0
 """One attestation: some 40 commands of a TPM that may take 0.6 s for each, an event log that is
@@ -148,7 +143,7 @@ class Agent:
             self._attest_loop(),
             self._watch_loop(),
             self._status_loop(),
-            self._posture_loop(),
+            watch_posture(self.settings.watch, self.poke),
             *(s.run() for s in self.streams),
         ]
         try:
@@ -377,20 +372,6 @@ class Agent:
                 stream.wake.set()
         if event.kind == pb.WatchEvent.STATE and event.state == "stale":
             self.poke()
-
-    async def _posture_loop(self) -> None:
-        """Attest at once when something must not wait for the next interval; not more often than
-        `GLANCE_HOLD_S`, however much a machine flickers.
-        """
-        before = await asyncio.to_thread(glance, self.settings.watch)
-        while True:
-            await asyncio.sleep(GLANCE_S)
-            now = await asyncio.to_thread(glance, self.settings.watch)
-            if now != before:
-                before = now
-                log.info("listeners, devices or watched files changed: attesting")
-                self.poke()
-                await asyncio.sleep(GLANCE_HOLD_S)
 
     async def _status_loop(self) -> None:
         while True:

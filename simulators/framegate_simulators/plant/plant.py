@@ -350,16 +350,8 @@ class Plant(EndsInOrder, Processes, Operators):
             self.write_broker_acl()
         if extra:
             self._line_extra[name] = [str(e) for e in extra]
-        argv: list[object] = [
-            "run",
-            "--line",
-            name,
-            "--credentials",
-            self.line_keys(name),
-            "--ledger",
-            self.ledger(name),
-            "-v",
-        ]
+        argv: list[object] = ["run", "--line", name, "--credentials", self.line_keys(name)]
+        argv += ["--ledger", self.ledger(name), "-v"]
         for camera in cameras:
             argv += ["--camera", f"camera.line-1.{camera.name}"]
         argv += [
