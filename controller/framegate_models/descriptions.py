@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from framegate_gateway.inference.picture_input import placing_of, tensor_of
 from framegate_gateway.inference.recipe import PictureInput
 from framegate_gateway.inference.session import new_session
-from framegate_models.backbone import DEVIATION, MEAN
 from framegate_models.pretrained import Weights
 from framegate_models.progress import Said
-from framegate_models.surface import Given, Scale
+from framegate_models.surface import Scale
 from framegate_models.surface_graph import INPUT, describing_graph
 
 ENOUGH: Final = 240
@@ -29,8 +28,8 @@ TURNED_DEG: Final = 1.0
 GAIN: Final = 0.05
 """By how much a variant is brighter or darker: a lamp as it warms up."""
 
-Described = tuple[NDArray[np.float16], NDArray[np.float16]]
-"""For each of two scales (n, c, h, w)."""
+Described = tuple[NDArray[np.float16], ...]
+"""For each scale (n, c, h, w)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +41,9 @@ class Descriptions:
     scales: Described
     pictures: NDArray[np.int64]
 
-    def of(self, chosen: NDArray[np.bool_]) -> Descriptions:
+    def of(self, chosen: NDArray[np.bool_]) -> Described:
         """Those that are `chosen` (n,)."""
-        fine, coarse = self.scales
-        return Descriptions((fine[chosen], coarse[chosen]), self.pictures[chosen])
+        return tuple(one[chosen] for one in self.scales)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +58,9 @@ class Looking:
     said: Said
 
 
-def given_of(given: PictureInput) -> Given:
-    """What a recipe's input is to the network."""
-    beside = (given.fill / given.divide - MEAN) / DEVIATION if given.fit == "letterbox" else None
-    return Given((given.height, given.width), beside)
-
-
 def describe(
     weights: Weights,
-    scales: tuple[Scale, Scale],
+    scales: Sequence[Scale],
     given: PictureInput,
     pictures: Sequence[NDArray[np.uint8]],
     how: Looking,
@@ -76,7 +68,7 @@ def describe(
     """The pictures described, and variants of them, round by round, until there are `ENOUGH` or
     time is up. Each picture itself is described in any case.
     """
-    graph = describing_graph(weights, scales, given_of(given))
+    graph = describing_graph(weights, scales, (given.height, given.width))
     session, rng = new_session(graph, how.threads), np.random.default_rng(how.seed)
     names = [f"scale{number}" for number in range(len(scales))]
     n = len(pictures)
@@ -94,8 +86,8 @@ def describe(
             of.append(number)
             how.said("looking", (turn * n + number + 1) / (rounds * n), f"round {turn + 1}")
     how.said("looking", 1.0, f"{len(of)} descriptions of {n} pictures")
-    fine, coarse = (np.concatenate([row[i] for row in rows]) for i in range(2))
-    return Descriptions((fine, coarse), np.array(of, np.int64))
+    stacked = tuple(np.concatenate([row[i] for row in rows]) for i in range(len(scales)))
+    return Descriptions(stacked, np.array(of, np.int64))
 
 
 def variant_of(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

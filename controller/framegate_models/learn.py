@@ -27,7 +27,7 @@ from framegate_models.anomaly_accuracy import Share
 from framegate_models.assemble import bundle_files
 from framegate_models.backbone import DEVIATION, MEAN
 from framegate_models.damage import damaged
-from framegate_models.descriptions import Descriptions, Looking, describe, given_of
+from framegate_models.descriptions import Described, Descriptions, Looking, describe
 from framegate_models.first_results import (
     FirstResults,
     Said,
@@ -37,18 +37,16 @@ from framegate_models.first_results import (
     said_of,
 )
 from framegate_models.gated import gated, placed
-from framegate_models.nearest import seen_places
 from framegate_models.pretrained import WEIGHTS_SHA256, read_weights
 from framegate_models.progress import Said as Tell
 from framegate_models.sound_pictures import Sound, Split, folds_of, read_sound, split_by_part
 from framegate_models.surface import (
-    Given,
     Scale,
     Surface,
-    Units,
     hardly_above,
     unit_of,
     usual_places,
+    usual_wholes,
 )
 from framegate_models.surface_graph import (
     HEAT,
@@ -63,12 +61,6 @@ SCALES: Final = (Scale((3, 4), 16), Scale((5, 6), 32))
 """Places of 16 and of 32 pixels. On magnetic tiles, places of 8 found little that these do not."""
 AREA_PX: Final = 384 * 384
 """Of the network's input: what two cores look at in a little more than ten milliseconds."""
-ALIKE_RATIO: Final = 1.15
-"""Pictures whose proportions differ by more are cut-outs, and are not stretched to one."""
-HEAT_SHARE: Final = 0.2
-"""Of the false alarms that are promised: hot places alone. The score, which they count in too, has
-the rest: on magnetic tiles places alone tell less.
-"""
 LEAST_SIDE_PX: Final = 192
 MOST_SIDE_PX: Final = 768
 SIDE_STEP_PX: Final = 32
@@ -138,102 +130,73 @@ def learn_part(folder: Path, plan: Plan, provenance: Provenance, tell: Tell) -> 
     given = _input(plan, pictures)
     how = Looking(plan.seed, plan.threads, begun + 60 * plan.minutes, tell)
     descriptions = describe(weights, SCALES, given, [p.picture for p in split.learned], how)
-    looked = _Looked(descriptions, _numbered(split), given_of(given))
-    strange = _strangeness(looked, split, plan, tell)  # 3
+    sides = given.height, given.width
+    strange = _strangeness(descriptions, split, sides, plan, tell)  # 3
     tell("learning", 0.0, "")
-    surface = learned_surface(looked, np.random.default_rng(plan.seed))
-    surface = replace(surface, units=units_of(strange, plan.rate))
+    surface = learned_surface(descriptions.scales, sides, np.random.default_rng(plan.seed))
+    surface = _in_units(surface, strange, plan.rate)
     tell("learning", 1.0, "")
     inspector = _inspector(surface_graph(weights, surface), given, plan)
     return _tried(inspector, split, plan, provenance, _Before(surface, strange, begun))
 
 
-class _Looked(NamedTuple):
-    """Descriptions of the learned pictures, the number of the part that each picture shows (n,),
-    and the network's input.
-    """
-
-    descriptions: Descriptions
-    parts: NDArray[np.int64]
-    given: Given
-
-
-def _numbered(split: Split) -> NDArray[np.int64]:
-    return np.unique([one.part for one in split.learned], return_inverse=True)[1].astype(np.int64)
-
-
-def learned_surface(looked: _Looked, rng: np.random.Generator) -> Surface:
-    """What is usual in descriptions, its units still those of single places."""
-    described = looked.descriptions.scales
-    parts = looked.parts[looked.descriptions.pictures]
-    places = usual_places(described[0], rng)
-    return Surface(looked.given, SCALES, places, seen_places(described, parts, rng))
+def learned_surface(
+    described: Described, sides: tuple[int, int], rng: np.random.Generator
+) -> Surface:
+    """What is usual in descriptions, its units still those of single scales."""
+    places = tuple(usual_places(one, rng) for one in described)
+    return Surface(sides, SCALES, places, usual_wholes(described[0]))
 
 
 class Strangeness(NamedTuple):
-    """How strange each learned picture is to what was learned from the others, (n,) each: its
-    hottest place; by what was seen at each place, all together and the strangest.
+    """How strange each learned picture is to what was learned from the others: by its hottest
+    place, and as a whole (n,) each.
     """
 
-    top: NDArray[np.float64]
-    together: NDArray[np.float64]
-    strangest: NDArray[np.float64]
+    tops: NDArray[np.float64]
+    wholes: NDArray[np.float64]
 
 
-def _strangeness(looked: _Looked, split: Split, plan: Plan, tell: Tell) -> Strangeness:
+def _strangeness(
+    descriptions: Descriptions, split: Split, sides: tuple[int, int], plan: Plan, tell: Tell
+) -> Strangeness:
     folds = np.array(folds_of((one.part for one in split.learned), FOLDS))
-    descriptions = looked.descriptions
-    rows = np.zeros((3, len(folds)))
+    n = len(folds)
+    tops, wholes = np.zeros(n), np.zeros(n)
     for fold in range(FOLDS):
         tell("trying", fold / FOLDS, f"quarter {fold + 1} by the others")
         rng = np.random.default_rng(plan.seed + 1 + fold)
-        others = descriptions.of(folds[descriptions.pictures] != fold)
-        surface = learned_surface(looked._replace(descriptions=others), rng)
+        others = folds[descriptions.pictures] != fold
+        surface = learned_surface(descriptions.of(others), sides, rng)
         session = new_session(judging_graph(surface), plan.threads)
         for number in np.flatnonzero(folds == fold):
             feeds = {
                 f"scale{i}": one[number : number + 1].astype(np.float32)
                 for i, one in enumerate(descriptions.scales)
             }
-            rows[:, number] = [one.item() for one in session.run(None, feeds)]
+            top, whole = session.run(None, feeds)
+            tops[number], wholes[number] = float(top.item()), float(whole.item())
     tell("trying", 1.0, "")
-    return Strangeness(*rows)
+    return Strangeness(tops, wholes)
 
 
-def units_of(strange: Strangeness, rate: float) -> Units:
-    """Units by which a sound picture's score or its hottest place is above 0 at `rate`, the places
-    at `HEAT_SHARE` of it.
-    """
-    heat, together, strangest = (unit_of(one) for one in strange)
-    picture = unit_of(_of_pictures(strange))
-    score = (_of_pictures(strange) - picture.mean) / picture.spread
-    top = (strange.top - heat.mean) / heat.spread
-    return Units(
-        replace(heat, most=hardly_above(top, rate * HEAT_SHARE)),
-        together,
-        strangest,
-        replace(picture, most=hardly_above(score, rate * (1 - HEAT_SHARE))),
+def _in_units(surface: Surface, strange: Strangeness, rate: float) -> Surface:
+    """The surface with units by which the stranger of both is above 0 at `rate`."""
+    heat, whole = unit_of(strange.tops), unit_of(strange.wholes)
+    both = np.maximum(
+        (strange.tops - heat.mean) / heat.spread, (strange.wholes - whole.mean) / whole.spread
     )
-
-
-def _of_pictures(strange: Strangeness) -> NDArray[np.float64]:
-    """How strange pictures are (n,): the mean of all three, each as usual."""
-    each = [(one - (unit := unit_of(one)).mean) / unit.spread for one in strange]
-    return np.asarray(np.mean(each, axis=0), np.float64)
+    most = hardly_above(both, rate)
+    return replace(surface, heat=replace(heat, most=most), whole=replace(whole, most=most))
 
 
 def _input(plan: Plan, pictures: Sequence[Sound]) -> PictureInput:
     """The network's input: as asked for, else of `AREA_PX` in the proportions of the middle one of
-    the pictures. Where their proportions differ, they keep them, in an input that most fill on one
-    side.
+    the pictures.
     """
-    shapes = np.array([one.picture.shape[1::-1] for one in pictures], np.float64)
-    ratios = shapes[:, 0] / shapes[:, 1]
-    low, high = np.quantile(ratios, [0.05, 0.95])
-    fit = "letterbox" if high > ALIKE_RATIO * low else "stretch"
     if plan.size is None:
-        wide, tall = np.quantile(shapes, 0.95, axis=0)
-        ratio = float(wide / tall if fit == "letterbox" else np.median(ratios))
+        shapes = [one.picture.shape for one in pictures]
+        ratio = float(np.median([w / h for h, w, _ in shapes]))
         width, height = (AREA_PX * ratio) ** 0.5, (AREA_PX / ratio) ** 0.5
         width, height = (_stepped(side) for side in (width, height))
     else:
@@ -246,7 +209,7 @@ def _input(plan: Plan, pictures: Sequence[Sound]) -> PictureInput:
             "--size 384x384",
         )
     return PictureInput(
-        INPUT, int(width), int(height), divide=1.0, mean=(MEAN,), deviation=(DEVIATION,), fit=fit
+        INPUT, int(width), int(height), divide=1.0, mean=(MEAN,), deviation=(DEVIATION,)
     )
 
 
@@ -328,9 +291,12 @@ def _standing_out(split: Split, before: _Before) -> tuple[str, ...]:
     """Names of the learned pictures that are stranger than the threshold, the strangest first: a
     bad part among the sound ones, or one that is rare.
     """
-    unit = before.surface.units.picture
-    most = (_of_pictures(before.strange) - unit.mean) / unit.spread
-    order = [int(i) for i in np.argsort(-most)[:STAND_OUT] if most[i] > unit.most]
+    heat, whole = before.surface.heat, before.surface.whole
+    most = np.maximum(
+        (before.strange.tops - heat.mean) / heat.spread,
+        (before.strange.wholes - whole.mean) / whole.spread,
+    )
+    order = [int(i) for i in np.argsort(-most)[:STAND_OUT] if most[i] > heat.most]
     return tuple(split.learned[i].name for i in order)
 
 

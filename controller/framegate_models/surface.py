@@ -1,8 +1,10 @@
-"""What is usual of a surface: at each place a middle and how far sound parts are from it, and what
-sound parts showed there (`nearest`).
+"""What is usual of a surface: at each place and scale a middle and how far sound parts are from it,
+and how sound parts look as a whole.
 
 Distances are Mahalanobis' over a backbone's maps (Rippel et al. 2021, Defard et al. 2021), in
-logarithms, each place by what is usual there: edges of a part vary more than its middle.
+logarithms, each place by what is usual there: edges of a part vary more than its middle. Of the
+whole every sound picture is kept, and the nearest counts, as in PatchCore's memory (Roth et al.
+2022): parts under several lights are several crowds, which have no middle.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ Floats = NDArray[np.float32]
 MAX_PLACES: Final = 60_000
 """Places of one scale that directions are learned from, drawn by chance: more hardly turn them."""
 PLACE_SHRINK: Final = 0.05
-"""How far correlations are pulled towards none: of few rows some are an accident."""
+WHOLE_SHRINK: Final = 0.1
+"""How far correlations are pulled towards none; there are fewer pictures than places."""
 STEADY: Final = 0.1
 """Of the mean spread of all places, added to each one's: a place that never varied by chance must
 not be made much of.
@@ -62,17 +65,14 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What sound parts showed at each place of the coarser grid: descriptions x (c,) become
-    (x - mean) @ directions (c, d); `pictures` (h * w, n, d) are those of sound ones. The logarithm
-    of the distance from the nearest is `usual` (h, w), give or take `spread` (h, w).
+class Wholes:
+    """Means of descriptions (c,) become (x - mean) @ whitening; `seen` (n, c) are those of sound
+    pictures there.
     """
 
     mean: Floats
-    directions: Floats
-    pictures: Floats
-    usual: Floats
-    spread: Floats
+    whitening: Floats
+    seen: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,38 +85,17 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Units:
-    """Of the hottest place of the heat map; of a picture's places together and of its strangest
-    one, by what was seen there; and of the mean of those three.
-    """
-
-    heat: Unit = Unit()
-    together: Unit = Unit()
-    strangest: Unit = Unit()
-    picture: Unit = Unit()
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """The network's input: its `sides` (h, w), and the number that lies `beside` pictures of other
-    proportions, None where they are stretched.
+class Surface:
+    """What was learned, for an input of `sides` (h, w): places at each scale, and wholes by the
+    first one's descriptions; and in which units their strangeness counts.
     """
 
     sides: tuple[int, int]
-    beside: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Surface:
-    """What was learned of an input as `given`: places of the finer of two `scales`, what was seen
-    at those of the coarser, and in which units their strangeness counts.
-    """
-
-    given: Given
-    scales: tuple[Scale, Scale]
-    places: Places
-    seen: Seen
-    units: Units = Units()
+    scales: tuple[Scale, ...]
+    places: tuple[Places, ...]
+    wholes: Wholes
+    heat: Unit = Unit()
+    whole: Unit = Unit()
 
 
 def usual_places(described: NDArray[Any], rng: np.random.Generator) -> Places:
@@ -138,6 +117,14 @@ def usual_places(described: NDArray[Any], rng: np.random.Generator) -> Places:
     spread: Floats = far.std(axis=0, dtype=np.float32)
     spread += np.float32(STEADY * spread.mean() + 1e-6)
     return Places(middle, whitening, usual.reshape(h, w), spread.reshape(h, w))
+
+
+def usual_wholes(described: NDArray[Any]) -> Wholes:
+    """What is usual of pictures as a whole, by `described` (n, c, h, w)."""
+    rows = described.mean(axis=(2, 3), dtype=np.float32)
+    space = whitened(rows, WHOLE_SHRINK)
+    seen: Floats = np.asarray((rows - space.mean) @ space.whitening, np.float32)
+    return Wholes(space.mean, space.whitening, seen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,151 +1,87 @@
-"""What is usual of a surface, as an ONNX graph: the picture brought to one contrast, the backbone,
-what each place looks like at two scales, how far that is from anything seen on sound parts, a heat
-map and a score.
+"""What is usual of a surface, as an ONNX graph: the backbone, what each place looks like at several
+scales, how far that is from anything seen on sound parts, a heat map and a score.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from framegate_models.backbone import STRIDES, GraphParts, add_backbone
-from framegate_models.nearest import LEAST_NEAR
 from framegate_models.pretrained import Weights
-from framegate_models.surface import LEAST_FAR, Given, Places, Scale, Seen, Surface, Unit
+from framegate_models.surface import LEAST_FAR, Places, Scale, Surface, Unit, Wholes
 
 INPUT: Final = "image"
 SCORE: Final = "pred_score"
 HEAT: Final = "anomaly_map"
 TOP: Final = "top"
-TOGETHER: Final = "together"
-STRANGEST: Final = "strangest"
+WHOLE: Final = "whole"
 HEAT_STRIDE_PX: Final = 4
 """Pixels of the input for one of the heat map: finer than the backbone's maps, so that regions have
 round edges.
 """
 SMOOTH: Final = 1.5
 """Standard deviation, in pixels of the heat map, of what single places are smoothed by."""
-CONTRAST: Final = 0.35
-"""Standard deviation of each picture before the backbone looks, as that of the photographs it was
-trained on: how bright a lamp is, is the gate's business. On magnetic tiles under six exposures this
-raises the area under ROC by 1.5 %.
-"""
-LEAST_CONTRAST: Final = 4 / 128
-"""Of a picture: the noise of an empty one is not made a surface of."""
-_BESIDE: Final = 1e-4
-"""By how much a row or column must leave what lies beside the picture to be part of it."""
 _SMOOTH_REACH: Final = 4
 _FLOAT: Final = onnx.TensorProto.FLOAT
 
 
-def describing_graph(weights: Weights, scales: tuple[Scale, Scale], given: Given) -> bytes:
+def describing_graph(weights: Weights, scales: Sequence[Scale], sides: tuple[int, int]) -> bytes:
     """The graph up to the descriptions alone: `image` (1, 3, h, w) to one output `scaleN`
-    (1, c, h', w') for each scale. Sides are multiples of 32.
+    (1, c, h', w') for each scale. `sides` (h, w) are multiples of 32.
     """
     parts = GraphParts()
     outputs = []
     for number, (name, scale) in enumerate(
-        zip(_descriptions(parts, weights, scales, given), scales, strict=True)
+        zip(_descriptions(parts, weights, scales, sides), scales, strict=True)
     ):
         parts.node("Identity", [name], f"scale{number}")
-        outputs.append(_value(f"scale{number}", 1, scale.channels, *scale.grid(given.sides)))
-    return parts.model(_value(INPUT, 1, 3, *given.sides), outputs, "descriptions")
+        outputs.append(_value(f"scale{number}", 1, scale.channels, *scale.grid(sides)))
+    return parts.model(_value(INPUT, 1, 3, *sides), outputs, "descriptions")
 
 
 def judging_graph(surface: Surface) -> bytes:
-    """From descriptions, inputs `scaleN`, to `top` (1, 1), how strange the hottest place is, and
-    `together` and `strangest` (1, 1), how strange places are to what was seen there: all as they
-    are, in no units yet.
+    """From descriptions, inputs `scaleN`, to `top` (1, 1), how strange the strangest place is, and
+    `whole` (1, 1), how strange the picture as a whole: both as they are, in no units yet.
     """
     parts = GraphParts()
-    names = ["scale0", "scale1"]
-    strange = _strange(parts, names, surface)
-    values = _top(parts, strange.heat), _together(parts, strange), _top(parts, strange.near)
-    outputs = TOP, TOGETHER, STRANGEST
-    for value, name in zip(values, outputs, strict=True):
-        parts.node("Reshape", [value, _one_number(parts)], name)
+    names = [f"scale{number}" for number in range(len(surface.scales))]
+    heat = _heat(parts, names, surface)
+    parts.node("Reshape", [_top(parts, heat), _one_number(parts)], TOP)
+    parts.node("Reshape", [_whole(parts, names[0], surface.wholes), _one_number(parts)], WHOLE)
     given = [
-        _value(name, 1, scale.channels, *scale.grid(surface.given.sides))
+        _value(name, 1, scale.channels, *scale.grid(surface.sides))
         for name, scale in zip(names, surface.scales, strict=True)
     ]
-    return parts.model(given, [_value(name, 1, 1) for name in outputs], "judging")
+    return parts.model(given, [_value(TOP, 1, 1), _value(WHOLE, 1, 1)], "judging")
 
 
 def surface_graph(weights: Weights, surface: Surface) -> bytes:
     """The whole: `image` (1, 3, h, w) to `pred_score` (1, 1) and `anomaly_map` (1, 1, h / 4,
     w / 4), both in (0, 1), 0.5 being as much as a sound part hardly ever shows.
     """
-    parts, sides, units = GraphParts(), surface.given.sides, surface.units
-    strange = _strange(parts, _descriptions(parts, weights, surface.scales, surface.given), surface)
-    heat = _in_unit(parts, strange.heat, units.heat)
+    parts, sides = GraphParts(), surface.sides
+    names = _descriptions(parts, weights, surface.scales, sides)
+    heat = _in_unit(parts, _heat(parts, names, surface), surface.heat)
     parts.node("Sigmoid", [heat], HEAT)
-    three = [
-        _in_unit(parts, value, replace(unit, most=0.0))
-        for value, unit in (
-            (_top(parts, strange.heat), units.heat),
-            (_together(parts, strange), units.together),
-            (_top(parts, strange.near), units.strangest),
-        )
-    ]
-    score = _in_unit(parts, parts.node("Mean", three), units.picture)
-    parts.node("Sigmoid", [parts.node("Reshape", [score, _one_number(parts)])], SCORE)
+    whole = _in_unit(parts, _whole(parts, names[0], surface.wholes), surface.whole)
+    most = parts.node("Max", [_top(parts, heat), whole])
+    parts.node("Sigmoid", [parts.node("Reshape", [most, _one_number(parts)])], SCORE)
     high, wide = (side // HEAT_STRIDE_PX for side in sides)
     outputs = [_value(SCORE, 1, 1), _value(HEAT, 1, 1, high, wide)]
     return parts.model(_value(INPUT, 1, 3, *sides), outputs, "surface")
 
 
-def _even(parts: GraphParts, given: Given) -> str:
-    """The picture in the input less its mean, at `CONTRAST`; 0 beside it."""
-    if given.beside is None:
-        mean = parts.node("ReduceMean", [INPUT], axes=[1, 2, 3], keepdims=1)
-        off = parts.node("Sub", [INPUT, mean])
-        squares = parts.node("ReduceMean", [parts.node("Mul", [off, off])], axes=[1, 2, 3])
-    else:
-        inside = _inside(parts, given.beside)
-        all_axes = parts.weight(np.array([1, 2, 3], np.int64))
-        # of each colour; 1 where all of the input is beside the picture, which is then no picture
-        count = parts.node(
-            "Max",
-            [
-                parts.node("Mul", [_sum(parts, inside, all_axes), parts.number(3.0)]),
-                parts.number(1.0),
-            ],
-        )
-        whole = _sum(parts, parts.node("Mul", [INPUT, inside]), all_axes)
-        off = parts.node(
-            "Mul", [parts.node("Sub", [INPUT, parts.node("Div", [whole, count])]), inside]
-        )
-        squares = parts.node("Div", [_sum(parts, parts.node("Mul", [off, off]), all_axes), count])
-    spread = parts.node("Max", [parts.node("Sqrt", [squares]), parts.number(LEAST_CONTRAST)])
-    return parts.node("Mul", [off, parts.node("Div", [parts.number(CONTRAST), spread])])
-
-
-def _inside(parts: GraphParts, beside: float) -> str:
-    """(1, 1, h, w): 1 in rows and columns that show some of the picture, else 0."""
-    off = parts.node("Abs", [parts.node("Sub", [INPUT, parts.number(beside)])])
-    shown = []
-    for axes in ([1, 3], [1, 2]):
-        most = parts.node("ReduceMax", [off], axes=axes, keepdims=1)
-        over = parts.node("Greater", [most, parts.number(_BESIDE)])
-        shown.append(parts.node("Cast", [over], to=_FLOAT))
-    return parts.node("Mul", shown)
-
-
-def _sum(parts: GraphParts, of: str, axes: str) -> str:
-    return parts.node("ReduceSum", [of, axes], keepdims=1)
-
-
 def _descriptions(
-    parts: GraphParts, weights: Weights, scales: Sequence[Scale], given: Given
+    parts: GraphParts, weights: Weights, scales: Sequence[Scale], sides: tuple[int, int]
 ) -> list[str]:
     """For each scale its stages' maps, each place with its neighbours, at the scale's stride."""
     last = max(stage for scale in scales for stage in scale.stages)
-    maps = add_backbone(parts, weights, _even(parts, given), last + 1)
+    maps = add_backbone(parts, weights, INPUT, last + 1)
     names = []
     for scale in scales:
         looks = []
@@ -157,7 +93,7 @@ def _descriptions(
                 pads=[1, 1, 1, 1],
                 count_include_pad=0,
             )
-            looks.append(_at_stride(parts, mixed, STRIDES[stage], scale, given.sides))
+            looks.append(_at_stride(parts, mixed, STRIDES[stage], scale, sides))
         names.append(looks[0] if len(looks) == 1 else parts.node("Concat", looks, axis=1))
     return names
 
@@ -196,87 +132,53 @@ def _ends(parts: GraphParts) -> list[str]:
     return [parts.weight(np.array([end], np.int64)) for end in (0, 2)]
 
 
-class _Strange(NamedTuple):
-    """How strange places are, (1, 1, h, w) each: the heat map, smoothed, and by what was seen
-    there, at the coarser grid.
-    """
-
-    heat: str
-    near: str
-
-
-def _strange(parts: GraphParts, names: Sequence[str], surface: Surface) -> _Strange:
-    fine, coarse = names
-    near = _by_seen(parts, _joined(parts, fine, coarse, surface), surface.seen)
-    high, wide = (side // HEAT_STRIDE_PX for side in surface.given.sides)
+def _heat(parts: GraphParts, names: Sequence[str], surface: Surface) -> str:
+    """How strange each place is, on average of the scales, smoothed."""
+    high, wide = (side // HEAT_STRIDE_PX for side in surface.sides)
     heats = [
-        _resized(parts, one, (high, wide))
-        for one in (_by_middle(parts, fine, surface.places), near)
+        _resized(parts, _strangeness(parts, name, places), (high, wide))
+        for name, places in zip(names, surface.places, strict=True)
     ]
+    heat = heats[0] if len(heats) == 1 else parts.node("Mean", heats)
     reach = np.arange(-_SMOOTH_REACH, _SMOOTH_REACH + 1)
     bell = np.exp(-(reach**2) / (2 * SMOOTH**2))
     kernel = (np.outer(bell, bell) / bell.sum() ** 2).astype(np.float32)
     rim = parts.weight(np.array([0, 0, _SMOOTH_REACH, _SMOOTH_REACH] * 2, np.int64))
-    padded = parts.node("Pad", [parts.node("Mean", heats), rim], mode="edge")
-    heat = parts.node("Conv", [padded, parts.weight(kernel[None, None])])
-    return _Strange(heat, near)
+    padded = parts.node("Pad", [heat, rim], mode="edge")
+    return parts.node("Conv", [padded, parts.weight(kernel[None, None])])
 
 
-def _joined(parts: GraphParts, fine: str, coarse: str, surface: Surface) -> str:
-    """Both scales' descriptions at the coarser grid."""
-    by = surface.scales[1].stride // surface.scales[0].stride
-    pooled = parts.node("AveragePool", [fine], kernel_shape=[by, by], strides=[by, by])
-    return parts.node("Concat", [pooled, coarse], axis=1)
-
-
-def _by_middle(parts: GraphParts, name: str, places: Places) -> str:
+def _strangeness(parts: GraphParts, name: str, places: Places) -> str:
     """(1, c, h, w) to (1, 1, h, w): each place's distance from its middle, by what is usual."""
     off = parts.node("Sub", [name, parts.weight(places.middle[None])])
     space = parts.node("Conv", [off, parts.weight(_as_kernel(places.whitening))])
-    far = _logarithm(parts, parts.node("ReduceSumSquare", [space], axes=[1], keepdims=1), LEAST_FAR)
-    return _as_usual(parts, far, places)
+    far = _logarithm(parts, parts.node("ReduceSumSquare", [space], axes=[1], keepdims=1))
+    more = parts.node("Sub", [far, parts.weight(places.usual[None, None])])
+    return parts.node("Div", [more, parts.weight(places.spread[None, None])])
 
 
-def _by_seen(parts: GraphParts, name: str, seen: Seen) -> str:
-    """(1, c, h, w) to (1, 1, h, w): each place's distance from the nearest that was seen there, by
-    what is usual. |z - p|² is |z|² - max(2 z·p - |p|²).
+def _whole(parts: GraphParts, name: str, wholes: Wholes) -> str:
+    """(1, 1, 1, 1): how far the picture's means are from the nearest that was seen, in logarithms.
+
+    |z - p|² is |z|² - max(2 z·p - |p|²): two convolutions of one pixel, and a maximum.
     """
-    origin = -(seen.mean @ seen.directions)
+    mean = parts.node("GlobalAveragePool", [name])
+    origin = -(wholes.mean @ wholes.whitening)
     space = parts.node(
-        "Conv", [name, parts.weight(_as_kernel(seen.directions)), parts.weight(origin)]
+        "Conv", [mean, parts.weight(_as_kernel(wholes.whitening)), parts.weight(origin)]
     )
-    places, depth = seen.usual.size, seen.directions.shape[1]
-    flat = parts.node("Reshape", [space, parts.weight(np.array([depth, places], np.int64))])
-    rows = parts.node(
-        "Reshape",
+    size = parts.node("ReduceSumSquare", [space], axes=[1], keepdims=1)
+    seen = wholes.seen
+    near = parts.node(
+        "Conv",
         [
-            parts.node("Transpose", [flat], perm=[1, 0]),
-            parts.weight(np.array([places, 1, depth], np.int64)),
+            space,
+            parts.weight((2 * seen)[:, :, None, None].astype(np.float32)),
+            parts.weight(-(seen**2).sum(axis=1).astype(np.float32)),
         ],
     )
-    size = parts.node("ReduceSumSquare", [rows], axes=[2], keepdims=1)
-    pictures = parts.weight(2 * seen.pictures.transpose(0, 2, 1))
-    lengths = parts.weight((seen.pictures**2).sum(axis=2)[:, None])
-    near = parts.node("Sub", [parts.node("MatMul", [rows, pictures]), lengths])
-    nearest = parts.node("ReduceMax", [near], axes=[2], keepdims=1)
-    far = _logarithm(parts, parts.node("Sub", [size, nearest]), LEAST_NEAR)
-    shape = parts.weight(np.array([1, 1, *seen.usual.shape], np.int64))
-    return _as_usual(parts, parts.node("Reshape", [far, shape]), seen)
-
-
-def _as_usual(parts: GraphParts, far: str, usual: Places | Seen) -> str:
-    more = parts.node("Sub", [far, parts.weight(usual.usual[None, None])])
-    return parts.node("Div", [more, parts.weight(usual.spread[None, None])])
-
-
-def _together(parts: GraphParts, strange: _Strange) -> str:
-    """(1, 1, 1, 1): the logarithm of the mean of e to the strangeness of each place: many places
-    that are a little strange count, and one that is very.
-    """
-    most = _top(parts, strange.near)
-    each = parts.node("Exp", [parts.node("Sub", [strange.near, most])])
-    mean = parts.node("ReduceMean", [each], axes=[1, 2, 3], keepdims=1)
-    return parts.node("Add", [parts.node("Log", [mean]), most])
+    nearest = parts.node("ReduceMax", [near], axes=[1], keepdims=1)
+    return _logarithm(parts, parts.node("Sub", [size, nearest]))
 
 
 def _as_kernel(whitening: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -284,9 +186,9 @@ def _as_kernel(whitening: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(whitening.T)[:, :, None, None]
 
 
-def _logarithm(parts: GraphParts, squared: str, least_far: float) -> str:
+def _logarithm(parts: GraphParts, squared: str) -> str:
     """Of a length, by its square."""
-    least = parts.node("Max", [squared, parts.number(least_far**2)])
+    least = parts.node("Max", [squared, parts.number(LEAST_FAR**2)])
     return parts.node("Mul", [parts.node("Log", [least]), parts.number(0.5)])
 
 

@@ -172,10 +172,9 @@ def _int(value: Any) -> int:
 
 
 def _pause(value: Any) -> float:
-    if type(value) not in {int, float} or not -math.inf < value < math.inf:
+    if type(value) not in {int, float} or not math.isfinite(value):
         raise TypeError("a number of seconds")
-    # bounded before it is converted: a whole number may be larger than any float
-    return float(min(max(value, 0.0), MAX_RETRY_S))
+    return min(max(float(value), 0.0), MAX_RETRY_S)
 
 
 def _why(value: Any) -> str:
