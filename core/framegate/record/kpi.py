@@ -7,7 +7,7 @@ Entries in, figures out. What the record has no data for is None, never 0. Defin
 from __future__ import annotations
 
 import statistics
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -198,7 +198,7 @@ def _detected(read: _Read, incident: Incident) -> int | None:
     if "silent_s" in members:
         return int(members["silent_s"] * 1000)
     proofs = read.affirmed.get(incident.device, [])
-    before = bisect_right(proofs, (trigger, 0))
+    before = bisect_left(proofs, (trigger, 0))
     return incident.detected_ms - proofs[before - 1][1] if before else None
 
 

@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from framegate.record.kpi import measure
@@ -150,6 +150,7 @@ STEP = st.tuples(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(STEP, max_size=40), st.integers(0, 500_000))
+@example([("attested", 1, 0), ("open", 1, 0)], 0)
 def test_both_ways_come_to_the_same_of_any_record(steps, since):
     record, now, numbers, reported = Record(), 0, [], 0
     for what, choice, wait in steps:
