@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -53,7 +54,6 @@ def show(name: SiteName, output: Output = "table", context: Context = None) -> N
             show_json(_site(row))
             return
         wrong = f"{row.error}, {row.failures}×" if row.failing_ms else ""
-        offered = ", ".join(row.offered)
         facts = [
             ("site", row.name),
             ("fleet", row.fleet),
@@ -67,10 +67,18 @@ def show(name: SiteName, output: Output = "table", context: Context = None) -> N
             ("sequence", row.sequence),
             ("asked every", f"{row.refresh_s} s"),
             ("pinned", f"{ago(row.added_ms)} by {row.by}"),
-            *(("key", k) for k in sorted(parse_bundle(row.bundle).keys)),
-            ("offers, not approved", offered),
         ]
         show_table(("what", "is"), [f for f in facts if f[1] != ""], empty="")
+        _show_keys("keys", sorted(parse_bundle(row.bundle).keys))
+        _show_keys("offers, not approved", row.offered)
+
+
+def _show_keys(what: str, keys: Iterable[str]) -> None:
+    """A digest a line: people compare them, and copy them whole."""
+    for number, key in enumerate(keys):
+        if not number:
+            data.print(f"\n[bold]{what}[/]")
+        data.print(safe(key), soft_wrap=True)
 
 
 @app.command("add")

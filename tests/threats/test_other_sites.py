@@ -19,20 +19,23 @@ from framegate_controller.ca.issue import certify, issue_server
 from framegate_controller.ca.template import LIVES, leaf_template
 from support.other_sites import endpoint_chain, forged_root, known, pinned
 
-NOW = datetime.now(UTC)
+
+def now():
+    """The time by which what was made a moment ago is looked at."""
+    return datetime.now(UTC)
 
 
 def leaf(keys, purpose=Purpose.SERVER, uris=("spiffe://north.framegate/controller",), label=None):
     key = ec.generate_private_key(ec.SECP256R1())
     names = [x509.UniformResourceIdentifier(u) for u in uris]
-    said = leaf_template(purpose, "bundle", key.public_key(), LIVES[purpose], NOW, names)
+    said = leaf_template(purpose, "bundle", key.public_key(), LIVES[purpose], now(), names)
     issuer = keys.issuing[label or "server-ca"]
     made = certify(issuer, said)
     return [made.public_bytes(Encoding.DER), issuer.der]
 
 
 def test_n197_the_endpoint_of_the_fleet_itself_speaks_for_it(north):
-    shown = verified_endpoint(pinned(north), endpoint_chain(north), NOW)
+    shown = verified_endpoint(pinned(north), endpoint_chain(north), now())
     assert shown.common_name == "bundle.north.framegate"
 
 
@@ -49,7 +52,7 @@ def test_n197_who_is_not_under_a_pinned_key_speaks_for_nobody(north, keys, how):
         "junk": lambda: [b"junk", b"junk"],
     }[how]()
     with pytest.raises(FramegateError) as caught:
-        verified_endpoint(pinned(north), shown, NOW)
+        verified_endpoint(pinned(north), shown, now())
     assert caught.value.reason is Reason.CERTIFICATE
 
 
@@ -68,7 +71,7 @@ def test_n197_no_other_server_or_machine_of_that_fleet_speaks_for_its_keys(north
     ]
     for chain in shown:
         with pytest.raises(Refused) as caught:
-            verified_endpoint(pinned(north), chain, NOW)
+            verified_endpoint(pinned(north), chain, now())
         assert caught.value.reason is Reason.CERTIFICATE
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from framegate_controller.clockwork.cosigning import ASK_S, Cosigning
 from framegate_controller.clockwork.run import Chore, Duties, Work
-from framegate_controller.clockwork.witness_http import asking
 from framegate_controller.context import Fleet
 from framegate_controller.settings import Cosigner
 from framegate_controller.store.ports import Store
@@ -22,4 +21,7 @@ def cosigning_chores(
 
 
 def _turns(fleet: Fleet, cosigner: Cosigner) -> Callable[[Store], Work]:
+    # a controller without witnesses starts without what speaks HTTP to them
+    from framegate_controller.clockwork.witness_http import asking  # noqa: PLC0415
+
     return lambda store: Cosigning(store, fleet, cosigner.key, asking(cosigner.address)).turn

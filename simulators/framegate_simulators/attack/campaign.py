@@ -61,7 +61,8 @@ THREATS: Final = (
             *range(111, 156),
             *range(160, 169),
             *range(170, 176),
-            *range(180, 206),
+            *range(180, 207),
+            *range(210, 212),
         )
     ),
 )

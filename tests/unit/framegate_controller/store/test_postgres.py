@@ -435,6 +435,11 @@ def test_an_early_default_of_no_bytes_is_bytes_after_the_migration(tmp_path):
             "tries",
             "leases",
             "sites",
+            "decision_entries",
+            "decision_nodes",
+            "decision_heads",
+            "decision_cosignatures",
+            "decision_witnesses",
         ):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         for index in (
