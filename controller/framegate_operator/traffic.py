@@ -70,7 +70,8 @@ class CameraFacts:
             min(first.begun_s, second.begun_s, key=_age),
             gone.ended_s,
             gone.in_peace,
-            Counter(first.outcomes) + Counter(second.outcomes),
+            # a plain mapping: asdict (Python before 3.12) makes a Counter count its own pairs
+            dict(Counter(first.outcomes) + Counter(second.outcomes)),
             first.reason or second.reason,
         )
 

@@ -100,10 +100,15 @@ class Relay:
         """Forever."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Outer(self), sock=listener, backlog=BACKLOG)
-        async with server:
-            while True:
-                await asyncio.sleep(SWEEP_S)
-                self._sweep(time.monotonic())
+        try:
+            async with server:
+                while True:
+                    await asyncio.sleep(SWEEP_S)
+                    self._sweep(time.monotonic())
+        finally:
+            for task in self._joining:  # who was on their way to the server comes too late
+                task.cancel()
+            await asyncio.gather(*self._joining, return_exceptions=True)
 
     def admit(self, end: _Outer, transport: asyncio.Transport) -> Connection | None:
         """The connection of a new end, if it may stay."""

@@ -3,6 +3,7 @@ or a result that is over, leaves it unknown.
 """
 
 import contextlib
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +19,7 @@ from framegate_operator import (
 )
 from framegate_operator.part_types import ask_types
 from framegate_operator.status import Screen
-from framegate_operator.traffic import GatewayFacts, gateway_silence, traffic_of
+from framegate_operator.traffic import GatewayFacts, frames_json, gateway_silence, traffic_of
 from framegate_proto.v1 import framegate_pb2 as pb
 from support.refusals import refused
 
@@ -197,3 +198,15 @@ def test_not_all_is_well_where_a_result_is_over(device):
     assert "its result is over" in screen.next
     fresh = [machine(CAM), machine(GW)]
     assert "all is well" in Screen(screen.fleet, fresh, traffic, ()).next
+
+
+def test_a_camera_that_two_gateways_saw_is_told_as_data_too():
+    def seen(passed, now_ms=60_000):
+        row = pb.CameraTraffic(
+            device=CAM, streams=1, last_frame_ms=59_000, outcomes={"PASS": passed}
+        )
+        return pb.GatewayStatus(gate_open=True, now_ms=now_ms, cameras=[row])
+
+    gateways = (GatewayFacts(GW, "a:1", seen(3)), GatewayFacts(GW + "b", "b:1", seen(4)))
+    told = json.loads(json.dumps(frames_json(traffic_of(gateways), CAM)))
+    assert told["outcomes"] == {"PASS": 7} and told["streams"] == 2
