@@ -101,6 +101,9 @@ class MetricsListener:
         """Listen no more; connections that are open end with their answer or its time."""
         if self._accepting is not None:
             self._accepting.cancel()
+            # the loop forgets the descriptor with the task's end: closed before, its number is
+            # another's by then
+            await asyncio.gather(self._accepting, return_exceptions=True)
         if self._listening is not None:
             self._listening.close()
 

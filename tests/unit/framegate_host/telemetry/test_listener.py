@@ -116,6 +116,19 @@ async def test_more_readers_than_there_is_room_for_are_turned_away(monkeypatch):
     assert told["framegate_scrapes_refused_total", ()] >= 1
 
 
+async def test_a_port_that_was_closed_leaves_nothing_of_its_descriptor_in_the_loop():
+    """Whatever is opened next has the same number, and the loop would take it for the port."""
+
+    async def read():
+        return []
+
+    registered = asyncio.get_running_loop()._selector.get_map()
+    async with listening(watched(read)) as at:
+        number = at._listening.fileno()
+        await until(lambda: number in registered)
+    assert number not in registered
+
+
 async def test_a_port_that_is_taken_is_said():
     async with listening(watched()) as at:
         with pytest.raises(Unavailable, match="choose another port"):
