@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,89 +16,78 @@ from framegate_host.command_modules import CommandAt, CommandsByModule
 from framegate_host.program import run_program
 from framegate_operator.output import data
 
-_LEFT: Final = (
-    (
-        "see",
-        {
-            "status": "one screen, what is next",
-            "fleet": "how many stand where",
-            "top": "the fleet, live",
+_COLUMNS: Final = (
+    {
+        "see": {
+            "status": "what is next",
+            "fleet": "who stands",
+            "top": "it, live",
             "events": "what happened",
-            "camera": "invite, look, steer",
-            "gateway": "the same for hosts",
-            "zone": "rules, freezing",
-            "verdict": "what the model said",
-            "why": "verdict or machine",
-            "doctor": "what is wrong, or ends",
-            "assess": "where the fleet stands",
-            "goals": "what is to be reached",
+            "camera": "invite, steer",
+            "gateway": "the same",
+            "zone": "rules, freeze",
+            "map": "who with whom",
+            "verdict": "what it said",
+            "why": "in words",
+            "doctor": "what is wrong",
+            "assess": "how we stand",
+            "goals": "to be reached",
         },
-    ),
-    (
-        "sign in, give rights",
-        {
-            "login": "and logout, whoami",
-            "operator": "people and roles",
-            "access": "for a while; approve",
-            "auth": "who may do what",
-            "policy": "the rules (Cedar)",
-            "segment": "zones and conduits",
-            "map": "who speaks with whom",
+        "sign in, give rights": {
+            "login": "and logout",
+            "operator": "people, roles",
+            "access": "ask, approve",
+            "auth": "who may what",
+            "policy": "Cedar's rules",
+            "segment": "zones, ways",
         },
-    ),
-    (
-        "frames and privacy",
-        {
-            "mask": "never shown to anyone",
-            "data": "what is kept; erase",
+    },
+    {
+        "bring in machines": {
+            "trust": "TPM makers",
+            "profile": "how they boot",
+            "rollout": "updates",
+            "replay": "on the past",
+            "maintenance": "worked on",
+        },
+        "frames and privacy": {
+            "mask": "never shown",
+            "data": "kept; erase",
             "frame": "take one out",
             "dataset": "take many out",
         },
-    ),
+        "care for the fleet": {
+            "pilot": "diverts none",
+            "ca": "authorities",
+            "broker": "access list",
+            "context": "our fleets",
+            "site": "other fleets",
+            "release": "ours, logged",
+            "compliance": "for auditors",
+            "review": "a quarter",
+        },
+    },
+    {
+        "inspect and prove": {
+            "model": "sign, promote",
+            "part": "golden, rules",
+            "lineage": "what's behind",
+            "receipt": "proofs",
+            "result": "attestation's",
+            "evidence": "quotes, logs",
+            "audit": "the record",
+            "log": "decisions",
+            "witness": "who cosigns",
+        },
+        "respond": {
+            "incident": "look into it",
+            "playbook": "by itself",
+            "kpi": "how soon",
+            "siem": "copies",
+        },
+    },
 )
-_RIGHT: Final = (
-    (
-        "bring in machines",
-        {
-            "trust": "TPM makers",
-            "profile": "what they must be",
-            "rollout": "updates, in waves",
-            "replay": "a profile on the past",
-            "maintenance": "being worked on",
-        },
-    ),
-    (
-        "inspect, prove, respond",
-        {
-            "model": "sign, approve, promote",
-            "part": "golden images, rules",
-            "lineage": "what is behind it",
-            "audit": "the record, verified",
-            "log": "decisions, cosigned",
-            "witness": "who cosigns them",
-            "receipt": "proofs of verdicts",
-            "result": "attestation results",
-            "evidence": "quotes, logs, files",
-            "incident": "found, looked into",
-            "playbook": "what happens by itself",
-            "kpi": "how soon, by the record",
-            "siem": "copies of the record",
-        },
-    ),
-    (
-        "care for the fleet",
-        {
-            "pilot": "judge, divert nothing",
-            "ca": "authorities, rotation",
-            "broker": "MQTT access list",
-            "context": "several fleets",
-            "site": "other fleets that count",
-            "compliance": "evidence for auditors",
-            "review": "what a quarter brought",
-        },
-    ),
-)
-"""What people want, and the verbs for it, in two columns."""
+"""What people want, and the verbs for it, in three columns of 26 characters."""
 
 _MODULES: Final = MappingProxyType(
     {
@@ -188,20 +178,24 @@ class Verbs(CommandsByModule):
         data.print(
             "Usage: [bold]framegate VERB …[/]   only cameras that prove themselves reach the model"
         )
-        columns = []
-        for side in (_LEFT, _RIGHT):
-            lines = []
-            for title, names in side:
-                lines.append(f"[bold]{title:<39}[/]")
-                lines += [f"  [cyan]{name:<12}[/]{summary:<25}" for name, summary in names.items()]
-            columns.append(lines)
-        blank = " " * 39
-        for left, right in itertools.zip_longest(*columns, fillvalue=blank):
-            data.print(left + right.rstrip(), highlight=False)
+        columns = [list(_lines(column)) for column in _COLUMNS]
+        blank = " " * _WIDTH
+        for row in itertools.zip_longest(*columns, fillvalue=blank):
+            data.print(" ".join(row).rstrip(), highlight=False)
         data.print(
             "[dim]VERB --help: more. Reads: -o json, --watch. Changes: --dry-run, --reason,"
             " --wait[/]"
         )
+
+
+_WIDTH: Final = 26
+
+
+def _lines(column: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    for title, verbs in column.items():
+        yield f"[bold]{title:<{_WIDTH}}[/]"
+        for name, summary in verbs.items():
+            yield f" [cyan]{name:<12}[/]{summary:<{_WIDTH - 13}}"
 
 
 def _unwrap(command: Any) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from framegate_operator import contexts
+from framegate_operator.main import Verbs
 from support import command_walk
 
 BIN = Path(sys.executable).parent
@@ -51,6 +52,13 @@ def test_help_and_unknown_words(program):
     assert shown.returncode == 0 and "Usage" in shown.stdout and "Traceback" not in shown.stderr
     wrong = start(program, "no-such-verb")
     assert wrong.returncode == 2 and "no-such-verb" in wrong.stderr
+
+
+def test_help_fits_a_screen_and_names_every_verb():
+    lines = start("framegate", "--help").stdout.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80
+    words = set("\n".join(lines).split())
+    assert set(Verbs.MODULES) - words == {"whoami"}, "which login's page has"
 
 
 @pytest.mark.parametrize(
