@@ -14,6 +14,10 @@ MIN_STEADY: Final = 0.75
 """Share of varied frames, of those with defects and of those without, that must be answered as
 known: one in a hundred of a sound model is not, nearly all of a made-up one are.
 """
+ROUNDS: Final = 3
+"""Of all known frames, each moved anew and counted together, before a model is refused: with a
+handful of frames a sound one falls short by chance now and then, a made-up one every time.
+"""
 
 
 @dataclass(slots=True)
