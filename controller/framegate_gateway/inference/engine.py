@@ -29,7 +29,7 @@ from framegate_gateway.inference.jobs import CameraFrame, Job, Sent, fail
 from framegate_gateway.inference.parts import Parts, digest_of, least_left
 from framegate_gateway.inference.payload_share import left_of_frame
 from framegate_gateway.inference.providers import CPU
-from framegate_gateway.inference.steadiness import ROUNDS, Steadiness, require_steady
+from framegate_gateway.inference.steadiness import Steadiness
 from framegate_gateway.inference.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -174,15 +174,11 @@ class Engine:
     async def _known_answers(self) -> int:
         """One after the other, so that frames of cameras get their turn between two of them."""
         steadiness = Steadiness()
-        for _ in range(ROUNDS):
-            for number, known in enumerate(self.bundle.known):
-                answer = await self._known_answer(number)
-                if "failed" in answer:
-                    raise Refused.of(Reason(answer["failed"]), "the known answers", answer["why"])
-                steadiness.count(known, steady=answer["steady"])
-            if steadiness.holds:
-                break
-        require_steady(steadiness)
+        for number, known in steadiness.rounds(self.bundle.known):
+            answer = await self._known_answer(number)
+            if "failed" in answer:
+                raise Refused.of(Reason(answer["failed"]), "the known answers", answer["why"])
+            steadiness.count(known, steady=answer["steady"])
         return len(self.bundle.known)
 
     async def _known_answer(self, number: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from framegate_gateway.inference.bundle import KnownAnswer
 from framegate_gateway.inference.detections import Detections, iou
 from framegate_gateway.inference.inspecting import Inspects
 from framegate_gateway.inference.recipe import Recipe
-from framegate_gateway.inference.steadiness import ROUNDS, Steadiness, require_steady
+from framegate_gateway.inference.steadiness import Steadiness
 from framegate_gateway.inference.variants import drawn_variant, is_steady
 
 SCORE_SLACK: Final = 0.03
@@ -36,13 +36,9 @@ def verify_known_answers(inspector: Inspects, known: Sequence[KnownAnswer]) -> i
     did (N186).
     """
     steadiness = Steadiness()
-    for _ in range(ROUNDS):
-        for answer in known:
-            verify_known(inspector, answer)  # 1
-            steadiness.count(answer, steady=known_moved(inspector, answer))
-        if steadiness.holds:
-            break
-    require_steady(steadiness)  # 2
+    for _, answer in steadiness.rounds(known):  # 2
+        verify_known(inspector, answer)  # 1
+        steadiness.count(answer, steady=known_moved(inspector, answer))
     return len(known)
 
 

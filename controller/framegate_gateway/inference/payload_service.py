@@ -26,7 +26,7 @@ from framegate_gateway.inference.picture_input import Placing
 from framegate_gateway.inference.picture_inspector import PictureInspector
 from framegate_gateway.inference.recipe import Recipe
 from framegate_gateway.inference.rules import apply_rules, least_threshold
-from framegate_gateway.inference.steadiness import ROUNDS, Steadiness, require_steady
+from framegate_gateway.inference.steadiness import Steadiness
 from framegate_gateway.inference.variants import Variant, is_steady
 
 UNMOVED: Final = Variant(0, 0, 1.0)
@@ -72,12 +72,8 @@ class PayloadService:
         Refused (KNOWN_ANSWER).
         """
         steadiness = Steadiness()
-        for _ in range(ROUNDS):
-            for answer in self.known:
-                steadiness.count(answer, steady=self._known(answer))
-            if steadiness.holds:
-                break
-        require_steady(steadiness)
+        for _, answer in steadiness.rounds(self.known):
+            steadiness.count(answer, steady=self._known(answer))
         return len(self.known)
 
     def answer(self, request: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:

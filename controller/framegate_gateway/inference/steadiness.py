@@ -4,6 +4,7 @@ process without a decoder too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,13 +52,18 @@ class Steadiness:
             f" {self.good} without"
         )
 
-
-def require_steady(steadiness: Steadiness) -> None:
-    """Raises Refused (KNOWN_ANSWER) where too few moved frames were answered as known."""
-    if not steadiness.holds:
+    def rounds(self, known: Sequence[KnownAnswer]) -> Iterator[tuple[int, KnownAnswer]]:
+        """Number and known answer, each as its varied frame is to be asked and counted; all again,
+        `ROUNDS` times at most, until enough were answered as known. Raises Refused (KNOWN_ANSWER)
+        where they are not even then.
+        """
+        for _ in range(ROUNDS):
+            yield from enumerate(known)
+            if self.holds:
+                return
         raise Refused.of(
             Reason.KNOWN_ANSWER,
             "known answers to known frames that are moved a little",
-            steadiness.words,
+            self.words,
             "this model knows its known frames, not the part",
         )
