@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 
 KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "HOME", "PYTHONPATH", "VIRTUAL_ENV")
 """What a child finds its interpreter and our packages by; TCTI strings and tokens are not in it."""
+GO_S: Final = 3.0
+"""For a child that is told to end; it has nothing to write down."""
 _LINE_BYTES: Final = 2**20
 """How much of what a child says is buffered before it has to wait."""
 
@@ -29,6 +31,17 @@ class Child(NamedTuple):
     process: subprocess.Popen[bytes]
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+
+
+def end_child(child: Child) -> None:
+    """Let it end by itself, and where it does not in `GO_S`, end it. Blocks as long."""
+    child.writer.close()
+    child.process.terminate()
+    try:
+        child.process.wait(GO_S)
+    except subprocess.TimeoutExpired:
+        child.process.kill()
+        child.process.wait()
 
 
 async def start_module(

@@ -6,19 +6,17 @@ import asyncio
 import contextlib
 import logging
 import socket
-import subprocess
 from typing import Final
 
 from framegate.errors import Reason, Unavailable
 from framegate_controller.bundleport.messages import LENGTH_BYTES, READY, BundleSetup
-from framegate_host.child_process import Child, start_module
+from framegate_host.child_process import Child, end_child, start_module
 
 log = logging.getLogger(__name__)
 START_S: Final = 20.0
 """For an interpreter to start on a machine that is busy."""
 AGAIN_S: Final = 2.0
 """Before another takes the place of one that ended."""
-GO_S: Final = 3.0
 _MODULE: Final = "framegate_controller.bundleport.process"
 
 
@@ -80,12 +78,5 @@ class BundleEndpoint:
 
     def _end(self) -> None:
         child, self._child = self._child, None
-        if child is None:
-            return
-        child.writer.close()
-        child.process.terminate()
-        try:
-            child.process.wait(GO_S)
-        except subprocess.TimeoutExpired:
-            child.process.kill()
-            child.process.wait()
+        if child is not None:
+            end_child(child)

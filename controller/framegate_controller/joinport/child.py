@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from typing import Final, Self
 
 from framegate_controller.joinport.messages import MAX_TO_CONTROLLER, PortCall, PortSetup
-from framegate_host.child_process import Child, start_module
+from framegate_host.child_process import Child, end_child, start_module
 from framegate_proto.edge import read_record, write_record
 
-_GO_S: Final = 3.0
 _MODULE: Final = "framegate_controller.joinport.process"
 
 
@@ -18,6 +16,7 @@ class PortProcess:
     """A running process at the join port."""
 
     def __init__(self, child: Child) -> None:
+        self._child = child
         self._process, self._reader, self._writer = child
 
     @classmethod
@@ -48,10 +47,4 @@ class PortProcess:
 
     def end(self) -> None:
         """Let it end by itself, and if it does not, end it."""
-        self._writer.close()
-        self._process.terminate()
-        try:
-            self._process.wait(_GO_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_child(self._child)
