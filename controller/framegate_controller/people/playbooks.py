@@ -26,7 +26,7 @@ MAX_NOTE: Final = 500
 MAX_PLAYBOOKS: Final = 64
 """In force at once; every entry of the record is held against each."""
 MOST_STEPS: Final = 10_000
-"""Steps that wait, of all playbooks."""
+"""Steps of one playbook that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +162,10 @@ def _signed(
 
 def _drop_waiting(tx: Transaction, name: str, why: str) -> None:
     waiting = (StepState.PLANNED, StepState.HELD, StepState.ASKED)
-    dropped = [s for s in tx.playbooks.in_state(waiting, MOST_STEPS) if s.playbook == name]
-    for step in dropped:
-        tx.playbooks.put(step.after(StepEvent.EXPIRE, tx.now_ms, why))
+    dropped = 0
+    while steps := tx.playbooks.in_state(waiting, MOST_STEPS, name):
+        for step in steps:
+            tx.playbooks.put(step.after(StepEvent.EXPIRE, tx.now_ms, why))
+        dropped += len(steps)
     if dropped:
-        tx.record(PlaybookExpired(playbook=name, steps=len(dropped), why=why))
+        tx.record(PlaybookExpired(playbook=name, steps=dropped, why=why))

@@ -98,8 +98,10 @@ class Engine:
             runs = self._replay.follow(tx, self._tail.entries(self._read, until))
         if runs:
             with self._store.writing() as tx:
+                waiting = _waiting_already(tx, {r.playbook for r in runs if r.verdict == Verdict.ASK})
                 for run in runs:
-                    _plan(tx, run)
+                    if run.verdict != Verdict.ASK or _new(run, waiting):
+                        _plan(tx, run)
                 tx.settings.put(CURSOR, str(until))
         self._read = until
         return until < size
@@ -186,18 +188,21 @@ class Engine:
             tx.playbooks.put(step.after(StepEvent.APPROVE, tx.now_ms))
 
     def _ask(self) -> None:
+        """Each playbook by itself: what one holds is neither before another's nor read for it."""
         with self._store.reading() as tx:
-            if not tx.playbooks.in_state((StepState.HELD,), 1):
+            names = tx.playbooks.holding()
+            if not names:
                 return
             open_ones = {tx.requests.find(r).requester for r in tx.playbooks.requests()}
-            held, now = tx.playbooks.in_state((StepState.HELD,), MOST_STEPS), tx.now_ms
-        held.sort(key=lambda s: (s.playbook, s.revision, s.trigger, s.number))
-        for (name, revision), group in groupby(held, lambda s: (s.playbook, s.revision)):
-            steps = list(group)
+            free = [n for n in names if PLAYBOOK_PREFIX + n not in open_ones]
+            held = [tx.playbooks.in_state((StepState.HELD,), MOST_STEPS, name) for name in free]
+            now = tx.now_ms
+        for of_one in held:
+            of_one.sort(key=lambda s: (s.revision, s.trigger, s.number))
+            revision, steps = next((n, list(g)) for n, g in groupby(of_one, lambda s: s.revision))
             since, last = min(s.planned_ms for s in steps), max(s.planned_ms for s in steps)
-            due = now - last >= QUIET_MS or now - since >= MOST_WAIT_MS
-            if due and PLAYBOOK_PREFIX + name not in open_ones:
-                self._ask_for(name, revision, steps)
+            if now - last >= QUIET_MS or now - since >= MOST_WAIT_MS:
+                self._ask_for(steps[0].playbook, revision, steps)
 
     def _ask_for(self, name: str, revision: int, held: Sequence[PlaybookStep]) -> None:
         triggers = sorted({s.trigger for s in held})[:MOST_TARGETS]
@@ -235,6 +240,24 @@ class Engine:
                 steps=len(steps),
             )
             tx.record(told)
+
+
+def _waiting_already(tx: Transaction, playbooks: set[str]) -> set[tuple[object, ...]]:
+    """What these playbooks hold or ask for already."""
+    waiting = (StepState.HELD, StepState.ASKED)
+    steps = [s for n in playbooks for s in tx.playbooks.in_state(waiting, MOST_STEPS, n)]
+    return {(s.playbook, s.revision, s.action, s.target) for s in steps}
+
+
+def _new(run: Run, waiting: set[tuple[object, ...]]) -> bool:
+    """Whether a run asks for anything that a person is not asked for already, which is added: one
+    machine that makes entry after entry fills no queue (N218).
+    """
+    steps = {(run.playbook, run.revision, s.action.value, s.target) for s in run.steps}
+    if steps <= waiting:
+        return False
+    waiting |= steps
+    return True
 
 
 def _asked_in(step: PlaybookStep, request: str) -> PlaybookStep:

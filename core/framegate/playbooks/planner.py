@@ -71,8 +71,9 @@ class Planner:
 
         1. what a playbook did is answered by none: two cannot run each other; 2. it is an entry
         that the playbook looks for; 3. as many came as it takes; 4. what it is about is not cooling
-        down; 5. what is never touched is not; 6. shadow and ask do nothing by themselves;
-        7. beyond the cap a person is asked.
+        down; 5. what is never touched is not; 6. shadow and ask do nothing by themselves; 7. nothing
+        is taken from whom somebody else named, unless a person says so (N217); 8. beyond the cap a
+        person is asked.
         """
         self._site.see(sighting)
         if sighting.by_playbook:  # 1
@@ -112,8 +113,10 @@ class Planner:
             return Verdict.NEVER, why
         if playbook.mode != Mode.ACT:  # 6
             return Verdict(playbook.mode.value), ""
+        if sighting.claimed and any(NATURES[a].contains for a in playbook.do):  # 7
+            return Verdict.ASK, f"{subject} was named by somebody else, and may have done nothing"
         at = sighting.at_ms
-        if not counts.hour.has_room(subject, playbook.cap.devices, at):  # 7
+        if not counts.hour.has_room(subject, playbook.cap.devices, at):  # 8
             return Verdict.ASK, f"cap: {playbook.cap.devices} an hour"
         room = self._site.size(sighting.zone) * playbook.cap.share // 100
         zone = self._zones.setdefault(sighting.zone, Hour(HOUR_MS))

@@ -7,12 +7,32 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.access.caller import OPERATOR_PREFIX, PLAYBOOK_PREFIX
+from framegate.behaviour.rules import RuleName
+from framegate.findings.kinds import FindingKind
 from framegate.record.event import Severity
 from framegate.record.events import events
 from framegate.record.machine_events import ALARMING
 
 ROUTINE: Final = tuple(n for n, e in events().items() if e.DECLARED.routine)
 """Events that no playbook looks at: they are most of the record, and tell of nothing new."""
+CLAIMED: Final = frozenset(
+    {
+        "sign-in-failed",
+        "report-refused",
+        FindingKind.OPENING_REFUSED.value,
+        FindingKind.SEAL_REFUSED.value,
+        FindingKind.FRAME_REPLAYED.value,
+        FindingKind.SEGMENT_SPOOFED.value,
+        FindingKind.SEGMENT_REFUSED.value,
+        FindingKind.SEGMENT_WOULD_REFUSE.value,
+    }
+)
+"""Events about whom somebody else named: whoever types a person's name, shows a camera's public
+certificate over a broker, sends its frames again, has its address, or brings a report that says it
+is of another gateway. Who is named may have done nothing (N217).
+"""
+_CLAIMED_RULES: Final = frozenset({RuleName.FAILURES_THEN_SUCCESS, RuleName.EXPORTS})
+"""Rules of behaviour that strangers' failures, or a gateway's word alone, can meet for a person."""
 _PARTS: Final = 3
 """A device id is `<kind>.<zone>.<name>`."""
 
@@ -20,7 +40,8 @@ _PARTS: Final = 3
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
     """Which entry, when (the entry's own time), what happened, and to whom. `state` is the state
-    that a machine came to; `approved_by` who backed the act that the entry tells of.
+    that a machine came to; `approved_by` who backed the act that the entry tells of; `claimed`
+    that whom it names has shown nothing: somebody else can have named them.
     """
 
     index: int
@@ -34,6 +55,7 @@ class Sighting:
     actor: str
     state: str
     approved_by: frozenset[str]
+    claimed: bool
     members: Mapping[str, Any]
 
     @property
@@ -62,6 +84,7 @@ def sighting_of(entry: Mapping[str, Any]) -> Sighting:
         actor=actor,
         state=str(entry.get("to", "")),
         approved_by=frozenset(map(str, entry.get("approved_by") or ())),
+        claimed=str(entry["event"]) in CLAIMED or members.get("rule") in _CLAIMED_RULES,
         members=members,
     )
 

@@ -33,8 +33,15 @@ class Playbooks(Protocol):
     def put(self, step: PlaybookStep) -> None:
         """Keep a changed one."""
 
-    def in_state(self, states: Sequence[StepState], most: int) -> list[PlaybookStep]:
-        """Those that stand in one of these states, by trigger and number; at most so many."""
+    def in_state(
+        self, states: Sequence[StepState], most: int, playbook: str = ""
+    ) -> list[PlaybookStep]:
+        """Those of one playbook or (empty) of all that stand in one of these states, by trigger and
+        number; at most so many.
+        """
+
+    def holding(self) -> list[str]:
+        """The playbooks of which steps are held, by name."""
 
     def requests(self) -> list[str]:
         """The approvals that steps wait for."""

@@ -69,10 +69,19 @@ class SqlPlaybooks:
         """See `ports.Playbooks.put`."""
         self._rows.put(_STEPS, fields_of(step))
 
-    def in_state(self, states: Sequence[StepState], most: int) -> list[PlaybookStep]:
+    def in_state(
+        self, states: Sequence[StepState], most: int, playbook: str = ""
+    ) -> list[PlaybookStep]:
         """See `ports.Playbooks.in_state`."""
         query = select(_STEPS).where(_STEPS.c.state.in_([s.value for s in states]))
+        query = query.where(_STEPS.c.playbook == playbook) if playbook else query
         return self._listed(query.order_by(_STEPS.c.trigger, _STEPS.c.number).limit(most))
+
+    def holding(self) -> list[str]:
+        """See `ports.Playbooks.holding`."""
+        held = _STEPS.c.state == StepState.HELD.value
+        query = select(_STEPS.c.playbook).where(held).distinct()
+        return self._rows.scalars(query.order_by(_STEPS.c.playbook))
 
     def requests(self) -> list[str]:
         """See `ports.Playbooks.requests`."""
