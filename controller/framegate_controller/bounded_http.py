@@ -5,14 +5,19 @@ A server that is slow, or sends without end, costs a thread of its own a while a
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from framegate_controller.timed_sockets import TimedSocket, Until, connected
 
 TIMEOUT_S: Final = 10.0
-"""For a connection, for the first byte, and for all of an answer's body."""
+"""For any one thing: a connection, TLS, the next bytes of an answer."""
+ALL_S: Final = 20.0
+"""For a request from its connection to the last byte of its answer, however that comes (N219)."""
 MAX_BODY: Final = 1024 * 1024
 """Metadata and key sets are some ten kilobytes."""
 MAX_REDIRECTS: Final = 3
@@ -35,19 +40,48 @@ def bounded(session: S, verify: str | bool) -> S:
 
 
 class _Bounded(HTTPAdapter):
+    """Of one session, which one thread uses at a time."""
+
+    def __init__(self) -> None:
+        self._until = Until(TIMEOUT_S)
+        super().__init__()
+
+    def init_poolmanager(self, *given: Any, **how: Any) -> None:
+        """As the base class, with connections that end in time."""
+        super().init_poolmanager(*given, **how)
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": _pool(HTTPConnectionPool, HTTPConnection, self._until),
+            "https": _pool(HTTPSConnectionPool, HTTPSConnection, self._until),
+        }
+
     def send(self, request: requests.PreparedRequest, *_: Any, **how: Any) -> requests.Response:
         """As the base class; the body is read before this returns."""
         how.update(timeout=TIMEOUT_S, stream=True)
+        self._until.begin(ALL_S)
         response = super().send(request, **how)
-        end_s, body = time.monotonic() + TIMEOUT_S, bytearray()
+        body = bytearray()
         try:
             for chunk in response.iter_content(_CHUNK):
                 body += chunk
                 if len(body) > MAX_BODY:
                     raise requests.RequestException(f"more than {MAX_BODY} bytes")
-                if time.monotonic() > end_s:
-                    raise requests.Timeout(f"more than {TIMEOUT_S:g} s for one answer")
         finally:
             response.close()
         response._content = bytes(body)  # where `content` and `json` find what was read
         return response
+
+
+def _pool(pool: type[Any], connection: type[Any], until: Until) -> type[Any]:
+    """A pool of connections that end in time."""
+
+    class Timed(connection):  # type: ignore[misc]
+        sock: Any
+
+        def _new_conn(self) -> Any:
+            return connected(self._dns_host, self.port, until)
+
+        def connect(self) -> None:
+            super().connect()
+            self.sock = TimedSocket(self.sock, until)
+
+    return type("TimedPool", (pool,), {"ConnectionCls": Timed})

@@ -15,6 +15,7 @@ from framegate_gateway.server import GatewayProcess
 from framegate_gateway.settings import GatewaySettings
 from framegate_gateway.vault.keys import found_keys, recover_keys
 from framegate_host import console
+from framegate_host.child_process import OWN_PYTHON
 from framegate_host.console import service_exit_code, talk
 from framegate_host.logs import start_logging
 from framegate_host.private_files import make_private, require_place, state_folder
@@ -135,7 +136,7 @@ def _hand_over(command: str, rest: list[str]) -> NoReturn:
 
     -P: a folder of that name in the working directory is not what is run.
     """
-    argv = [sys.executable, "-P", "-m", "framegate_models", command, *rest]
+    argv = [*OWN_PYTHON, "-m", "framegate_models", command, *rest]
     os.execv(sys.executable, argv)  # noqa: S606 - no shell is wanted
 
 

@@ -13,7 +13,7 @@ import onnx.inliner
 
 from framegate.errors import Malformed, Reason, Unavailable
 from framegate_gateway.inference.bundle import MAX_MODEL_BYTES
-from framegate_gateway.inference.graph import inputs_of, outputs_of, parse_network
+from framegate_gateway.inference.graph import inputs_of, outputs_of, parse_network, tensors_of
 from framegate_gateway.inference.recipe import Tensor
 
 _STANDARD: Final = ("", "ai.onnx")
@@ -36,7 +36,7 @@ def read_graph(path: Path) -> ForeignGraph:
     bundle may hold (`graph.parse_network`), Unavailable (MODEL) where the file cannot be read.
     """
     proto, changes = _read(path), []
-    if any(_is_outside(t) for t in proto.graph.initializer):
+    if any(map(_is_outside, tensors_of(proto.graph))):
         _embed(proto, path.parent)
         changes.append("weights that lay in files of their own are in the model file now")
     if len(proto.functions):
@@ -81,9 +81,7 @@ def _is_outside(tensor: Any) -> bool:
 
 def _embed(proto: Any, folder: Path) -> None:
     """Read weights that lie beside the file into it. Raises Malformed (MODEL_GRAPH)."""
-    for tensor in proto.graph.initializer:
-        if not _is_outside(tensor):
-            continue
+    for tensor in filter(_is_outside, tensors_of(proto.graph)):  # of constants and branches, too
         place = next((e.value for e in tensor.external_data if e.key == "location"), "")
         beside = folder / place
         if Path(place).name != place or not place or beside.is_symlink() or not beside.is_file():

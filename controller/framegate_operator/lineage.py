@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ import typer
 
 from framegate.errors import Reason, Refused
 from framegate_host.console import safe, show_json
+from framegate_operator.answers import json_object, reading
 from framegate_operator.connection import first_answer, load_context
 from framegate_operator.options import Context, read
 from framegate_operator.output import ago, data, errors, show_table
@@ -41,17 +41,18 @@ def show(
         operator = load_context(context)
         request = pb.LineageRequest(id=verdict_named(operator, identifier))
         _, reply = first_answer(operator, lambda s: s.Lineage(request), nothing)
-        chain = json.loads(reply.lineage)
-        if output == "json":
-            show_json(chain)
-        elif output == "openlineage":
-            show_json(open_lineage(chain))
-        elif chain["kind"] == "event":
-            show_table(("what", "is"), _event(chain), empty="")
-        else:
-            for depth, name, text, digest in _links(chain):
-                branch = f"{'   ' * depth}{'└─ ' if depth else ''}[bold]{name}[/]"
-                data.print(f"{branch} {safe(text)}  [dim]{safe(digest[:16])}[/]")
+        chain = json_object(reply.lineage, "a verdict's lineage")
+        with reading("a verdict's lineage"):
+            if output == "json":
+                show_json(chain)
+            elif output == "openlineage":
+                show_json(open_lineage(chain))
+            elif chain["kind"] == "event":
+                show_table(("what", "is"), _event(chain), empty="")
+            else:
+                for depth, name, text, digest in _links(chain):
+                    branch = f"{'   ' * depth}{'└─ ' if depth else ''}[bold]{name}[/]"
+                    data.print(f"{branch} {safe(text)}  [dim]{safe(digest[:16])}[/]")
 
 
 def open_lineage(chain: dict[str, Any]) -> dict[str, Any]:

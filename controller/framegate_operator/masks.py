@@ -28,7 +28,7 @@ def read_regions(file: Path, reason: Reason, *, channels: bool = False) -> list[
     """
     try:
         body = tomllib.loads(file.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed.of(reason, "TOML with [[region]] tables", f"{file}: {error}") from error
     regions = body.get("region", [])
     if set(body) - {"region"} or not isinstance(regions, list):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,6 +19,7 @@ from framegate.looks.limits import LEAST_SHARE, MAX_COMMISSION, MIN_COMMISSION, 
 from framegate.signed.dsse import strict_json
 from framegate_host.console import safe, talk
 from framegate_host.private_files import require_place, write_private
+from framegate_operator.answers import camera_names, json_object, measured_looks
 from framegate_operator.connection import gateway_stub, load_context, with_approval
 from framegate_operator.distributions import bars, drawn
 from framegate_operator.options import WRITE, Context
@@ -79,10 +80,10 @@ def commission(
             )
         if WRITE.get().dry_run:
             return
-        body = strict_json(measured)
-        proposal = propose(_rows(body["looks"]), share)
-        _write(target, part_type, device, body["cameras"], proposal)
-        _tell(target, part_type, body["cameras"], proposal)
+        body = json_object(measured, "what the gateway measured")
+        proposal, cameras = propose(measured_looks(body), share), camera_names(body)
+        _write(target, part_type, device, cameras, proposal)
+        _tell(target, part_type, cameras, proposal)
 
 
 def read_looks(path: Path, part_type: str) -> list[dict[str, Any]]:
@@ -116,15 +117,6 @@ def _collected(stub: Any, request: pb.CommissionPartRequest, gateway: str) -> by
     if left_out:
         talk.print(f"{left_out} frames with detections were not counted")
     return measured
-
-
-def _rows(looks: Mapping[str, Sequence[float | None]]) -> list[dict[Look, float]]:
-    columns = {Look(name): values for name, values in looks.items()}
-    count = max((len(values) for values in columns.values()), default=0)
-    return [
-        {look: float(v) for look, values in columns.items() if (v := values[n]) is not None}
-        for n in range(count)
-    ]
 
 
 def _write(

@@ -14,6 +14,7 @@ from framegate.signed.dsse import parse_envelope
 from framegate.signed.part import PartStatement, left_by
 from framegate_host.console import safe, show_json, talk
 from framegate_host.private_files import private_folder, require_place, write_private
+from framegate_operator.answers import json_object, reading
 from framegate_operator.connection import (
     gateway_stub,
     load_context,
@@ -295,29 +296,30 @@ def learn(
         if WRITE.get().dry_run:
             return
         write_private(target, reply.image)
-        facts = json.loads(reply.facts)
-        outline = target.with_suffix(OUTLINE_SUFFIX)
-        if facts["outline"]:
-            write_private(outline, regions_text(facts["outline"]).encode())
-            told = f"--outline {safe(shlex.quote(str(outline)))} "
-            talk.print(f"{safe(outline)}: what of it is the part, as far as it stands off")
-        else:
-            told = ""
-            talk.print("nothing in it stands off a background: shares are of the picture")
-        left = (
-            f", {len(facts['left_out'])} left out that show something else"
-            if facts["left_out"]
-            else ""
-        )
-        talk.print(
-            f"{safe(target)} from {facts['used']} frames{left}; "
-            f"largest shift {facts['largest_shift_px']} px; "
-            f"the frame most unlike it differs in {100 * facts['differing_share']:.2f} %"
-        )
-        talk.print(
-            f"look at it, then: framegate part add {safe(shlex.quote(part_type))} "
-            f"--golden {safe(target)} {told}--source TEXT"
-        )
+        facts = json_object(reply.facts, "what was learnt of the part")
+        with reading("what was learnt of the part, in words"):
+            outline = target.with_suffix(OUTLINE_SUFFIX)
+            if facts["outline"]:
+                write_private(outline, regions_text(facts["outline"]).encode())
+                told = f"--outline {safe(shlex.quote(str(outline)))} "
+                talk.print(f"{safe(outline)}: what of it is the part, as far as it stands off")
+            else:
+                told = ""
+                talk.print("nothing in it stands off a background: shares are of the picture")
+            left = (
+                f", {len(facts['left_out'])} left out that show something else"
+                if facts["left_out"]
+                else ""
+            )
+            talk.print(
+                f"{safe(target)} from {facts['used']} frames{left}; "
+                f"largest shift {facts['largest_shift_px']} px; "
+                f"the frame most unlike it differs in {100 * facts['differing_share']:.2f} %"
+            )
+            talk.print(
+                f"look at it, then: framegate part add {safe(shlex.quote(part_type))} "
+                f"--golden {safe(target)} {told}--source TEXT"
+            )
 
 
 def _threshold(text: str) -> dict[str, Any]:

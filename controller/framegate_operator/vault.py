@@ -15,9 +15,10 @@ from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused, 
 from framegate.identity.certificates import Purpose as P
 from framegate.identity.certificates import from_ms, verify_certificate
 from framegate.receipt_verifier import ReceiptRefused, verify_receipt
-from framegate.signed.dsse import envelope_certificate, parse_envelope, strict_json, verify_envelope
+from framegate.signed.dsse import envelope_certificate, parse_envelope, verify_envelope
 from framegate_host.console import EXIT_UNAVAILABLE, safe, show_failures, show_json, talk
 from framegate_host.private_files import private_folder, require_place, write_private
+from framegate_operator.answers import json_object, reading
 from framegate_operator.connection import (
     approvals,
     first_answer,
@@ -341,16 +342,19 @@ def _manifest(raw: bytes, digests: dict[str, str], operator: OperatorContext) ->
     signer = verify_certificate(
         certificate, P.VERDICT, operator.authority_certificates, operator.root_certificate, at
     )
-    body = strict_json(verify_envelope(envelope, signer.key))
-    if {
-        f["name"]: f["sha256"] for f in body["frames"]
-    } != digests or not certificate.not_valid_before_utc <= from_ms(
-        body["made_at_ms"]
-    ) <= certificate.not_valid_after_utc:
+    body = json_object(verify_envelope(envelope, signer.key), "a manifest")
+    with reading("a manifest with frames, made_at_ms and refused"):
+        named, made_at = (
+            {f["name"]: f["sha256"] for f in body["frames"]},
+            from_ms(body["made_at_ms"]),
+        )
+        refused = int(body["refused"])
+    lives = certificate.not_valid_before_utc <= made_at <= certificate.not_valid_after_utc
+    if named != digests or not lives:
         raise EvidenceRejected.of(
             Reason.EXPORT,
             "a manifest of exactly the frames that came",
             "another",
             "do not use this data set",
         )
-    return len(digests), int(body["refused"])
+    return len(digests), refused

@@ -19,6 +19,7 @@ from framegate.receipt_verifier import VerifiedReceipt
 from framegate.signed.statement import Verdict
 from framegate_host.console import printable, safe, show_failures, show_json, talk
 from framegate_host.private_files import require_place, write_private
+from framegate_operator.answers import reading
 from framegate_operator.connection import first_answer, gateway_stub, gateways, load_context
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.machines import device_named
@@ -250,9 +251,10 @@ _COLUMNS = ("when", "part", "camera", "outcome", "what", "verdict")
 
 
 def _row(v: Verdict) -> tuple[str, ...]:
-    what = v.reason or ", ".join(
-        f"{d.get('kind')} {float(d.get('score', 0)):.2f}" for d in v.defects[:4]
-    ) + (" …" if len(v.defects) > 4 else "")
+    with reading("a verdict's defects, with kind and score"):
+        what = v.reason or ", ".join(
+            f"{d.get('kind')} {float(d.get('score', 0)):.2f}" for d in v.defects[:4]
+        ) + (" …" if len(v.defects) > 4 else "")
     if v.stage:
         what = f"{what} ({v.stage}: not diverted)".strip()
     return (

@@ -11,6 +11,7 @@ import logging
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -18,17 +19,20 @@ from typing import Any, Final
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.transparency.submission import MAX_SUBMISSION_BYTES, SIZE_TYPE, parse_submission
 from framegate.transparency.witnessing import Declined
+from framegate_host.prefixes import prefix_of
 from framegate_host.token_buckets import Rate, TokenBuckets
 from framegate_witness.state import WitnessState
 
 log = logging.getLogger(__name__)
 PATH: Final = "/add-checkpoint"
 CONNECTIONS: Final = 32
-"""At once; a log holds one for some milliseconds."""
+"""At once; a log holds one for some milliseconds. Where all are there, whoever has waited longest
+of the network that has most who have asked nothing yet gives way (N222).
+"""
 CONNECTION_S: Final = 30.0
 """A connection's whole life: whoever sends a byte now and then is cut off."""
 RATE: Final = Rate(30, 2.0)
-"""Requests of one address: a log that asks once a second, and again after a 409."""
+"""Requests of one IPv4 address or IPv6 /64: a log asks once a second, and again after a 409."""
 ADDRESSES: Final = 4_096
 PLAIN: Final = "text/plain; charset=utf-8"
 
@@ -42,7 +46,7 @@ class WitnessServer(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], state: WitnessState) -> None:
         self.state = state
         self.rates: TokenBuckets[str] = TokenBuckets(RATE, ADDRESSES)
-        self._room = threading.BoundedSemaphore(CONNECTIONS)
+        self.crowd = Crowd(CONNECTIONS)
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         try:
             super().__init__(address, _Handler)
@@ -52,7 +56,7 @@ class WitnessServer(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """In a thread of its own, where there is room; else the connection is closed."""
-        if not self._room.acquire(blocking=False):
+        if not self.crowd.admit(request, client_address[0]):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
@@ -63,20 +67,74 @@ class WitnessServer(ThreadingHTTPServer):
             with _cut_off(request):
                 super().process_request_thread(request, client_address)
         finally:
-            self._room.release()
+            self.crowd.leave(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that broke is nobody's fault here."""
         log.info("a connection of %s broke", client_address[0], exc_info=True)
 
 
+class Crowd:
+    """Who is connected, in the order in which they came, and whether they have asked anything."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._quiet: dict[socket.socket, str] = {}
+        self._asking: set[socket.socket] = set()
+
+    def admit(self, request: socket.socket, address: str) -> bool:
+        """Whether there is room, where nobody is being answered but all are; see `CONNECTIONS`."""
+        with self._lock:
+            first = self._first_quiet() if self._full else None
+            if first is not None:
+                del self._quiet[first]  # its thread ends with it
+                _hang_up(first)
+            elif self._full:
+                return False
+            self._quiet[request] = prefix_of(address)
+            return True
+
+    def asks(self, request: socket.socket) -> bool:
+        """A whole request came; whether it is still there to be answered."""
+        with self._lock:
+            if self._quiet.pop(request, None) is None and request not in self._asking:
+                return False
+            self._asking.add(request)
+            return True
+
+    def waits(self, request: socket.socket, address: str) -> None:
+        """It was answered, and may ask again."""
+        with self._lock:
+            if request in self._asking:
+                self._asking.discard(request)
+                self._quiet[request] = prefix_of(address)
+
+    def leave(self, request: socket.socket) -> None:
+        """It is closed."""
+        with self._lock:
+            self._quiet.pop(request, None)
+            self._asking.discard(request)
+
+    @property
+    def _full(self) -> bool:
+        return len(self._quiet) + len(self._asking) >= self._most
+
+    def _first_quiet(self) -> socket.socket | None:
+        networks = Counter(self._quiet.values())
+        if not networks:
+            return None
+        most = max(networks, key=networks.__getitem__)
+        return next(r for r, network in self._quiet.items() if network == most)
+
+
+def _hang_up(request: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
+
+
 @contextlib.contextmanager
 def _cut_off(request: socket.socket) -> Iterator[None]:
-    def cut() -> None:
-        with contextlib.suppress(OSError):
-            request.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(CONNECTION_S, cut)
+    timer = threading.Timer(CONNECTION_S, _hang_up, (request,))
     timer.daemon = True
     timer.start()
     try:
@@ -94,9 +152,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer a submission."""
         if self.path != PATH:
-            self._answer(404, "POST /add-checkpoint\n")
+            self._refuse(404, "POST /add-checkpoint\n")
             return
-        if not self.server.rates.take(self.client_address[0], int(time.monotonic() * 1000)):
+        network = prefix_of(self.client_address[0])
+        if not self.server.rates.take(network, int(time.monotonic() * 1000)):
             self._refuse(429, "too many requests of this address\n")
             return
         length = self.headers.get("Content-Length", "")
@@ -108,8 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(413, f"at most {MAX_SUBMISSION_BYTES} bytes\n")
             return
         body = self.rfile.read(int(length))
-        if len(body) == int(length):
+        if len(body) == int(length) and self.server.crowd.asks(self.connection):
             self._cosign(body)
+            self.server.crowd.waits(self.connection, self.client_address[0])
 
     def do_GET(self) -> None:
         """Say whose key this is: whoever pins it got it another way."""

@@ -14,6 +14,10 @@ from typing import Final, NamedTuple
 
 KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "HOME", "PYTHONPATH", "VIRTUAL_ENV")
 """What a child finds its interpreter and our packages by; TCTI strings and tokens are not in it."""
+OWN_PYTHON: Final = (sys.executable, "-P")
+"""Our interpreter. Without -P, `-m` would look for modules in the folder that a program was started
+in first, where others may have put some (N221).
+"""
 GO_S: Final = 3.0
 """For a child that is told to end; it has nothing to write down."""
 _LINE_BYTES: Final = 2**20
@@ -54,7 +58,7 @@ async def start_module(
     with theirs:
         numbers = [*passed, theirs.fileno()]
         process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
-            [sys.executable, "-m", module, *map(str, numbers)],
+            [*OWN_PYTHON, "-m", module, *map(str, numbers)],
             pass_fds=numbers,
             env=inherited_environment(),
             stdin=subprocess.DEVNULL,

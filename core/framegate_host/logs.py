@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import sys
 import threading
@@ -32,12 +33,21 @@ def start_logging(*, verbose: bool, least: Mapping[str, int] = _NONE) -> None:
     logging.basicConfig(handlers=[handler])
     set_verbose(verbose)
     started.setLevel(logging.INFO)
+    tell_crashes()
     sys.excepthook = _unforeseen
     threading.excepthook = lambda said: _unforeseen(
         said.exc_type, said.exc_value or said.exc_type(), said.exc_traceback
     )
     for name, level in least.items():
         logging.getLogger(name).setLevel(level)
+
+
+def tell_crashes() -> None:
+    """Have a crash in a library of C (SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGILL) say on standard
+    error where each thread was. Names of functions and files alone: no value stands in it.
+    """
+    if sys.__stderr__ is not None:  # a program that was started without one has no log
+        faulthandler.enable(file=sys.__stderr__, all_threads=True)
 
 
 def set_verbose(verbose: bool) -> None:

@@ -18,6 +18,7 @@ from typer.core import TyperOption
 
 from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailable
 from framegate_host.console import EXIT_FAILED, EXIT_USAGE, exit_code, show_failures, talk
+from framegate_host.logs import tell_crashes
 
 EXIT_INTERRUPTED: Final = 130
 """128 and the number of SIGINT, as shells have it."""
@@ -49,6 +50,7 @@ def run_program(app: typer.Typer, name: str) -> int:
     was expected, what was seen, what to do. An error that is none of these is a fault of ours and
     is raised.
     """
+    tell_crashes()
     command: Any = typer.main.get_command(app)
     command.params.append(_version_option(name))
     show_brackets(command)

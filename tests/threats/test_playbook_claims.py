@@ -29,7 +29,9 @@ def noticed(rule: str) -> BehaviourNoticed:
 
 def finding(kind: FindingKind, reason: Reason = Reason.OPENING) -> SiteFinding:
     seen = Finding(kind=kind, reason=reason, device=CAMERA, count=1, first_ms=1, last_ms=1)
-    return SiteFinding(finding=seen, device=CAMERA, reporter="gateway.line-1.gw", store="s", report=1)
+    return SiteFinding(
+        finding=seen, device=CAMERA, reporter="gateway.line-1.gw", store="s", report=1
+    )
 
 
 def test_n217_a_stranger_who_types_a_name_disables_nobody(response):

@@ -8,7 +8,6 @@ import asyncio
 import json
 import logging
 import os
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +22,7 @@ from framegate.signed.mask import Masks
 from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS, Captured
 from framegate_agent.camera.child_messages import pass_on
 from framegate_agent.camera.look_record import Look, parse_look
-from framegate_host.child_process import inherited_environment
+from framegate_host.child_process import OWN_PYTHON, inherited_environment
 from framegate_host.confinement import QUIET
 
 log = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ class Capture:
         _require_pictures()
         self._source, self._payloads = source, payloads
         self._argv = [
-            sys.executable,
+            *OWN_PYTHON,
             "-m",
             "framegate_agent.camera.capture_child",
             "--part-type",

@@ -22,6 +22,7 @@ from framegate_agent.camera.caged_source import CagedSource, caged_source
 from framegate_agent.camera.maker_program import start_program
 from framegate_agent.camera.source_names import named_source
 from framegate_host.confinement import Confinement
+from framegate_host.logs import tell_crashes
 from framegate_host.payload_kinds import load_kinds
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _PROGRAM: Final = "exec:"
 
 def main() -> None:
     """The child's entry, `capture.first_line` on its standard input, masks after it."""
+    tell_crashes()
     parser = argparse.ArgumentParser(
         description="Framegate capture child: writes frames to standard output."
     )

@@ -6,18 +6,17 @@ the thread of this one look, for `FETCH_S` at most.
 
 from __future__ import annotations
 
-import socket
 import ssl
-import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate.federation.bundle import MAX_BUNDLE_BYTES, TrustBundle, parse_bundle
 from framegate.federation.endpoint import verified_endpoint
+from framegate_controller.timed_sockets import Until, connected
 
 FETCH_S: Final = 8.0
-"""For name, connection, TLS and answer together."""
+"""For connection, TLS and answer together, however many addresses the name has (N219)."""
 PATH: Final = "/bundle"
 MAX_HEAD: Final = 8 * 1024
 _CHUNK: Final = 16 * 1024
@@ -34,16 +33,17 @@ def fetch_bundle(endpoint: str, pinned: TrustBundle) -> TrustBundle:
     that fleet, or says no bundle.
     """
     host, _, port = endpoint.rpartition(":")
-    end_s = time.monotonic() + FETCH_S
+    until = Until(FETCH_S)
+    until.begin(FETCH_S)
     try:
         with (
-            socket.create_connection((host.strip("[]"), int(port)), FETCH_S) as bare,
+            connected(host, int(port), until) as bare,
             _context(pinned).wrap_socket(bare) as connection,
         ):
             verified_endpoint(pinned, _shown(connection), datetime.now(UTC))  # 1
             asked = f"GET {PATH} HTTP/1.1\r\nHost: {endpoint}\r\nConnection: close\r\n\r\n"
             connection.sendall(asked.encode("ascii"))
-            answer = _answer(connection, end_s)
+            answer = _answer(connection, until)
     except ssl.SSLCertVerificationError as error:
         expected = f"a certificate under a pinned key of {pinned.fleet}"
         raise Refused.of(Reason.CERTIFICATE, expected, error.verify_message) from error
@@ -76,13 +76,10 @@ def _shown(connection: ssl.SSLSocket) -> list[bytes]:
     return [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in chain]
 
 
-def _answer(connection: ssl.SSLSocket, end_s: float) -> bytes:
+def _answer(connection: ssl.SSLSocket, until: Until) -> bytes:
     answer = bytearray()
     while len(answer) <= MAX_HEAD + MAX_BUNDLE_BYTES:
-        left = end_s - time.monotonic()
-        if left <= 0:
-            raise TimeoutError(f"more than {FETCH_S:g} s for one answer")
-        connection.settimeout(left)
+        connection.settimeout(until.left_s())
         part = connection.recv(_CHUNK)
         if not part:
             return bytes(answer)

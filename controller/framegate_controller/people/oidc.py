@@ -38,6 +38,8 @@ CONSOLE_PAGE: Final = "/oidc"
 _LOCAL: Final = frozenset({"127.0.0.1", "localhost"})
 _DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _WAITING: Final = frozenset({"authorization_pending", "slow_down"})
+_NO_ANSWER: Final = (requests.RequestException, ValueError, RecursionError)
+"""What comes of asking a provider that is away, or answers with no JSON, or with a maze of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class OidcProvider:
             code, shown = body["device_code"], str(body["user_code"])
             url = str(body.get("verification_uri_complete") or body["verification_uri"])
             life, every = int(body.get("expires_in", 600)), int(body.get("interval", 5))
-        except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        except (*_NO_ANSWER, KeyError, TypeError, OverflowError) as error:
             raise self._unavailable(error) from error
         begun = OpenFlow(
             kind=_DEVICE,
@@ -207,7 +209,7 @@ class OidcProvider:
                 f"{error.error}"[:80],
                 "framegate login --oidc, and allow it in the browser",
             ) from error
-        except (requests.RequestException, ValueError) as error:
+        except _NO_ANSWER as error:
             raise self._unavailable(error) from error
         self._flows.take(state)
         return token
@@ -254,7 +256,7 @@ class OidcProvider:
             expected = "an ID token of this provider, for this client, alive"
             name = type(error).__name__
             raise Refused.of(Reason.SIGN_IN, expected, name, "check both clocks") from error
-        except (requests.RequestException, ValueError) as error:
+        except _NO_ANSWER as error:
             raise self._unavailable(error) from error
         return dict(claims)
 
@@ -264,7 +266,7 @@ class OidcProvider:
         try:
             answer = self._get(self._endpoint("userinfo_endpoint"), headers=bearer)
             body = answer.json() if answer.ok else {}
-        except (requests.RequestException, ValueError) as error:
+        except _NO_ANSWER as error:
             raise self._unavailable(error) from error
         known = isinstance(body, dict) and isinstance(body.get("sub"), str)
         if not known or not body["sub"]:
@@ -286,7 +288,7 @@ class OidcProvider:
     def _read_metadata(self) -> dict[str, Any]:
         try:
             body = self._get(f"{self.issuer.rstrip('/')}/.well-known/openid-configuration").json()
-        except (requests.RequestException, ValueError) as error:
+        except _NO_ANSWER as error:
             raise self._unavailable(error) from error
         if isinstance(body, dict) and body.get("issuer") == self.issuer:
             return body
@@ -327,7 +329,9 @@ def authenticated_ms(claims: Mapping[str, Any], now_ms: int) -> int:
     Never later than now (OpenID Connect Core, 2).
     """
     said = claims.get("auth_time")
-    return min(now_ms, int(said * 1000)) if isinstance(said, int | float) and said > 0 else now_ms
+    if not isinstance(said, int | float) or not 0 < said < now_ms / 1000:  # NaN is in no range
+        return now_ms
+    return int(said * 1000)
 
 
 def _not_begun() -> Refused:

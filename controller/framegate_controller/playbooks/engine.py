@@ -98,7 +98,9 @@ class Engine:
             runs = self._replay.follow(tx, self._tail.entries(self._read, until))
         if runs:
             with self._store.writing() as tx:
-                waiting = _waiting_already(tx, {r.playbook for r in runs if r.verdict == Verdict.ASK})
+                waiting = _waiting_already(
+                    tx, {r.playbook for r in runs if r.verdict == Verdict.ASK}
+                )
                 for run in runs:
                     if run.verdict != Verdict.ASK or _new(run, waiting):
                         _plan(tx, run)

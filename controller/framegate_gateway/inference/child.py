@@ -9,12 +9,11 @@ import json
 import socket
 import struct
 import subprocess
-import sys
 from typing import Any, Self
 
 from framegate_gateway.inference.answers import Asked, parse_head, verify_sizes
 from framegate_gateway.inference.worker import UNCONFINED
-from framegate_host.child_process import inherited_environment, open_socket_of
+from framegate_host.child_process import OWN_PYTHON, inherited_environment, open_socket_of
 
 
 class InferenceChild:
@@ -33,7 +32,7 @@ class InferenceChild:
         """Start a child; it waits for its model. Its standard input is its end of the socket."""
         ours, theirs = socket.socketpair()
         argv = [
-            sys.executable,
+            *OWN_PYTHON,
             "-m",
             "framegate_gateway.inference.worker",
             str(threads),

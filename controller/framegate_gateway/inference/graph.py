@@ -68,7 +68,7 @@ def parse_network(model: bytes) -> Any:
             f"custom operator or domain {ascii(strange[0])[:80]}",
             "export it without custom operators",
         )
-    for tensor in _tensors(proto.graph):
+    for tensor in tensors_of(proto.graph):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:  # 3
             place = next((e.value for e in tensor.external_data if e.key == "location"), "")
             raise Malformed.of(
@@ -224,7 +224,8 @@ def _nodes(graph: Any) -> Iterator[Any]:
                 yield from _nodes(inner)
 
 
-def _tensors(graph: Any) -> Iterator[Any]:
+def tensors_of(graph: Any) -> Iterator[Any]:
+    """Every tensor of a graph and of the graphs within it: weights, constants, parts of both."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield sparse.values
@@ -235,4 +236,4 @@ def _tensors(graph: Any) -> Iterator[Any]:
                 yield attribute.t
             yield from attribute.tensors
             for inner in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-                yield from _tensors(inner)
+                yield from tensors_of(inner)

@@ -20,6 +20,7 @@ from typing import Any, Final
 from framegate.errors import FramegateError
 from framegate_host.cages import INFERENCE
 from framegate_host.confinement import QUIET, Confinement, Paths
+from framegate_host.logs import tell_crashes
 
 MEMORY_BYTES: Final = 8 * 1024**3
 """Address space: some ten times what the default model needs on its largest frame.
@@ -38,6 +39,7 @@ def main() -> None:
 
     A model that is refused is answered by {"failed": reason, "why"} and the end.
     """
+    tell_crashes()
     os.environ.update(QUIET)  # what this child computes with those libraries is small
     confinement = Confinement(INFERENCE, required=UNCONFINED not in sys.argv)
     pipe = socket.socket(fileno=os.dup(0))

@@ -92,7 +92,7 @@ def _rows(text: str) -> list[Any]:
         raise Malformed.of(Reason.TOO_LARGE, f"a file of at most {MAX_TEXT} bytes", len(text))
     try:
         body = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of numbers too long to read, too (N206)
         raise _malformed("TOML", ascii(str(error))[:100]) from error
     rows = body.get("statement")
     if set(body) != {"version", "statement"} or body["version"] != 1 or type(rows) is not list:

@@ -136,7 +136,7 @@ def parse_profile(data: bytes) -> FirmwareProfile:
         )
     try:
         body = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of numbers too long to read, too (N206)
         raise bad("TOML in UTF-8", error) from error
     head = table_of(body, "profile", _HEAD)
     tpm = table_of(body, "tpm", {"firmware"})
