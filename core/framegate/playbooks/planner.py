@@ -71,9 +71,9 @@ class Planner:
 
         1. what a playbook did is answered by none: two cannot run each other; 2. it is an entry
         that the playbook looks for; 3. as many came as it takes; 4. what it is about is not cooling
-        down; 5. what is never touched is not; 6. shadow and ask do nothing by themselves; 7. nothing
-        is taken from whom somebody else named, unless a person says so (N217); 8. beyond the cap a
-        person is asked.
+        down; 5. what is never touched is not; 6. shadow and ask do nothing by themselves;
+        7. nothing is taken from whom somebody else named, unless a person says so (N217); 8. beyond
+        the cap a person is asked.
         """
         self._site.see(sighting)
         if sighting.by_playbook:  # 1
