@@ -44,7 +44,19 @@ LOOK = Look.RESIDUAL.value
         [],
         None,
     ],
-    ids="unknown vast text bool no-list many uneven range none list null".split(),
+    ids=[
+        "unknown",
+        "vast",
+        "text",
+        "bool",
+        "no-list",
+        "many",
+        "uneven",
+        "range",
+        "none",
+        "list",
+        "null",
+    ],
 )
 def test_n220_what_a_gateway_measured_is_looked_at_before_it_is_used(looks):
     with pytest.raises(Malformed):
@@ -107,7 +119,7 @@ def test_n206_in_a_file_of_toml(read):
 @pytest.mark.parametrize(
     "said",
     [VAST, float("inf"), float("nan"), 1e308, -1, "x"],
-    ids="vast inf nan big before text".split(),
+    ids=["vast", "inf", "nan", "big", "before", "text"],
 )
 def test_n206_in_what_a_provider_says_of_a_time(said):
     assert authenticated_ms({"auth_time": said}, 1_000_000) == 1_000_000

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from framegate_simulators.attack import (
     agent,
+    answers,
     asked,
     boot,
     children,
@@ -63,6 +64,7 @@ THREATS: Final = (
             *range(170, 176),
             *range(180, 207),
             *range(210, 212),
+            *range(217, 223),
         )
     ),
 )
@@ -99,6 +101,7 @@ MODULES: Final = (
     standing,
     doors,
     decisions,
+    answers,
 )
 """Importing them registers their attempts."""
 

@@ -167,6 +167,12 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N193": ("heard of nobody",),
         "N210": ("of a share of 8",),
         "N211": ("suspect",),
+        "N217": ("the camera is trusted",),
+        "N218": ("1 step waits",),
+        "N219": ("within its time",),
+        "N220": ("usage, playbook",),
+        "N221": ("nothing of that folder ran",),
+        "N222": ("5 of 5 questions answered",),
     }
 )
 """Threat to what its row must say; those that are not named say it in words of their own."""

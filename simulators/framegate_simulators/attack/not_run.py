@@ -83,5 +83,17 @@ NOT_RUN: Final = (
         "its least room is 16 MiB: more parts than a line sees in a day",
         "test_n149_over_its_quota_the_oldest_go_first_and_the_file_grows_no_more",
     ),
+    NotRun(
+        "N219",
+        "a witness or a site that answers a byte at a time, a name of many addresses",
+        "they are asked by the code that asks the provider; many addresses take a name server",
+        "test_n219_all_addresses_of_a_name_share_one_time",
+    ),
+    NotRun(
+        "N220",
+        "a gateway that answers an operator with what is no answer",
+        "the campaign's gateways are real ones, and answer as they must",
+        "test_n220_what_a_gateway_measured_is_looked_at_before_it_is_used",
+    ),
 )
 """Everything else of the list is tried."""

@@ -1,0 +1,133 @@
+"""N219 to N222: others who answer without end or with what is no answer, a folder with modules of
+theirs, and strangers at a witness.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from framegate.errors import Reason
+from framegate_host.private_files import private_folder
+from framegate_operator.connection import operator_stub
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
+from framegate_simulators.plant.processes import BIN, wait_for
+from framegate_simulators.plant.witness import PlantWitness
+
+HELD_S: Final = 45.0
+"""Twice what an answer may take, on a machine that is busy."""
+DIGITS: Final = "9" * 5_000
+SILENT: Final = 100
+"""Three times a witness's connections."""
+STARTED_S: Final = 120.0
+
+
+@attempt("N219", "a provider of sign-ins that answers with a byte a second")
+def n219(t: Target) -> Seen:
+    t.provider.trickles = True
+    begun = time.monotonic()
+    try:
+        asked = pb.OidcBeginRequest(flow="code", redirect_uri="http://127.0.0.1:5/")
+        with sign_in_stub(t.signing_in(t.context)) as stub:
+            said = reason_of(lambda: stub.OidcBegin(asked))
+    finally:
+        t.provider.trickles = False
+    took = time.monotonic() - begun
+    within = "within its time" if took < HELD_S else f"FOR {took:.0f} s"
+    return Seen(said.refused and took < HELD_S, f"{said.reason} {within}")
+
+
+@attempt("N220", "goals, statements and a profile with whole numbers that nobody can read")
+def n220(t: Target) -> Seen:
+    t.sign_in_again()
+    text = f"version = {DIGITS}"
+    with operator_stub(t.context) as stub:
+        goals = reason_of(lambda: stub.SetGoals(pb.SetGoalsRequest(text=text)))
+        playbook = reason_of(lambda: stub.EnablePlaybook(pb.EnablePlaybookRequest(text=text)))
+    seen = [goals.reason, playbook.reason]
+    return Seen(seen == [Reason.USAGE, Reason.PLAYBOOK], ", ".join(seen))
+
+
+PLANTED: Final = """\
+import pathlib
+
+pathlib.Path({path!r}).write_text(__name__)
+raise SystemExit
+"""
+
+
+@attempt("N221", "a controller that is started in a folder with modules of somebody else's")
+def n221(t: Target) -> Seen:
+    folder = private_folder(t.plant.folder / "planted")
+    taken, ready = folder / "taken", folder / "ready.json"
+    for module in ("framegate_host", "framegate_controller", "json", "logging", "socket", "ssl"):
+        (folder / f"{module}.py").write_text(PLANTED.format(path=str(taken)))
+    state = t.plant.folder / "planted-state"
+    shutil.copytree(t.plant.folder / "controller" / "keys", state / "keys")
+    with contextlib.closing(_copied(t, state)):
+        argv = [
+            *(str(Path(BIN) / "framegate-controller"), "run", "--state", str(state)),
+            *("--join-port", "0", "--fleet-port", "0", "--ready-file", str(ready)),
+        ]
+        with subprocess.Popen(argv, cwd=folder, stderr=subprocess.DEVNULL) as running:
+            try:
+                wait_for("it to serve, or to be taken", lambda: _there(ready, taken), STARTED_S)
+            finally:
+                running.terminate()
+    told = taken.read_text() if taken.exists() else "nothing"
+    return Seen(told == "nothing" and ready.exists(), f"{told} of that folder ran")
+
+
+def _copied(t: Target, state: Path) -> Any:
+    """The target's registry, copied for a controller beside it."""
+    import sqlite3
+
+    target = sqlite3.connect(state / "registry.db")
+    with contextlib.closing(sqlite3.connect(t.plant.folder / "controller" / "registry.db")) as kept:
+        kept.backup(target)
+    (state / "registry.db").chmod(0o600)
+    return target
+
+
+def _there(*files: Path) -> bool:
+    return any(file.exists() for file in files)
+
+
+@attempt("N222", "connections that say nothing, three times as many as a witness takes")
+def n222(t: Target) -> Seen:
+    witness = PlantWitness(t.plant, "crowded")
+    witness.start()
+    try:
+        with _silent(witness.port):
+            answered = 0
+            for _ in range(5):
+                url = f"http://127.0.0.1:{witness.port}/"
+                with (
+                    contextlib.suppress(OSError),
+                    urllib.request.urlopen(url, timeout=TIMEOUT_S) as r,
+                ):
+                    answered += r.status == 200
+    finally:
+        witness.stop()
+    return Seen(answered == 5, f"{SILENT} silent; {answered} of 5 questions answered")
+
+
+@contextlib.contextmanager
+def _silent(port: int) -> Iterator[None]:
+    opened: list[socket.socket] = []
+    try:
+        for _ in range(SILENT):
+            with contextlib.suppress(OSError):
+                opened.append(socket.create_connection(("127.0.0.1", port), TIMEOUT_S))
+        yield
+    finally:
+        for each in opened:
+            each.close()
