@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from framegate.errors import Reason
 from framegate_host.private_files import private_folder
-from framegate_operator.connection import operator_stub
+from framegate_operator.connection import operator_stub, sign_in_stub
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
 from framegate_simulators.plant.processes import BIN, wait_for
@@ -109,12 +109,10 @@ def n222(t: Target) -> Seen:
         with _silent(witness.port):
             answered = 0
             for _ in range(5):
-                url = f"http://127.0.0.1:{witness.port}/"
-                with (
-                    contextlib.suppress(OSError),
-                    urllib.request.urlopen(url, timeout=TIMEOUT_S) as r,
-                ):
-                    answered += r.status == 200
+                with contextlib.suppress(OSError):
+                    url = f"http://127.0.0.1:{witness.port}/"
+                    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+                        answered += answer.status == 200
     finally:
         witness.stop()
     return Seen(answered == 5, f"{SILENT} silent; {answered} of 5 questions answered")

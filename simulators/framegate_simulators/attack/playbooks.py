@@ -1,5 +1,5 @@
-"""N152, N217, N218: playbooks as a weapon: a storm, a loop, the last camera of a line; whom somebody
-else named; a queue that one machine fills.
+"""N152, N217, N218: playbooks as a weapon: a storm, a loop, the last camera of a line; whom
+somebody else named; a queue that one machine fills.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _steps(t: Target, state: str = "") -> list[pb.PlaybookStepRow]:
 
 @attempt(
     "N217",
-    "frames that do not open, sent in a camera's name, before a playbook that holds whoever does so",
+    "frames that do not open, in a camera's name, before a playbook that holds whoever sends such",
     control="frame",
 )
 def n217(t: Target) -> Seen:
