@@ -19,7 +19,7 @@ from framegate_host.private_files import private_folder
 from framegate_operator.connection import operator_stub, sign_in_stub
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
-from framegate_simulators.plant.processes import BIN, wait_for
+from framegate_simulators.plant.processes import BIN, PlantError, wait_for
 from framegate_simulators.plant.witness import PlantWitness
 
 HELD_S: Final = 45.0
@@ -32,17 +32,19 @@ STARTED_S: Final = 120.0
 
 @attempt("N219", "a provider of sign-ins that answers with a byte a second")
 def n219(t: Target) -> Seen:
-    t.provider.trickles = True
+    before, t.provider.trickles = t.provider.hung_up, True
     begun = time.monotonic()
     try:
         asked = pb.OidcBeginRequest(flow="code", redirect_uri="http://127.0.0.1:5/")
         with sign_in_stub(t.signing_in(t.context)) as stub:
             said = reason_of(lambda: stub.OidcBegin(asked))
+        with contextlib.suppress(PlantError):
+            wait_for("it to be hung up on", lambda: t.provider.hung_up > before, HELD_S)
+        ended, took = t.provider.hung_up > before, time.monotonic() - begun
     finally:
         t.provider.trickles = False
-    took = time.monotonic() - begun
-    within = "within its time" if took < HELD_S else f"FOR {took:.0f} s"
-    return Seen(said.refused and took < HELD_S, f"{said.reason} {within}")
+    told = f"hung up on after {took:.0f} s" if ended else f"LISTENED TO FOR {took:.0f} s"
+    return Seen(said.refused and ended, f"{said.reason}; {told}")
 
 
 @attempt("N220", "goals, statements and a profile with whole numbers that nobody can read")

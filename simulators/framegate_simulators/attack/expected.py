@@ -169,7 +169,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N211": ("suspect",),
         "N217": ("the camera is trusted",),
         "N218": ("1 step waits",),
-        "N219": ("within its time",),
+        "N219": ("hung up on",),
         "N220": ("usage, playbook",),
         "N221": ("nothing of that folder ran",),
         "N222": ("5 of 5 questions answered",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
@@ -22,6 +21,8 @@ class SilentProvider:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.issuer = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self.trickles = False
+        self.hung_up = 0
+        """On how many answers that trickled somebody hung up."""
         self._taken: list[socket.socket] = []
         threading.Thread(target=self._take, daemon=True).start()
 
@@ -36,12 +37,14 @@ class SilentProvider:
                 threading.Thread(target=self._trickle, args=(taken,), daemon=True).start()
 
     def _trickle(self, taken: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        try:
             taken.recv(65_536)
             taken.sendall(HEAD)
             while self.trickles:
                 time.sleep(BETWEEN_S)
                 taken.sendall(b"x")
+        except OSError:
+            self.hung_up += 1
 
     @property
     def asked(self) -> int:
