@@ -111,7 +111,7 @@ def test_n220_a_signed_verdict_with_odd_defects_is_a_refusal(score):
     ],
     ids=["goals", "statements", "profile"],
 )
-def test_n206_in_a_file_of_toml(read):
+def test_n220_numbers_that_cannot_be_read_are_a_refusal(read):
     with pytest.raises(FramegateError):
         read()
 
