@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from collections.abc import Callable, Coroutine
@@ -21,6 +22,11 @@ STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 def run_service(work: Coroutine[Any, Any, None]) -> None:
     """Run `work` to its end, under an allocator for programs that run for months. Of our errors out
     of task groups, the first comes out alone.
+
+    What `work` leaves in circles goes before this returns. gRPC's servers and channels are among
+    it, and with the last of them the thread that waits for gRPC's events: one that is still there
+    when the interpreter ends is cut off inside a library of C++, and may end the program by a
+    signal.
     """
     settle_allocator()
     try:
@@ -30,6 +36,8 @@ def run_service(work: Coroutine[Any, Any, None]) -> None:
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
         raise first from None
+    finally:
+        gc.collect()
 
 
 async def ended_within(seconds: float, *ends: Coroutine[Any, Any, Any]) -> None:
