@@ -28,6 +28,8 @@ LOAD_S: Final = 10.0
 LOADS: Final = ("begin", "big", "mute", "idle")
 JOIN_S: Final = 15.0
 """A sound camera has joined by then, whatever strangers do: its own calls give up later."""
+FULL_S: Final = 300.0
+"""Until a camera's receipts have filled their room and the oldest went, on a machine that is busy."""
 GUESSES: Final = 24
 
 
@@ -260,7 +262,7 @@ def n143(t: Target) -> Seen:
 def n149(t: Target) -> Seen:
     floor, kept = t.once(Floor), 0
     sound = _kept(t, floor.other.device)
-    end = time.monotonic() + 120.0
+    end = time.monotonic() + FULL_S
     while time.monotonic() < end and not _kept(t, floor.camera.device).pruned:
         with floor.conversation() as talk:
             session = talk.open()
