@@ -1,4 +1,4 @@
-"""N104: weights of a foreign network that lie outside its file, wherever in the graph they stand."""
+"""N104: weights of a foreign network that lie outside its file, wherever in it they stand."""
 
 import onnx
 import pytest

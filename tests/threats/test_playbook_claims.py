@@ -8,7 +8,7 @@ from framegate.behaviour.rules import RuleName
 from framegate.errors import Reason
 from framegate.findings.kinds import Finding, FindingKind
 from framegate.machines.playbook_step import StepState
-from framegate.playbooks.sighting import CLAIMED
+from framegate.playbooks.sighting import CLAIMED, CLAIMED_RULES
 from framegate.record.behaviour_events import BehaviourNoticed
 from framegate.record.events import events
 from framegate.record.machine_events import EvidenceAsked
@@ -111,8 +111,8 @@ def test_n217_what_takes_nothing_from_anybody_is_done_all_the_same(response):
     assert {s.state for s in response.steps()} == {StepState.DONE}
 
 
-def test_n217_the_list_names_events_that_there_are():
-    assert set(events()) >= CLAIMED
+def test_n217_the_lists_name_events_and_rules_that_there_are():
+    assert set(events()) >= CLAIMED and set(RuleName) >= CLAIMED_RULES
 
 
 def test_n218_a_machine_that_goes_on_and_on_waits_in_one_place(response):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.access.caller import OPERATOR_PREFIX, PLAYBOOK_PREFIX
-from framegate.behaviour.rules import RuleName
 from framegate.findings.kinds import FindingKind
 from framegate.record.event import Severity
 from framegate.record.events import events
@@ -31,7 +30,7 @@ CLAIMED: Final = frozenset(
 certificate over a broker, sends its frames again, has its address, or brings a report that says it
 is of another gateway. Who is named may have done nothing (N217).
 """
-_CLAIMED_RULES: Final = frozenset({RuleName.FAILURES_THEN_SUCCESS, RuleName.EXPORTS})
+CLAIMED_RULES: Final = frozenset({"failures-then-success", "exports"})
 """Rules of behaviour that strangers' failures, or a gateway's word alone, can meet for a person."""
 _PARTS: Final = 3
 """A device id is `<kind>.<zone>.<name>`."""
@@ -84,7 +83,7 @@ def sighting_of(entry: Mapping[str, Any]) -> Sighting:
         actor=actor,
         state=str(entry.get("to", "")),
         approved_by=frozenset(map(str, entry.get("approved_by") or ())),
-        claimed=str(entry["event"]) in CLAIMED or members.get("rule") in _CLAIMED_RULES,
+        claimed=str(entry["event"]) in CLAIMED or members.get("rule") in CLAIMED_RULES,
         members=members,
     )
 

@@ -29,7 +29,7 @@ LOADS: Final = ("begin", "big", "mute", "idle")
 JOIN_S: Final = 15.0
 """A sound camera has joined by then, whatever strangers do: its own calls give up later."""
 FULL_S: Final = 300.0
-"""Until a camera's receipts have filled their room and the oldest went, on a machine that is busy."""
+"""Until a camera's receipts have filled their room and the oldest went, on a busy machine."""
 GUESSES: Final = 24
 
 
