@@ -6,6 +6,8 @@ SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MA
 # The longest first; each says what is wrong by itself, also where another failed
 CHECKS := check-types check-code check-pages check-names check-images
 .PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify deb-again image check-images demo-vibration vibration-model demo-sites clean
+# A test that hangs says where it does, and fails instead of holding the run up
+BOUNDED = $(PY) -m pytest -o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true
 FIRST := try demo quick test docs
 TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
 SOURCE ?=
@@ -74,19 +76,19 @@ drill: setup ## A camera replays old pictures: how soon is it found and containe
 	@$(PY) -m framegate_simulators.demo.drill
 
 test: check ## All checks, then the tests (but for make plants, make blocks, make load)
-	@$(PY) -m pytest -n auto
+	@$(BOUNDED) -n auto
 
 plants: setup-dev ## Whole plants: people, models, CAs in hardware, brokers, your own camera; and long walks
 	@$(PY) -m pytest -n auto -m plants
 
 stores: setup-dev ## Unit tests and threats of the controller once more, on PostgreSQL
-	@FRAMEGATE_TEST_STORE=postgres $(PY) -m pytest -n 2 tests/unit/framegate_controller tests/threats
+	@FRAMEGATE_TEST_STORE=postgres $(BOUNDED) -n 2 tests/unit/framegate_controller tests/threats
 
 quick: setup-dev ## Before each commit: all checks, and beside them the unit tests that are quick
 	@$(TOGETHER) unit $(CHECKS)
 
 unit: setup-dev ## The unit tests alone, but for those that take seconds
-	@$(PY) -m pytest -n auto -m "not slow" tests/unit
+	@$(BOUNDED) -n auto -m "not slow" tests/unit
 
 coverage: setup-dev ## Measure branch coverage; fails under 97 % of the core
 	@./scripts/coverage.sh
