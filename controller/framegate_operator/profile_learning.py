@@ -208,7 +208,7 @@ def _allowed(raw: bytes, file: Path) -> list[AllowedFile]:
         if relative:
             named = safe(relative[0].decode(errors="backslashreplace"))
             talk.print(
-                f"[yellow]{counted(len(relative), 'name')} that {'is' if len(relative) == 1 else 'are'} not absolute[/], such as {named}: the"
+                f"[yellow]not absolute, {counted(len(relative), 'name')}[/], such as {named}: the"
                 " kernel measures none so; make the list by absolute names: sha256sum /usr/bin/*"
             )
         return files

@@ -40,8 +40,8 @@ MAX_TEXT_BYTES: Final = 8 * 1024 * 1024
 
 
 def values_of(raw: bytes) -> bytes:
-    """`raw` without a byte order mark, in UTF-8; of tpm2_eventlog's text the values at its end alone, which
-    are those that the log replays to.
+    """`raw` without a byte order mark, in UTF-8; of tpm2_eventlog's text the values at its end
+    alone, which are those that the log replays to.
     """
     for mark, codec in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
         if raw.startswith(mark) and len(raw) % 2 == 0:  # what Windows tools redirect into a file
