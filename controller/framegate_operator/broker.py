@@ -4,6 +4,7 @@ machine connects and publishes only as itself.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -174,3 +175,8 @@ def config(
             return
         write_public(out, text.encode())
         talk.print(f"{out}: start it with: mosquitto -c {out}")
+        if not user and os.geteuid() == 0:
+            talk.print(
+                "Started by root, mosquitto goes on as its own user, who must be able to read these"
+                " files; --user names another."
+            )

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 from framegate.errors import FramegateError
 from framegate.evidence.pcr_files import parse_pcr_file
-from framegate.identity.der import OBJECT_ID, SEQUENCE, Element, elements
+from framegate.identity.ber import SEQUENCE, Element, elements
+from framegate.identity.der import OBJECT_ID
 from framegate.ima import looks_like_ima
 from framegate.ima.allowlist import HEADER
 from framegate.ima.checksums import parse_checksums

@@ -27,7 +27,7 @@ from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
 from framegate_operator.options import Context
-from framegate_operator.output import errors
+from framegate_operator.output import counted, errors
 from framegate_operator.profile_files import show_remarks
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -191,7 +191,7 @@ def allowlist_(
         content = allowlist_text(allowed)
         write_public(out, content)
         talk.print(
-            f"{out}: {len(set(allowed))} files; in the profile: "
+            f"{out}: {counted(len(set(allowed)), 'file')}; in the profile: "
             f'allowlists = ["sha256:{sha256(content).hex()}"]'
         )
 
@@ -208,8 +208,8 @@ def _allowed(raw: bytes, file: Path) -> list[AllowedFile]:
         if relative:
             named = safe(relative[0].decode(errors="backslashreplace"))
             talk.print(
-                f"[yellow]{len(relative)} names are not absolute[/], such as {named}: the kernel"
-                " measures none so"
+                f"[yellow]not absolute, {counted(len(relative), 'name')}[/], such as {named}: the"
+                " kernel measures none so; make the list by absolute names: sha256sum /usr/bin/*"
             )
         return files
     except Malformed as error:

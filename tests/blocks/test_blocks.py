@@ -5,8 +5,10 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,7 @@ TRY_UP = "Ctrl-C here ends it"
 def folder() -> Iterator[Path]:
     """An empty folder with a short path: Unix sockets stand in it."""
     path = Path(tempfile.mkdtemp(prefix="fg-b-"))
+    path.chmod(0o711)  # as a home folder is: a broker that root starts reads as another user
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
@@ -58,13 +61,23 @@ def fleet(folder: Path) -> Iterator[dict[str, str]]:
     try:
         terminal.begin(f"exec .venv/bin/framegate-sim up --folder {own}\n")
         terminal.wait_for(TRY_UP)
-        yield variables(
+        known = variables(
             PATH=f"{ROOT}/.venv/bin:{os.environ['PATH']}",
             FRAMEGATE_CONTEXT=str(own / "operator.json"),
             FRAMEGATE_CONTROLLER_STATE=str(own / "controller"),
         )
+        reader_has_watched(known)
+        yield known
     finally:
         terminal.close()
+
+
+def reader_has_watched(known: dict[str, str]) -> None:
+    """Whoever reads on has seen a DEFECT go by, which `latest` stands for."""
+    seen = ["framegate", "verdict", "show", "latest"]
+    until = time.monotonic() + UNTIL_S
+    while subprocess.run(seen, env=known, capture_output=True, check=False).returncode:
+        assert time.monotonic() < until, "no DEFECT in what make try shows"
 
 
 def run(page, place: Path, known: dict[str, str], scratch: Path) -> None:

@@ -4,6 +4,7 @@ messages are the same; neither is trusted with a pixel.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -52,13 +53,16 @@ class BrokerWay(Protocol):
 class _GrpcCarrier:
     def __init__(self, call: Any) -> None:
         self._call = call
+        # a call takes one message at a time; the heads of ended sessions go beside frames
+        self._writing = asyncio.Lock()
 
     async def read(self) -> pb.GatewayMessage | None:
         message = await answered(self._call.read(), UNREACHED)
         return None if message is grpc.aio.EOF else message
 
     async def write(self, message: pb.CameraMessage) -> None:
-        await answered(self._call.write(message), UNREACHED)
+        async with self._writing:
+            await answered(self._call.write(message), UNREACHED)
 
 
 @asynccontextmanager

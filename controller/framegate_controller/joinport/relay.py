@@ -29,6 +29,7 @@ class _End(asyncio.Protocol):
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
         self.other: _End | None = None
+        self.early = b""
         self.heard_s = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -36,7 +37,9 @@ class _End(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = time.monotonic()
-        if self.other is not None and self.other.transport is not None:
+        if self.other is None:
+            self.early += data
+        elif self.other.transport is not None:
             self.other.transport.write(data)
 
     def eof_received(self) -> bool:
@@ -76,7 +79,9 @@ class _Outer(_End):
         if self.connection is None:
             own.abort()
             return
-        own.pause_reading()  # until there is somebody to read it
+        # Until there is somebody to read it. The Python of Debian 12 (3.11.2) begins to read after
+        # this has run, whatever was said in it: what came meanwhile is kept, and read no further.
+        asyncio.get_running_loop().call_soon(own.pause_reading)
         self._relay.join(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -150,6 +155,9 @@ class Relay:
             return
         self._connections.bind(end.connection, port)
         inner.other, end.other = end, inner
+        if end.early:
+            transport.write(end.early)
+            end.early = b""
         end.transport.resume_reading()
 
     def _sweep(self, now_s: float) -> None:

@@ -10,7 +10,7 @@ import codecs
 import re
 from typing import Final
 
-from framegate.evidence.pcr_tables import bank_called, put_value
+from framegate.evidence.pcr_tables import bank_called, no_pcr_file, put_value
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 
 _BANK_LINE: Final = re.compile(
@@ -40,9 +40,13 @@ MAX_TEXT_BYTES: Final = 8 * 1024 * 1024
 
 
 def values_of(raw: bytes) -> bytes:
-    """`raw` without a byte order mark; of tpm2_eventlog's text the values at its end alone, which
-    are those that the log replays to.
+    """`raw` without a byte order mark, in UTF-8; of tpm2_eventlog's text the values at its end
+    alone, which are those that the log replays to.
     """
+    for mark, codec in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if raw.startswith(mark) and len(raw) % 2 == 0:  # what Windows tools redirect into a file
+            text = raw[2:].decode(codec, "replace")
+            raw = text.encode() if text.isascii() else raw
     plain = raw.removeprefix(codecs.BOM_UTF8)
     if len(plain) <= MAX_TEXT_BYTES and _EVENT_LOG.match(plain):
         _, section, values = plain.rpartition(_SECTION)
@@ -52,13 +56,15 @@ def values_of(raw: bytes) -> bytes:
 
 def read_text(raw: bytes) -> dict[str, dict[int, bytes]] | None:
     """Lines of a bank and of values below it; without a bank, the width tells it. Banks that
-    Framegate does not know are left out. None where it is no such text.
+    Framegate does not know are left out. None where it is no such text. Raises Malformed (USAGE)
+    where it has values of such a bank alone.
     """
     try:
         lines = raw.decode("ascii").splitlines()
     except UnicodeDecodeError:
         return None
     table, bank, known = dict[str, dict[int, bytes]](), Alg.NULL, True
+    called, stranger = "", ""
     for line in lines:
         value = _VALUE_LINE.fullmatch(line)
         named = _HEAD_LINE.fullmatch(line) or _BANK_LINE.fullmatch(line)
@@ -72,10 +78,15 @@ def read_text(raw: bytes) -> dict[str, dict[int, bytes]] | None:
             of = bank if bank != Alg.NULL else _by_width(len(digest))
             if known and of is not None:
                 put_value(table, of, int(value[1]), digest)
+            elif not known:
+                stranger = called
         elif _OTHER_LINE.fullmatch(line) is None:
             if named is None:
                 return None
-            bank, known = bank_called(named[1])
+            called = named[1]
+            bank, known = bank_called(called)
+    if stranger and not table:
+        raise no_pcr_file(f"values of {stranger} alone, a bank that Framegate does not know")
     return table or None
 
 

@@ -17,8 +17,8 @@ from typing import Final
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from framegate.errors import Malformed, Reason
+from framegate.identity.ber import SEQUENCE, elements
 from framegate.identity.certificates import UNREADABLE
-from framegate.identity.der import SEQUENCE, elements
 from framegate.identity.endorsement import MakerCertificate, load_maker_certificate
 
 MAX_IN_FILE: Final = 1024

@@ -13,16 +13,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-MAX_NESTING: Final = 24
-"""Elements within elements; a certificate's names inside its extensions reach 12."""
+from framegate.identity.ber import SEQUENCE, Element, elements
+
 MAX_SERIAL_BYTES: Final = 20
 """RFC 5280, 4.1.2.2."""
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING = 0x01, 0x02, 0x03, 0x04
-OBJECT_ID, UTF8_STRING, PRINTABLE_STRING, SEQUENCE, SET = 0x06, 0x0C, 0x13, 0x30, 0x31
+OBJECT_ID, UTF8_STRING, PRINTABLE_STRING, SET = 0x06, 0x0C, 0x13, 0x31
+T61_STRING, IA5_STRING, VISIBLE_STRING = 0x14, 0x16, 0x1A
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
-_CONSTRUCTED: Final = 0x20
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
-_LONG_TAG: Final = 0x1F
 _PRINTABLE: Final = frozenset(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 '()+,-./:=?"
 )
@@ -32,6 +31,7 @@ _ECDSA: Final = bytes.fromhex("2a8648ce3d04")
 RSAES_OAEP: Final = bytes.fromhex("2a864886f70d010107")
 RSA_ENCRYPTION: Final = bytes.fromhex("2a864886f70d010101")
 _BASIC_CONSTRAINTS: Final = bytes.fromhex("551d13")
+_ALTERNATIVE_NAME: Final = bytes.fromhex("551d11")
 _ISSUING_POINT, _NAME_CONSTRAINTS = bytes.fromhex("551d1c"), bytes.fromhex("551d1e")
 
 FALSE_WRITTEN: Final = "FALSE written out"
@@ -40,6 +40,12 @@ SET_ORDER: Final = "order of a SET"
 LONG_FORM: Final = "a length or number in a long form"
 OAEP_KEY: Final = "RSAES-OAEP key"
 TIME_FORM: Final = "a time in another form"
+PADDING_BITS: Final = "padding bits that are set"
+OTHER_LETTERS: Final = "letters that its kind of text has not"
+NO_CA_LENGTH: Final = "a path length of no CA"
+VERSION_2: Final = "extensions in version 2"
+SET_ASIDE: Final = "an extension that decides nothing and cannot be read"
+OTHER_NAME: Final = "an alternative name that says nothing"
 _TIME: Final = (
     rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:[.,]\d+)?(?:Z|([+-])(\d\d)(\d\d)?)"  # from the month on
 )
@@ -52,84 +58,29 @@ _FIRST_UTC_YEAR, _LAST_UTC_YEAR = 1950, 2049
 
 
 @dataclass(frozen=True, slots=True)
-class Element:
-    """One element of BER with definite lengths. `raw` is how it came; a constructed one has
-    `children`, another its `content`.
-    """
-
-    tag: int
-    raw: bytes
-    content: bytes
-    children: tuple[Element, ...] = ()
-
-    @property
-    def der(self) -> bytes:
-        """The element in DER, its children as they are now."""
-        body = b"".join(c.der for c in self.children) if self.constructed else self.content
-        return bytes([self.tag]) + _length(len(body)) + body
-
-    @property
-    def constructed(self) -> bool:
-        """Whether it holds other elements."""
-        return bool(self.tag & _CONSTRUCTED)
-
-
-@dataclass(frozen=True, slots=True)
 class WrittenAnew:
     """A certificate in DER, `notes` of what was put right, and the parts of it that a signature is
-    checked over, as they came.
+    checked over, as they came. `extensions` are those it has, by OID as DER has it.
     """
 
     der: bytes
     tbs: bytes
     signature: bytes
     notes: tuple[str, ...]
+    extensions: tuple[bytes, ...] = ()
 
 
-def elements(data: bytes, nesting: int = 0) -> Iterator[Element]:
-    """The elements in `data`, one behind another. Raises ValueError where they do not account for
-    every byte, nest too deep, or have no definite length.
-    """
-    if nesting > MAX_NESTING:
-        raise ValueError(f"more than {MAX_NESTING} elements within one another")
-    at = 0
-    while at < len(data):
-        start, tag = at, data[at]
-        if tag & _LONG_TAG == _LONG_TAG or len(data) - at < 2:
-            raise ValueError(f"a tag and a length at {at}")
-        size, at = data[at + 1], at + 2
-        if size == 0x80 or size > 0x84:
-            raise ValueError(f"a definite length of at most 4 bytes at {at}")
-        if size > 0x80:
-            wide = size - 0x80
-            size, at = int.from_bytes(data[at : at + wide], "big"), at + wide
-        if size > len(data) - at:
-            raise ValueError(f"{size} bytes at {at}, {len(data) - at} left")
-        content = data[at : at + size]
-        at += size
-        children = tuple(elements(content, nesting + 1)) if tag & _CONSTRUCTED else ()
-        yield Element(tag, data[start:at], content, children)
-
-
-def first_size(data: bytes) -> int:
-    """How many bytes the SEQUENCE takes that `data` begins with, whatever stands behind it; 0 where
-    it begins with none, or is cut off before its length. No certificate has less than 128 bytes.
-    """
-    if len(data) < 4 or data[0] != SEQUENCE or not 0x81 <= data[1] <= 0x84:
-        return 0
-    head = 2 + data[1] - 0x80
-    return head + int.from_bytes(data[2:head], "big") if len(data) >= head else 0
-
-
-def write_anew(der: bytes) -> WrittenAnew:
-    """The certificate in `der` as DER asks for. Raises ValueError for what is none.
+def write_anew(der: bytes, without: frozenset[bytes] = frozenset()) -> WrittenAnew:
+    """The certificate in `der` as DER asks for, without the extensions `without`. Raises ValueError
+    for what is none.
 
     Put right: FALSE and other DEFAULT values that are written out (version, critical, cA, the
     booleans of an issuing point, a subtree's minimum, PSS parameters), SETs in another order, long
-    lengths and numbers, TRUE that is not FF, characters that no PrintableString has, an RSA key
-    called RSAES-OAEP, parameters of ECDSA, times of another form; all of it inside extensions too.
-    A negative serial number is read without its sign; that and others that RFC 5280 forbids are
-    noted.
+    lengths and numbers, TRUE that is not FF, padding bits, letters that a kind of text has not, an
+    RSA key called RSAES-OAEP, parameters of ECDSA, times of another form; all of it inside
+    extensions too. A negative serial number is read without its sign; that and others that RFC 5280
+    forbids, a path length of no CA and extensions in version 2, are noted, and so are alternative
+    names that no reader knows and nothing is decided by.
     """
     whole = list(elements(der))
     if len(whole) != 1 or whole[0].tag != SEQUENCE or len(whole[0].children) != 3:
@@ -141,12 +92,21 @@ def write_anew(der: bytes) -> WrittenAnew:
         raise ValueError("one signature algorithm inside and out (RFC 5280, 4.1.1.2)")
     notes: dict[str, None] = {}
     rewritten = _generic(tbs, notes)
-    rewritten = replace(rewritten, children=tuple(_tbs(rewritten.children, notes)))
+    listed = _listed(rewritten)
+    rewritten = replace(rewritten, children=tuple(_tbs(rewritten.children, without, notes)))
     outer = _generic(algorithm, notes)
     again = replace(whole[0], children=(rewritten, outer, bits)).der
+    if without:
+        notes[SET_ASIDE] = None
     if again != der and not notes:
         notes[LONG_FORM] = None
-    return WrittenAnew(again, tbs.raw, bits.content[1:], tuple(notes))
+    return WrittenAnew(again, tbs.raw, bits.content[1:], tuple(notes), listed)
+
+
+def _listed(tbs: Element) -> tuple[bytes, ...]:
+    """The OIDs of its extensions."""
+    whole = [c.children[0].children for c in tbs.children if c.tag == _EXTENSIONS and c.children]
+    return tuple(e.children[0].content for e in (whole[0] if whole else ()) if e.children)
 
 
 def _serial(number: Element, notes: dict[str, None]) -> Element:
@@ -161,16 +121,30 @@ def _serial(number: Element, notes: dict[str, None]) -> Element:
     return number
 
 
-def _tbs(children: Iterable[Element], notes: dict[str, None]) -> Iterator[Element]:
+def _tbs(
+    children: Iterable[Element], without: frozenset[bytes], notes: dict[str, None]
+) -> Iterator[Element]:
+    extended = any(c.tag == _EXTENSIONS for c in children)
     for child in children:
-        if child.tag == _VERSION and child.children and child.children[0].content == b"\0":
-            notes[DEFAULT_WRITTEN] = None
+        if child.tag == _VERSION and child.children:
+            number = child.children[0].content
+            if number == b"\0":
+                notes[DEFAULT_WRITTEN] = None
+                continue
+            if number == b"\1" and extended:
+                notes[VERSION_2] = None
+                child = replace(child, children=(replace(child.children[0], content=b"\2"),))
+            yield child
         elif child.tag == INTEGER:
             yield _serial(child, notes)
         elif child.tag == _EXTENSIONS and child.children:
             listed = child.children[0]
-            whole = tuple(_extension(e, notes) for e in listed.children)
-            yield replace(child, children=(replace(listed, children=whole),))
+            kept = [
+                e for e in listed.children if not (e.children and e.children[0].content in without)
+            ]
+            whole = tuple(_extension(e, notes) for e in kept)
+            if whole:
+                yield replace(child, children=(replace(listed, children=whole),))
         else:
             yield child
 
@@ -204,6 +178,36 @@ def _without_false(value: Element, notes: dict[str, None]) -> Element:
     return replace(value, children=kept)
 
 
+def _constraints(value: Element, notes: dict[str, None]) -> Element:
+    """BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER }: the
+    length of a path below what is no CA says nothing (RFC 5280, 4.2.1.9).
+    """
+    value = _without_false(value, notes)
+    if [c.tag for c in value.children] == [INTEGER]:
+        notes[NO_CA_LENGTH] = None
+        return replace(value, children=())
+    return value
+
+
+def _named(value: Element, notes: dict[str, None]) -> Element:
+    """GeneralNames without those that no reader knows (x400Address, ediPartyName), addresses that
+    are none, and texts beyond ASCII; a TPM is named in a directory name.
+    """
+    kept = tuple(c for c in value.children if _told(c))
+    if len(kept) == len(value.children) or not kept:
+        return value
+    notes[OTHER_NAME] = None
+    return replace(value, children=kept)
+
+
+def _told(name: Element) -> bool:
+    if name.tag in {0x81, 0x82, 0x86}:
+        return name.content.isascii()
+    if name.tag == 0x87:
+        return len(name.content) in {4, 16}
+    return name.tag not in {0xA3, 0xA5}
+
+
 def _without_minimum(value: Element, notes: dict[str, None]) -> Element:
     """GeneralSubtree ::= SEQUENCE { base, minimum [0] INTEGER DEFAULT 0, maximum [1] }"""
 
@@ -223,7 +227,8 @@ def _without_minimum(value: Element, notes: dict[str, None]) -> Element:
 
 
 _BY_EXTENSION: Final[Mapping[bytes, Callable[[Element, dict[str, None]], Element]]] = {
-    _BASIC_CONSTRAINTS: _without_false,
+    _BASIC_CONSTRAINTS: _constraints,
+    _ALTERNATIVE_NAME: _named,
     _ISSUING_POINT: _without_false,
     _NAME_CONSTRAINTS: _without_minimum,
 }
@@ -239,22 +244,54 @@ def _generic(element: Element, notes: dict[str, None]) -> Element:
                 notes[SET_ORDER] = None
             children = ordered
         return _algorithm(replace(element, children=tuple(children)), notes)
+    mend = _BY_TAG.get(element.tag)
+    return mend(element, notes) if mend else element
+
+
+def _boolean(element: Element, notes: dict[str, None]) -> Element:
+    if element.content in {b"\0", b"\xff"}:
+        return element
+    notes["TRUE that is not FF"] = None
+    return replace(element, content=b"\xff")
+
+
+def _integer(element: Element, notes: dict[str, None]) -> Element:
     content = element.content
-    if element.tag == BOOLEAN and content not in {b"\0", b"\xff"}:
-        notes["TRUE that is not FF"] = None
-        return replace(element, content=b"\xff")
-    if element.tag == INTEGER:
-        while len(content) > 1 and content[0] in {0, 0xFF} and (content[0] ^ content[1]) < 0x80:
-            content = content[1:]
-            notes[LONG_FORM] = None
-        return replace(element, content=content)
-    if element.tag in {UTC_TIME, GENERALIZED_TIME}:
-        return _time(element, notes)
-    if element.tag == PRINTABLE_STRING and not _PRINTABLE.issuperset(content):
-        notes["characters that no PrintableString has"] = None
-        text = content.decode("latin-1").encode()
-        return replace(element, tag=UTF8_STRING, content=text)
-    return element
+    while len(content) > 1 and content[0] in {0, 0xFF} and (content[0] ^ content[1]) < 0x80:
+        content = content[1:]
+        notes[LONG_FORM] = None
+    return replace(element, content=content)
+
+
+def _bits(element: Element, notes: dict[str, None]) -> Element:
+    """X.690, 11.2.1: the bits behind the last one are 0."""
+    content = element.content
+    if len(content) < 2 or content[0] > 7 or not content[-1] & ((1 << content[0]) - 1):
+        return element
+    notes[PADDING_BITS] = None
+    last = content[-1] >> content[0] << content[0]
+    return replace(element, content=content[:-1] + bytes([last]))
+
+
+def _text(element: Element, notes: dict[str, None]) -> Element:
+    """A text that its kind has no letters for is read as Latin-1, which makers wrote into it."""
+    content = element.content
+    if element.tag == PRINTABLE_STRING:
+        good = _PRINTABLE.issuperset(content)
+    else:
+        good = content.isascii() or (element.tag == UTF8_STRING and _is_utf8(content))
+    if good:
+        return element
+    notes[OTHER_LETTERS] = None
+    return replace(element, tag=UTF8_STRING, content=content.decode("latin-1").encode())
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _time(element: Element, notes: dict[str, None]) -> Element:
@@ -282,6 +319,15 @@ def _time(element: Element, notes: dict[str, None]) -> Element:
         return element
     notes[TIME_FORM] = None
     return replace(element, tag=tag, content=content)
+
+
+_BY_TAG: Final[Mapping[int, Callable[[Element, dict[str, None]], Element]]] = {
+    BOOLEAN: _boolean,
+    INTEGER: _integer,
+    BIT_STRING: _bits,
+    UTC_TIME: _time,
+    GENERALIZED_TIME: _time,
+} | dict.fromkeys((UTF8_STRING, PRINTABLE_STRING, T61_STRING, IA5_STRING, VISIBLE_STRING), _text)
 
 
 def _algorithm(element: Element, notes: dict[str, None]) -> Element:
@@ -315,10 +361,3 @@ nothing here.
 def _is_false(element: Element) -> bool:
     """A BOOLEAN that says no, or an implicitly tagged one."""
     return element.tag in {BOOLEAN, 0x81, 0x82, 0x84, 0x85} and element.content == b"\0"
-
-
-def _length(size: int) -> bytes:
-    if size < 0x80:
-        return bytes([size])
-    body = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes([0x80 | len(body)]) + body

@@ -24,8 +24,8 @@ from cryptography.x509.verification import (
 )
 
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
+from framegate.identity.ber import first_size
 from framegate.identity.certificates import UNREADABLE
-from framegate.identity.der import first_size
 from framegate.identity.lenient import (
     LenientCertificate,
     load_leniently,

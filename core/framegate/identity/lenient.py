@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
 from framegate.identity.certificates import UNREADABLE
-from framegate.identity.der import write_anew
+from framegate.identity.der import WrittenAnew, write_anew
 
 MAX_DEPTH: Final = 6
 MAX_DER_BYTES: Final = 16 * 1024
@@ -38,6 +38,19 @@ _READABLE: Final = (
     x509.AuthorityKeyIdentifier,
 )
 """Extensions that may be critical: what they say is checked below, or decides nothing."""
+_SAY_NOTHING: Final = frozenset(
+    bytes.fromhex(oid)
+    for oid in (
+        "551d0e",  # subjectKeyIdentifier
+        "551d1f",  # cRLDistributionPoints
+        "551d20",  # certificatePolicies
+        "551d23",  # authorityKeyIdentifier
+        "551d2e",  # freshestCRL
+        "2b06010505070101",  # authorityInfoAccess
+        "2b0601050507010b",  # subjectInfoAccess
+    )
+)
+"""Extensions that decide nothing here, whatever they say: one that cannot be read is set aside."""
 _WEAK: Final = (hashes.SHA1, hashes.MD5)
 
 
@@ -66,14 +79,11 @@ def load_leniently(der: bytes) -> LenientCertificate:
         )
     try:
         anew = write_anew(der)
-        readable = x509.load_der_x509_certificate(anew.der)
-        readable.public_key()
-        _ = (
-            readable.extensions,
-            readable.subject,
-            readable.issuer,
-            readable.signature_hash_algorithm,
-        )
+        try:
+            readable = _read(anew.der)
+        except UNREADABLE:
+            anew = _set_aside(der, anew.extensions)
+            readable = _read(anew.der)
     except UNREADABLE as error:
         raise Malformed.of(
             Reason.EK_CHAIN,
@@ -82,6 +92,36 @@ def load_leniently(der: bytes) -> LenientCertificate:
             "pin this EK by its hash instead: framegate camera invite --ek-hash",
         ) from error
     return LenientCertificate(readable, anew.tbs, anew.signature, anew.notes)
+
+
+def _read(der: bytes) -> x509.Certificate:
+    """Raises one of UNREADABLE, now and not when somebody asks for a part."""
+    readable = x509.load_der_x509_certificate(der)
+    readable.public_key()
+    _ = (
+        readable.extensions,
+        readable.subject,
+        readable.issuer,
+        readable.signature_hash_algorithm,
+    )
+    return readable
+
+
+def _set_aside(der: bytes, extensions: Sequence[bytes]) -> WrittenAnew:
+    """The certificate without those of `_SAY_NOTHING` that cannot be read. Raises ValueError
+    for what is no certificate.
+    """
+    mute = _SAY_NOTHING.intersection(extensions)
+    bad = frozenset(oid for oid in mute if not _readable(write_anew(der, mute - {oid}).der))
+    return write_anew(der, bad)
+
+
+def _readable(der: bytes) -> bool:
+    try:
+        _read(der)
+    except UNREADABLE:
+        return False
+    return True
 
 
 def verify_leniently(

@@ -104,10 +104,10 @@ def _readings(shown: bytes, fields: tuple[str, ...]) -> Iterator[list[bytes]]:
     """Ways to split what is shown into the fields' values, the likeliest first.
 
     A space stands between two fields and nothing for an empty one; tools take spaces off the end of
-    a line, and kernels before 3.13 left them in names.
+    a line, Windows tools put a carriage return there, and kernels before 3.13 left them in names.
     """
     named = next((n for n, f in enumerate(fields) if f in NAMES), len(fields))
-    for text in dict.fromkeys((shown, shown.rstrip(b" "))):
+    for text in dict.fromkeys((shown, shown.rstrip(b" "), shown.rstrip(b" \r"))):
         pieces = text.split(b" ")
         for missing in range(len(fields)):
             shown_fields = len(fields) - missing

@@ -30,7 +30,8 @@ _PLAIN: Final = re.compile(rb"(\\?)([0-9a-fA-F]+) (?:[ *](.+)|([^ *].*))", re.DO
 _TAGGED: Final = re.compile(
     rb"(\\?)(?:SHA|SHA2-)(256|384|512) ?\((.+)\) ?= ?([0-9A-Za-z+/=]+)", re.DOTALL
 )
-_VERITY: Final = re.compile(rb"(sha256|sha512):([0-9a-fA-F]+) (.+)", re.DOTALL)
+_VERITY: Final = re.compile(rb"(sha256|sha512):([0-9a-fA-F]+) ([^ ].*)", re.DOTALL)
+"""One space: with two it is a line of an allowlist without its head, and a hash of a file."""
 _BY_WIDTH: Final = {2 * size: algorithm for algorithm, size in FILE_HASHES.items()}
 _ESCAPES: Final = {b"\\": b"\\", b"n": b"\n", b"r": b"\r"}
 _BAD_ESCAPE: Final = re.compile(rb"\\(?![\\nr])")
@@ -50,6 +51,9 @@ def parse_checksums(data: bytes) -> list[AllowedFile]:
     """The files in `data`, by the names under which the kernel measures them: its spaces are
     underscores there. Raises Malformed (ALLOWLIST) that names the line.
     """
+    for mark, codec in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if data.startswith(mark):  # what Windows tools redirect into a file
+            data = data[2:].decode(codec, "replace").encode()
     data = data.removeprefix(codecs.BOM_UTF8)
     zero = b"\0" in data
     return [_allowed(raw, number, zero) for number, raw in _lines(data, zero)]

@@ -4,6 +4,8 @@ bank's width.
 
 from __future__ import annotations
 
+import codecs
+
 from framegate.ima.ascii_list import begins_entry, parse_ascii
 from framegate.ima.binary_list import parse_binary, template_width
 from framegate.ima.entry import ImaList, malformed
@@ -16,6 +18,7 @@ def parse_ima(data: bytes) -> ImaList:
     that does not match (N60), unknown templates or algorithms, sizes past the end, digests of the
     wrong width, more than `MAX_IMA_ENTRIES`. An empty list is malformed too.
     """
+    data = data.removeprefix(codecs.BOM_UTF8)
     if not data.strip(b"\n\0"):
         raise malformed(0, "an IMA measurement list", "padding only" if data else "nothing")
     ascii_like = data[:1].isdigit() or data[:1] == b" "
@@ -26,4 +29,6 @@ def looks_like_ima(data: bytes) -> bool:
     """Whether `data` begins as a measurement list does, of whatever template: a guess, for telling
     kinds of files apart.
     """
-    return begins_entry(data[:1024].lstrip(b"\n")) or bool(template_width(data))
+    return begins_entry(data[:1024].removeprefix(codecs.BOM_UTF8).lstrip(b"\n")) or bool(
+        template_width(data)
+    )

@@ -51,7 +51,7 @@ class DemoLine(Story):
 
     def __init__(self, line: LinePlant, build: Path, console: Console, live: bool) -> None:
         super().__init__(line.plant, console)
-        self.line, self.build = line, build
+        self.line, self.build, self.masked = line, build, ""
         self.belt = BeltView(line, console, live)
 
     def plan(self) -> Sequence[Scene]:
@@ -171,6 +171,8 @@ class DemoLine(Story):
 
     def export(self) -> str:
         """One export that is allowed, and three that are not."""
+        if not self.masked:
+            raise PlantError("no verdict on a masked frame to export: see the act before")
         out = self.build / "demo-line-export.png"
         tries = {
             "no reason": ("--reason", " ", "--to", "quality"),

@@ -16,15 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason
+from framegate.identity.ber import MAX_NESTING, Element, elements, first_size
 from framegate.identity.certificate_file import load_certificate_file
-from framegate.identity.der import (
-    DEFAULT_WRITTEN,
-    MAX_NESTING,
-    Element,
-    elements,
-    first_size,
-    write_anew,
-)
+from framegate.identity.der import DEFAULT_WRITTEN, write_anew
 from framegate.identity.endorsement import (
     EK_USAGE,
     load_maker_certificate,
@@ -152,6 +146,61 @@ def east(text: bytes) -> bytes:
     return at.strftime("%y%m%d%H%M%S").encode() + b"-0200"
 
 
+def constraints(value: str):
+    def change(e: Element) -> Element:
+        if e.children and e.children[0].content == CONSTRAINTS_OID:
+            last = replace(e.children[-1], content=bytes.fromhex(value))
+            return replace(e, children=(*e.children[:-1], last))
+        return e
+
+    return change
+
+
+def with_extension(oid: str, value: str, *critical: Element):
+    """The list of extensions with one more."""
+    wrapped = Element(0x04, b"", bytes.fromhex(value))
+    more = Element(0x30, b"", b"", (Element(0x06, b"", bytes.fromhex(oid)), *critical, wrapped))
+
+    def change(e: Element) -> Element:
+        if e.tag != 0xA3:
+            return e
+        return replace(
+            e, children=(replace(e.children[0], children=(*e.children[0].children, more)),)
+        )
+
+    return change
+
+
+def another_alternative(tag: int, value: bytes):
+    """The alternative names with one more."""
+
+    def change(e: Element) -> Element:
+        if not (e.children and e.children[0].content == bytes.fromhex("551d11")):
+            return e
+        (names,) = elements(e.children[-1].content)
+        more = tuple(elements(bytes([tag, len(value)]) + value))
+        body = replace(names, children=(*names.children, *more)).der
+        return replace(e, children=(*e.children[:-1], replace(e.children[-1], content=body)))
+
+    return change
+
+
+def version_2(e: Element) -> Element:
+    if e.tag == 0xA0 and [c.content for c in e.children] == [b"\2"]:
+        return replace(e, children=(replace(e.children[0], content=b"\1"),))
+    return e
+
+
+ASIDE = "an extension that decides nothing and cannot be read"
+NAMELESS = "an alternative name that says nothing"
+NO_CA = "a path length of no CA"
+KEY_USAGE = "551d0f"
+PRINTABLE_NOTICE = "3022302006092b06010401823702013013301106082b0601050507020230051303544347"
+CPS_IN_UTF8 = "3026302406092b06010401823702013017301506082b060105050702010c0968747470733a2f2f78"
+QUALIFIER_OF_NOBODY = "301e301c06092b0601040182370201300f300d06092b060105050702037f0500"
+ISSUER_WITHOUT_SERIAL = "3006a104a4023000"
+REASONS_WITHOUT_A_POINT = "3006300481020186"
+LATIN_ADDRESS = "3016301406082b060105050730028608687474703a2f2fe9"
 FORM = "a time in another form"
 KINDS = [
     (critical_false, "FALSE written out"),
@@ -167,6 +216,21 @@ KINDS = [
     (time(lambda t: t[:-1] + b"+0000"), FORM),
     (time(lambda t: t[:-3] + b"Z"), FORM),
     (time(east), FORM),
+    (with_extension(KEY_USAGE, "0302030f"), "padding bits that are set"),
+    (with_extension(KEY_USAGE, "0302053f"), "padding bits that are set"),
+    (constraints("3003020100"), NO_CA),
+    (version_2, "extensions in version 2"),
+    (another_alternative(0x86, b"http://\xe9/"), NAMELESS),
+    (another_alternative(0x87, bytes(5)), NAMELESS),
+    (another_alternative(0xA3, b"\x30\0"), NAMELESS),
+    (another_alternative(0xA5, b"\xa1\3\x0c\1x"), NAMELESS),
+    (with_extension("551d20", PRINTABLE_NOTICE), ASIDE),
+    (with_extension("551d20", CPS_IN_UTF8), ASIDE),
+    (with_extension("551d20", QUALIFIER_OF_NOBODY), ASIDE),
+    (with_extension("551d23", ISSUER_WITHOUT_SERIAL), ASIDE),
+    (with_extension("551d0e", "01020304"), ASIDE),
+    (with_extension("551d1f", REASONS_WITHOUT_A_POINT), ASIDE),
+    (with_extension("2b06010505070101", LATIN_ADDRESS), ASIDE),
 ]
 IDS = [f"{n}-{note}" for n, (_, note) in enumerate(KINDS)]
 
@@ -191,6 +255,38 @@ def test_n21_a_flipped_bit_of_any_kind_is_refused(change, note):
             verify_maker_chain(
                 [load_maker_certificate(spoiled)], [ROOT], NOW, EK_USAGE, signing=False
             )
+
+
+@pytest.mark.parametrize("oid", ["551d1e", "2a0304", "551d11"], ids=["constraints", "own", "names"])
+def test_n21_what_may_decide_is_never_set_aside(oid):
+    """Garbage in a name constraint or alternative names, or an extension of nobody that is
+    critical: refused.
+    """
+    change = with_extension(oid, "ffff", Element(0x01, b"", b"\xff"))
+
+    def also_odd(e: Element) -> Element:
+        return change(critical_false(e))
+
+    for altered in (change, also_odd):
+        with pytest.raises(FramegateError):
+            raw = as_written(issued(), altered)
+            verify_maker_chain([load_maker_certificate(raw)], [ROOT], NOW, EK_USAGE, signing=False)
+
+
+@pytest.mark.parametrize("tag", [0x14, 0x16, 0x0C], ids=["t61", "ia5", "utf8"])
+def test_n21_letters_that_a_text_has_not_are_read_as_they_were_meant(tag):
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Zürich")])
+
+    def change(e: Element) -> Element:
+        if e.content == "Zürich".encode():
+            return replace(e, tag=tag, content="Zürich".encode("latin-1"))
+        return e
+
+    builder = x509.CertificateBuilder(name, name, KEY.public_key(), 7, NOW, NOW + timedelta(days=1))
+    der = builder.sign(KEY, hashes.SHA256()).public_bytes(Encoding.DER)
+    read = load_maker_certificate(as_written(der, change))
+    assert read.notes == ("letters that its kind of text has not",)
+    assert read.certificate.subject == name
 
 
 def test_n21_a_wrong_signature_is_called_that():

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason
-from framegate.identity.der import elements
+from framegate.identity.ber import elements
 from framegate.identity.endorsement import EK_USAGE, load_ek_certificate, verify_endorsement
 from framegate.identity.lenient import load_leniently, verify_leniently
 from support.key_usage import key_usage

@@ -120,3 +120,15 @@ def test_what_the_programs_write(tmp_path: Path, program, flags):
         )
         for p in paths
     ]
+
+
+def test_a_list_that_windows_tools_wrote_is_read():
+    line = "ab" * 32 + "  /usr/bin/x\n"
+    for codec in ("utf-16", "utf-8-sig"):
+        (listed,) = parse_checksums(line.encode(codec))
+        assert (listed.algorithm, listed.path) == ("sha256", b"/usr/bin/x")
+
+
+def test_n65_a_line_of_an_allowlist_is_no_root_over_a_file():
+    with pytest.raises(Malformed):
+        parse_checksums(b"sha256:" + b"ab" * 32 + b"  /usr/bin/x\n")

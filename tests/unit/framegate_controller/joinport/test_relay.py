@@ -22,6 +22,39 @@ async def test_it_ends_while_peers_are_connected_and_they_with_it():
     server.close()
 
 
+async def test_what_came_before_the_server_was_reached_goes_first(monkeypatch):
+    """Python 3.11.2 reads on although the transport was paused when it was made."""
+    loop, gate, got = asyncio.get_running_loop(), asyncio.Event(), bytearray()
+
+    class Server(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            got.extend(data)
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = await loop.create_server(Server, "127.0.0.1", 0)
+    relay = Relay(Connections(8), server.sockets[0].getsockname()[1])
+    serving = asyncio.create_task(relay.serve(listener))
+    _, writer = await asyncio.open_connection(*listener.getsockname())
+    real = loop.create_connection
+
+    async def slow(*given, **more):
+        await gate.wait()
+        return await real(*given, **more)
+
+    monkeypatch.setattr(loop, "create_connection", slow)
+    await until(lambda: relay._joining)
+    (end,) = relay._ends
+    end.data_received(b"hello, ")
+    writer.write(b"server")
+    gate.set()
+    await until(lambda: len(got) == 13)
+    assert bytes(got) == b"hello, server"
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    writer.close()
+    server.close()
+
+
 async def test_who_was_on_their_way_in_is_let_go_with_it(monkeypatch):
     never = asyncio.Event()
     loop = asyncio.get_running_loop()
