@@ -82,6 +82,10 @@ SERVER_OPTIONS: Final = (
 )
 
 
+BACKEND_RETRY_S: Final = 1.0
+"""Between two tries to reach an attested model server at the start."""
+
+
 class GatewayProcess:
     """Runs until cancelled."""
 
@@ -100,15 +104,6 @@ class GatewayProcess:
         kinds = load_kinds(settings.payload)
         bundle = load_bundle(shipped, kinds)
         self.parts = FleetParts(settings.state / "golden", golden_of(settings, kinds))
-        backend = backend_of(settings)
-        self.models = Models(
-            bundle,
-            self.parts,
-            settings.threads,
-            backend,
-            self._model_failed,
-            host=Host(settings.provider, settings.unconfined, kinds),
-        )
         host, port = settings.reached
         operators = f"{host}:{settings.operator_port}"
         self.keys = GatewayKeys(f"{host}:{port}", operators, bundle.digest, settings.payload)
@@ -122,6 +117,15 @@ class GatewayProcess:
             log=LogView(settings.state / "record-head", self._root, self._record_again),
         )
         self.view.decided = decided_view(settings.state, settings.demanded, self._root)
+        backend = backend_of(settings, self.keys, self.view)
+        self.models = Models(
+            bundle,
+            self.parts,
+            settings.threads,
+            backend,
+            self._model_failed,
+            host=Host(settings.provider, settings.unconfined, kinds),
+        )
         self.pinned = PinnedModel(
             settings.state,
             (shipped, *settings.models),
@@ -205,15 +209,8 @@ class GatewayProcess:
         at = self.settings
         for port in filter(None, (at.port, at.operator_port, at.inference_port)):
             require_free(at.host, port)
-        await self.models.start()
-        engine = self.models.engine
-        started.info(
-            "model %s, %d known answers given, inference child: %s, %d golden images",
-            engine.bundle.digest.hex()[:16],
-            engine.known_answers,
-            engine.isolation,
-            len(self.parts),
-        )
+        if not self.models.needs_standing:
+            await self._start_model()
         servers: list[grpc.aio.Server] = []
         watched = Watched(
             "gateway", self.metrics.exposition, self.metrics.checks, self.metrics.read
@@ -249,6 +246,8 @@ class GatewayProcess:
                 )
                 if self.vault is not None:
                     group.create_task(keep_expiring(self.vault, self.view.now_ms))
+                if self.models.needs_standing:
+                    await self._start_elsewhere()
                 servers = await self._serve()
         finally:
             await asyncio.gather(*(server.stop(0.5) for server in servers))
@@ -264,6 +263,31 @@ class GatewayProcess:
             await asyncio.to_thread(self.receipts.close)
             await asyncio.to_thread(self.reporter.store.close)
             await asyncio.to_thread(self.metrics.traces.close)
+
+    async def _start_model(self) -> None:
+        await self.models.start()
+        engine = self.models.engine
+        started.info(
+            "model %s, %d known answers given, inference child: %s, %d golden images",
+            engine.bundle.digest.hex()[:16],
+            engine.known_answers,
+            engine.isolation,
+            len(self.parts),
+        )
+
+    async def _start_elsewhere(self) -> None:
+        """Start the model on its attested server, as soon as that stands: until then no port is
+        open, and lines divert.
+        """
+        told = ""
+        while True:
+            try:
+                return await self._start_model()
+            except Unavailable as error:
+                if str(error) != told:
+                    log.warning("the model server is waited for: %s", error)
+                told = str(error)
+                await asyncio.sleep(BACKEND_RETRY_S)
 
     async def _model_failed(self, bundle: Bundle, error: FramegateError) -> None:
         """A model deviated and is stopped: a leaf among the receipts says so, beside the

@@ -153,3 +153,4 @@ _COMMANDS: Final[tuple[tuple[str, Command], ...]] = (
     ("retire", retire),
 )
 cameras = device_commands("camera")
+backends = device_commands("backend")

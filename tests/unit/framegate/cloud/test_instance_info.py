@@ -119,9 +119,7 @@ def test_a_real_instance_of_google(real_data):
     body = dict(_members((folder / "gce-cos-85-no-nonce.pb").read_bytes()))
     key, certificate = parse_public(body[1]), body[6]
     root = x509.load_der_x509_certificate((folder / "roots/tpm_ek_root_1.cer").read_bytes())
-    issuers = [
-        (folder / "roots" / f"tpm_ek_intermediate_{n}.crt").read_bytes() for n in (2, 3)
-    ]
+    issuers = [(folder / "roots" / f"tpm_ek_intermediate_{n}.crt").read_bytes() for n in (2, 3)]
     vouched = verify_initial_key(key, (certificate, issuers[0]), [root], REAL_NOW)
     assert vouched.form is EvidenceForm.GOOGLE and "us-central1-a" in vouched.words
     anchor = x509.load_der_x509_certificate(issuers[0])
