@@ -205,6 +205,6 @@ def presented_chain(context: Any) -> tuple[x509.Certificate, ...]:
     pems = list(context.auth_context().get("x509_pem_cert_chain", []))
     try:
         raw = b"".join(p if isinstance(p, bytes) else p.encode() for p in pems)
-        return tuple(x509.load_pem_x509_certificates(raw)[1 : MAX_SHOWN + 1]) if raw else ()
+        return tuple(x509.load_pem_x509_certificates(raw)[:MAX_SHOWN]) if raw else ()
     except UNREADABLE:
         return ()
