@@ -259,7 +259,8 @@ class Plant(EndsInOrder, Processes, Operators):
         if source:
             site.source = [str(s) for s in source]
         (site.disk / "status.json").unlink(missing_ok=True)
-        extra = ["--gateway-socket", self.agent_socket(site)] if site.kind == "gateway" else []
+        hosts = site.kind in {"gateway", "backend"}
+        extra = ["--gateway-socket", self.agent_socket(site)] if hosts else []
         site.agent = self.start(
             f"agent-{site.name}",
             "framegate-agent",
@@ -300,6 +301,13 @@ class Plant(EndsInOrder, Processes, Operators):
                 f"broker.{self.fleet}.framegate",
             ]
         self.start(f"gateway-{site.name}", "framegate-gateway", *argv, "-v")
+
+    def start_backend(self, site: Site, *extra: object) -> int:
+        """framegate-gateway backend on the machine; returns its port, the same at every start."""
+        port, _ = self.gateway_ports(site)
+        argv: list[object] = ["backend", "--agent-socket", self.agent_socket(site), "--port", port]
+        self.start(f"backend-{site.name}", "framegate-gateway", *argv, *extra, "-v")
+        return port
 
     def gateway_ports(self, site: Site) -> tuple[int, int]:
         """Frames and operators' port of the gateway on this machine; the same at every start."""
