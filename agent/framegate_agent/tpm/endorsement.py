@@ -24,7 +24,8 @@ _IDENTITY_NV_FIRST, _IDENTITY_NV_LAST = 0x01C90000, 0x01C9FFFF
 """Where makers keep IDevID and IAK certificates (TCG Keys for Device Identity and Attestation,
 7.2).
 """
-_HCL_REPORT, _HCL_KEY = 0x01400001, 0x81000003
+HCL_REPORT: Final = 0x01400001
+HCL_KEY: Final = 0x81000003
 """Azure's report of a confidential guest, and the key that it binds."""
 _GOOGLE_KEYS: Final = ((0x01C10000, 0x01C10001), (0x01C10002, 0x01C10003))
 """Google's certificates of attestation keys, RSA and ECC, and the templates those are made by."""
@@ -129,15 +130,15 @@ def find_initial_key(esapi: Esapi) -> InitialKey | None:
 
 
 def _azure_key(esapi: Esapi) -> InitialKey | None:
-    if _HCL_REPORT not in esapi.handles(_HCL_REPORT, 1):
+    if HCL_REPORT not in esapi.handles(HCL_REPORT, 1):
         return None
-    if _HCL_KEY not in esapi.handles(_HCL_KEY, 1):
+    if HCL_KEY not in esapi.handles(HCL_KEY, 1):
         return None
-    report = esapi.nv_read(_HCL_REPORT)
+    report = esapi.nv_read(HCL_REPORT)
     if not report.startswith(MAGIC):
         return None
-    public = esapi.public(esapi.esys.tr_from_tpmpublic(_HCL_KEY))
-    return InitialKey(_HCL_KEY, public, (report,))
+    public = esapi.public(esapi.esys.tr_from_tpmpublic(HCL_KEY))
+    return InitialKey(HCL_KEY, public, (report,))
 
 
 def _google_key(esapi: Esapi) -> InitialKey | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import tpm2_pytss as tss
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
@@ -25,6 +26,8 @@ from framegate.tpm.buffer import tpm2b
 from framegate.tpm.constants import Alg, Attr
 from framegate.tpm.public import AK_ATTRS, Public, marshal_public_rsa, parse_public
 from framegate.wire import sha256
+from framegate_agent.tpm.endorsement import HCL_KEY, HCL_REPORT
+from framegate_simulators.machine.tpm import Swtpm, nv_store
 
 CHIP: Final = bytes(range(64))
 TCB: Final = bytes.fromhex("04000000000018db")
@@ -199,3 +202,23 @@ def _integer(value: int) -> bytes:
 def _url64(number: int) -> str:
     raw = number.to_bytes((number.bit_length() + 7) // 8, "big")
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def manufacture_guest(swtpm: Swtpm, works: ChipWorks) -> None:
+    """Give a running `swtpm` what the virtual TPM of a confidential guest of Azure has: an RSA
+    attestation key, and the report that binds it.
+    """
+    template = marshal_public_rsa(
+        attributes=AK_ATTRS, modulus=bytes(256), scheme=(Alg.RSASSA, Alg.SHA256)
+    )
+    with swtpm.esys() as esys:
+        public = tss.TPM2B_PUBLIC(publicArea=tss.TPMT_PUBLIC.unmarshal(template)[0])
+        handle, primary, *_ = esys.create_primary(
+            tss.TPM2B_SENSITIVE_CREATE(), public, tss.ESYS_TR.ENDORSEMENT
+        )
+        key = parse_public(bytes(primary.publicArea.marshal())).key()
+        if not isinstance(key, rsa.RSAPublicKey):
+            raise TypeError("the template is of an RSA key")
+        esys.evict_control(tss.ESYS_TR.OWNER, handle, HCL_KEY)
+        esys.flush_context(handle)
+        nv_store(esys, HCL_REPORT, works.hcl_report(key))
