@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.federation.receipts import SiteReceipts, SiteStanding
 from framegate.identity.evidence_form import EvidenceForm
 from framegate.receipt_verifier import ReceiptPending, ReceiptRefused, verify_receipt
 from framegate.signed.inference import (
@@ -29,7 +30,7 @@ from framegate_gateway.trust.access import _site
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.fixtures.gateway import warrant_for
 from support.attested_backend import BACKEND, AttestedServer
-from support.other_sites import bundle, pinned
+from support.other_sites import bundle, known, pinned
 
 SHAPE = [1, 2, 64, 64]
 TENSOR = bytes(4 * 2 * 64 * 64)
@@ -142,6 +143,11 @@ async def test_n214_a_result_of_another_site_counts_where_people_pinned_it(
     assert caught.value.check == "backend" and caught.value.so_far.backend is None
     proof = receipts_desk.check(receipt, site_roots=[north.root.pem]).backend
     assert (proof.fleet, proof.evidence) == ("north", "google-vtpm")
+    here, there = known(keys, "plant"), known(north)
+    assert SiteReceipts(known=(here, there)).verify(receipt).receipt.backend == proof
+    gone = replace(there, standing=SiteStanding.WITHDRAWN)
+    with pytest.raises(ReceiptPending):  # what a site computed before it was withdrawn, neither
+        SiteReceipts(known=(here, gone)).verify(receipt)
 
 
 async def test_n214_gateways_of_a_site_that_the_host_did_not_name_may_not_ask(receipts_desk, north):

@@ -83,5 +83,17 @@ NOT_RUN: Final = (
         "its least room is 16 MiB: more parts than a line sees in a day",
         "test_n149_over_its_quota_the_oldest_go_first_and_the_file_grows_no_more",
     ),
+    NotRun(
+        "N213",
+        "evidence of a provider's virtual TPM",
+        "takes a machine of a provider; forged reports and real ones that were kept stand for it",
+        "test_n213_what_a_provider_did_not_say_of_this_tpm",
+    ),
+    NotRun(
+        "N214",
+        "answers of an attested model server",
+        "the campaign's floor has no second host for models; a server on a real port stands for it",
+        "test_n214_an_answer_to_something_else_is_replayed_or_altered",
+    ),
 )
 """Everything else of the list is tried."""
