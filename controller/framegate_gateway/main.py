@@ -93,7 +93,7 @@ def backend(  # noqa: PLR0913 - a command's options
     """
     start_logging(verbose=verbose)
     with errors():
-        from framegate_gateway.backend.process import (  # noqa: PLC0415 - a gateway needs none of it
+        from framegate_gateway.backend.process import (  # noqa: PLC0415 - no gateway needs it
             BackendProcess,
             BackendRun,
         )

@@ -23,6 +23,7 @@ from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.pinned_model import PinnedModel
 from framegate_gateway.inference.providers import Host
+from framegate_gateway.inference.starting import start_elsewhere, start_model
 from framegate_gateway.metrics import INSPECTION, GatewayMetrics
 from framegate_gateway.ports.addresses import require_free
 from framegate_gateway.ports.conversation import Conversations
@@ -80,10 +81,6 @@ SERVER_OPTIONS: Final = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.so_reuseport", 0),
 )
-
-
-BACKEND_RETRY_S: Final = 1.0
-"""Between two tries to reach an attested model server at the start."""
 
 
 class GatewayProcess:
@@ -210,7 +207,7 @@ class GatewayProcess:
         for port in filter(None, (at.port, at.operator_port, at.inference_port)):
             require_free(at.host, port)
         if not self.models.needs_standing:
-            await self._start_model()
+            await start_model(self.models, len(self.parts))
         servers: list[grpc.aio.Server] = []
         watched = Watched(
             "gateway", self.metrics.exposition, self.metrics.checks, self.metrics.read
@@ -247,7 +244,7 @@ class GatewayProcess:
                 if self.vault is not None:
                     group.create_task(keep_expiring(self.vault, self.view.now_ms))
                 if self.models.needs_standing:
-                    await self._start_elsewhere()
+                    await start_elsewhere(self.models, len(self.parts))
                 servers = await self._serve()
         finally:
             await asyncio.gather(*(server.stop(0.5) for server in servers))
@@ -263,31 +260,6 @@ class GatewayProcess:
             await asyncio.to_thread(self.receipts.close)
             await asyncio.to_thread(self.reporter.store.close)
             await asyncio.to_thread(self.metrics.traces.close)
-
-    async def _start_model(self) -> None:
-        await self.models.start()
-        engine = self.models.engine
-        started.info(
-            "model %s, %d known answers given, inference child: %s, %d golden images",
-            engine.bundle.digest.hex()[:16],
-            engine.known_answers,
-            engine.isolation,
-            len(self.parts),
-        )
-
-    async def _start_elsewhere(self) -> None:
-        """Start the model on its attested server, as soon as that stands: until then no port is
-        open, and lines divert.
-        """
-        told = ""
-        while True:
-            try:
-                return await self._start_model()
-            except Unavailable as error:
-                if str(error) != told:
-                    log.warning("the model server is waited for: %s", error)
-                told = str(error)
-                await asyncio.sleep(BACKEND_RETRY_S)
 
     async def _model_failed(self, bundle: Bundle, error: FramegateError) -> None:
         """A model deviated and is stopped: a leaf among the receipts says so, beside the

@@ -62,7 +62,9 @@ def test_a_guest_computes_is_named_and_withdrawn(plant):
     for site in (gateway, camera):
         p.join(site, p.invite(site))
     p.start_agent(backend)
-    port = p.start_backend(backend)
+    port, _ = p.gateway_ports(backend)
+    argv = ("backend", "--agent-socket", p.agent_socket(backend), "--port", port)
+    p.start("backend-models1", "framegate-gateway", *argv, "-v")
     p.start_agent(gateway)
     at = ("--backend", f"127.0.0.1:{port}", "--backend-id", "backend.line-1.models1")
     p.start_gateway(gateway, *at)

@@ -123,6 +123,20 @@ class BackendService(oip_rpc.GRPCInferenceServiceServicer):
         """That it answers."""
         return oip.ServerLiveResponse(live=True)
 
+    async def ServerReady(
+        self, request: oip.ServerReadyRequest, context: Context
+    ) -> oip.ServerReadyResponse:
+        """Whether an answer would be signed now."""
+        credentials = self._keys.credentials
+        ready = credentials is not None and credentials.signs(_now_ms())
+        return oip.ServerReadyResponse(ready=ready)
+
+    async def ServerMetadata(
+        self, request: oip.ServerMetadataRequest, context: Context
+    ) -> oip.ServerMetadataResponse:
+        """Name and version."""
+        return oip.ServerMetadataResponse(name="framegate-backend", version="1")
+
     async def ModelReady(
         self, request: oip.ModelReadyRequest, context: Context
     ) -> oip.ModelReadyResponse:

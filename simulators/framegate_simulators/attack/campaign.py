@@ -15,6 +15,7 @@ from typing import Any, Final
 from framegate_simulators.attack import (
     agent,
     asked,
+    backends,
     boot,
     children,
     console,
@@ -86,6 +87,7 @@ MODULES: Final = (
     agent,
     people,
     asked,
+    backends,
     crowds,
     playbooks,
     reports,

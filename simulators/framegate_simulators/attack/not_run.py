@@ -85,7 +85,7 @@ NOT_RUN: Final = (
     ),
     NotRun(
         "N213",
-        "evidence of a provider's virtual TPM",
+        "real evidence of a provider's virtual TPM, and reports by a chip maker that is trusted",
         "takes a machine of a provider; forged reports and real ones that were kept stand for it",
         "test_n213_what_a_provider_did_not_say_of_this_tpm",
     ),

@@ -302,13 +302,6 @@ class Plant(EndsInOrder, Processes, Operators):
             ]
         self.start(f"gateway-{site.name}", "framegate-gateway", *argv, "-v")
 
-    def start_backend(self, site: Site, *extra: object) -> int:
-        """framegate-gateway backend on the machine; returns its port, the same at every start."""
-        port, _ = self.gateway_ports(site)
-        argv: list[object] = ["backend", "--agent-socket", self.agent_socket(site), "--port", port]
-        self.start(f"backend-{site.name}", "framegate-gateway", *argv, *extra, "-v")
-        return port
-
     def gateway_ports(self, site: Site) -> tuple[int, int]:
         """Frames and operators' port of the gateway on this machine; the same at every start."""
         return self._gateway_ports.setdefault(site.name, (free_port(), free_port()))
