@@ -221,4 +221,5 @@ def manufacture_guest(swtpm: Swtpm, works: ChipWorks) -> None:
             raise TypeError("the template is of an RSA key")
         esys.evict_control(tss.ESYS_TR.OWNER, handle, HCL_KEY)
         esys.flush_context(handle)
-        nv_store(esys, HCL_REPORT, works.hcl_report(key))
+        # an index of swtpm has 2,048 bytes: without the zeros behind it
+        nv_store(esys, HCL_REPORT, works.hcl_report(key).rstrip(b"\0"))
