@@ -25,7 +25,6 @@ _COLUMNS: Final = (
             "events": "what happened",
             "camera": "invite, steer",
             "gateway": "the same",
-            "backend": "the same",
             "zone": "rules, freeze",
             "map": "who with whom",
             "verdict": "what it said",
@@ -45,6 +44,7 @@ _COLUMNS: Final = (
     },
     {
         "bring in machines": {
+            "backend": "model hosts",
             "trust": "TPM makers",
             "profile": "how they boot",
             "rollout": "updates",
