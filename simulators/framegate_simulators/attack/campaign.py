@@ -64,6 +64,7 @@ THREATS: Final = (
             *range(170, 176),
             *range(180, 207),
             *range(210, 212),
+            *range(213, 215),
         )
     ),
 )
