@@ -107,6 +107,10 @@ class Attester:
             watched,
         )
         self.traces: Traces = NoTraces()
+        self.issuers: tuple[bytes, ...] = ()
+        """Certificates (DER) that go with the key that vouches for the AK, as its provider gives
+        them: of the chip, and whoever issued that.
+        """
         self._counters = (0, 0)
 
     async def join(self, state: AgentState, code: bytes, publics: tuple[bytes, ...]) -> Outcome:
@@ -134,7 +138,7 @@ class Attester:
             boot_log_size=len(log),
             ima_log_size=self._ima_size(),
             iak_public=iak.public.raw if iak else b"",
-            iak_certificates=iak.certificates if iak else (),
+            iak_certificates=(*iak.certificates, *self.issuers) if iak else (),
         ).marshal()
         async with server_authenticated(
             state.join_address, state.server_name, [state.root_certificate]

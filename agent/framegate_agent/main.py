@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from framegate.errors import Failure, Reason, Unavailable
+from framegate.identity.certificate_file import load_certificate_file
 from framegate.identity.names import split_device_id
 from framegate.wire import parse_ticket, sha256
 from framegate_agent import VERSION
@@ -89,6 +90,15 @@ def join(
     tcti: str,
     boot_log: Path,
     ima: Path,
+    endorsement_chain: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Certificates (PEM or DER) that go with a virtual TPM's key: on Azure the chip's "
+            "(VCEK) and AMD's, on Google Cloud the intermediate's.",
+        ),
+    ] = None,
 ) -> None:
     """Join a fleet with a ticket from: framegate camera invite NAME."""
     with errors():
@@ -105,6 +115,9 @@ def join(
             tpm = Tpm(tcti)
             try:
                 attester = Attester(tpm, boot_log, TrustedClock(parsed.issued_at_ms), ima)
+                if endorsement_chain is not None:
+                    chain = load_certificate_file(endorsement_chain.read_bytes())
+                    attester.issuers = tuple(c.der for c in chain)
                 outcome = asyncio.run(attester.join(start, parsed.code, ()))
             finally:
                 tpm.close()

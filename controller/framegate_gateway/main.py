@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from framegate.errors import Reason, Refused
+from framegate.federation.bundle import parse_bundle
 from framegate_gateway.server import GatewayProcess
 from framegate_gateway.settings import GatewaySettings
 from framegate_gateway.vault.keys import found_keys, recover_keys
@@ -25,6 +26,7 @@ from framegate_host.rereading import Rereader
 from framegate_host.service_manager import service_manager
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
+from framegate_host.setting_values import MAX_PORT
 from framegate_host.signals import run_service, until_stopped
 from framegate_host.support import support_command
 
@@ -66,6 +68,51 @@ async def _serve(settings: GatewaySettings, reader: Rereader) -> None:
     await until_stopped(
         process.run(), manager=manager, drain=process.conversations.drain, reload=reader.read_again
     )
+
+
+@app.command("backend")
+@with_settings(GatewaySettings)
+def backend(  # noqa: PLR0913 - a command's options
+    agent_socket: Path,
+    models: tuple[Path, ...],
+    host: str,
+    threads: int,
+    provider: str,
+    verbose: bool,
+    port: Annotated[int, typer.Option(help="Where gateways ask.", min=1, max=MAX_PORT)] = 7447,
+    site: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Trust bundle of another site whose gateways may ask (framegate site bundle).",
+        ),
+    ] = None,
+) -> None:
+    """Serve models to gateways, beside the agent of a host of kind backend; every answer is
+    signed.
+    """
+    start_logging(verbose=verbose)
+    with errors():
+        from framegate_gateway.backend.process import (  # noqa: PLC0415 - no gateway needs it
+            BackendProcess,
+            BackendRun,
+        )
+
+        hide_memory()
+        sites = tuple(parse_bundle(path.read_bytes()) for path in site or ())
+        manager = service_manager()
+        run = BackendRun(
+            agent_socket=agent_socket,
+            models=models,
+            host=host,
+            port=port,
+            sites=sites,
+            threads=threads,
+            provider=provider,
+        )
+        process = BackendProcess(run, manager)
+        run_service(until_stopped(process.run(), manager=manager))
 
 
 @vaults.command("init")

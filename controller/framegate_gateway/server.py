@@ -23,6 +23,7 @@ from framegate_gateway.inference.golden_learner import GoldenLearner
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.pinned_model import PinnedModel
 from framegate_gateway.inference.providers import Host
+from framegate_gateway.inference.starting import start_elsewhere, start_model
 from framegate_gateway.metrics import INSPECTION, GatewayMetrics
 from framegate_gateway.ports.addresses import require_free
 from framegate_gateway.ports.conversation import Conversations
@@ -100,15 +101,6 @@ class GatewayProcess:
         kinds = load_kinds(settings.payload)
         bundle = load_bundle(shipped, kinds)
         self.parts = FleetParts(settings.state / "golden", golden_of(settings, kinds))
-        backend = backend_of(settings)
-        self.models = Models(
-            bundle,
-            self.parts,
-            settings.threads,
-            backend,
-            self._model_failed,
-            host=Host(settings.provider, settings.unconfined, kinds),
-        )
         host, port = settings.reached
         operators = f"{host}:{settings.operator_port}"
         self.keys = GatewayKeys(f"{host}:{port}", operators, bundle.digest, settings.payload)
@@ -122,6 +114,15 @@ class GatewayProcess:
             log=LogView(settings.state / "record-head", self._root, self._record_again),
         )
         self.view.decided = decided_view(settings.state, settings.demanded, self._root)
+        backend = backend_of(settings, self.keys, self.view)
+        self.models = Models(
+            bundle,
+            self.parts,
+            settings.threads,
+            backend,
+            self._model_failed,
+            host=Host(settings.provider, settings.unconfined, kinds),
+        )
         self.pinned = PinnedModel(
             settings.state,
             (shipped, *settings.models),
@@ -205,15 +206,8 @@ class GatewayProcess:
         at = self.settings
         for port in filter(None, (at.port, at.operator_port, at.inference_port)):
             require_free(at.host, port)
-        await self.models.start()
-        engine = self.models.engine
-        started.info(
-            "model %s, %d known answers given, inference child: %s, %d golden images",
-            engine.bundle.digest.hex()[:16],
-            engine.known_answers,
-            engine.isolation,
-            len(self.parts),
-        )
+        if not self.models.needs_standing:
+            await start_model(self.models, len(self.parts))
         servers: list[grpc.aio.Server] = []
         watched = Watched(
             "gateway", self.metrics.exposition, self.metrics.checks, self.metrics.read
@@ -249,6 +243,8 @@ class GatewayProcess:
                 )
                 if self.vault is not None:
                     group.create_task(keep_expiring(self.vault, self.view.now_ms))
+                if self.models.needs_standing:
+                    await start_elsewhere(self.models, len(self.parts))
                 servers = await self._serve()
         finally:
             await asyncio.gather(*(server.stop(0.5) for server in servers))

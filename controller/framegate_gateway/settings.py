@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
 
-from framegate.errors import Failure
+from framegate.errors import Failure, Reason
 from framegate.payload.kinds import BUILT_IN, Kinds
 from framegate.signed.statement import Outcome
 from framegate.transparency.cosignature import Quorum
+from framegate_gateway.backend.standing import BackendName, PinnedBackend
+from framegate_gateway.inference.attested_model import AttestedBackend
 from framegate_gateway.inference.parts import PICTURES, GoldenImages
 from framegate_gateway.inference.providers import CPU, PROVIDERS
 from framegate_gateway.inference.remote import Backend
 from framegate_gateway.inference.signed_folder import signed_files
+from framegate_gateway.trust.feed import TrustView
+from framegate_gateway.trust.keys import GatewayKeys
 from framegate_gateway.vault.frames import KEEP_DAYS
 from framegate_host.cosigning import (
     CosignedWithin,
@@ -188,6 +192,20 @@ class GatewaySettings(Settings):
     unattested_backend: Annotated[
         bool, Setting("Accept that it attests nothing; receipts say so.")
     ] = False
+    backend_id: Annotated[
+        str,
+        Setting(
+            "Id of an attested model server, which signs what it answers; receipts name it.",
+            example="backend.line-1.models1",
+        ),
+    ] = ""
+    backend_site: Annotated[
+        str,
+        Setting(
+            "The site that it is of, as framegate site list names it; default: this fleet.",
+            example="north",
+        ),
+    ] = ""
     inference_port: Annotated[
         int,
         Setting(
@@ -234,6 +252,9 @@ class GatewaySettings(Settings):
         yield from self._backend_problems()
 
     def _backend_problems(self) -> Iterator[Failure]:
+        if self.backend_id or self.backend_site:
+            yield from self._attested_problems()
+            return
         named = {
             "backend_model": self.backend_model,
             "backend_name": self.backend_name,
@@ -250,6 +271,23 @@ class GatewaySettings(Settings):
                 "or run the model here"
             )
             yield self.beside("unattested_backend", "--backend", hint)
+
+    def _attested_problems(self) -> Iterator[Failure]:
+        """One that is attested is known by its id; nothing else says whom to believe."""
+        if not self.backend:
+            yield self.beside("backend", "--backend-id")
+        if not self.backend_id:
+            yield self.beside("backend_id", "--backend-site", "backend.<zone>.<name>, there")
+        others = {
+            "--backend-model": self.backend_model,
+            "--backend-name": self.backend_name,
+            "--backend-tls": self.backend_tls,
+            "--unattested-backend": self.unattested_backend,
+        }
+        for flag, given in others.items():
+            if given:
+                wanted, hint = f"--backend-id without {flag}", "one way to know the server"
+                yield Failure(Reason.USAGE, wanted, "both", hint)
 
     @property
     def demanded(self) -> Quorum | None:
@@ -275,8 +313,15 @@ def golden_of(settings: GatewaySettings, kinds: Kinds = BUILT_IN) -> GoldenImage
     return GoldenImages(settings.golden, signed, PICTURES | endings)
 
 
-def backend_of(settings: GatewaySettings) -> Backend | None:
-    """The model server that inspects instead of the child; None where the child does."""
+def backend_of(
+    settings: GatewaySettings, keys: GatewayKeys, view: TrustView
+) -> Backend | AttestedBackend | None:
+    """The model server that inspects instead of the child; None where the child does. Raises
+    Malformed, Refused (USAGE, BACKEND) where its id is none.
+    """
+    if settings.backend_id:
+        name = BackendName(settings.backend_id, settings.backend_site)
+        return AttestedBackend(settings.backend, PinnedBackend(name, keys, view))
     s, tls = settings, settings.backend_tls
     if not s.backend or tls is None:
         return None

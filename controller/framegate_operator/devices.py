@@ -1,6 +1,6 @@
-"""`framegate camera …` and `framegate gateway …`: invite, look at, and steer machines.
+"""`framegate camera …`, `gateway …` and `backend …`: invite, look at, and steer machines.
 
-One table of commands serves both kinds.
+One table of commands serves every kind.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _HELP: Final = MappingProxyType(
     {
         "camera": "Cameras: invite, look at, steer.",
         "gateway": "Gateways' hosts: invite, look at, steer.",
+        "backend": "Model servers' hosts: invite, look at, steer.",
     }
 )
 
@@ -152,3 +153,4 @@ _COMMANDS: Final[tuple[tuple[str, Command], ...]] = (
     ("retire", retire),
 )
 cameras = device_commands("camera")
+backends = device_commands("backend")

@@ -44,6 +44,7 @@ _COLUMNS: Final = (
     },
     {
         "bring in machines": {
+            "backend": "model hosts",
             "trust": "TPM makers",
             "profile": "how they boot",
             "rollout": "updates",
@@ -95,6 +96,7 @@ _MODULES: Final = MappingProxyType(
         "assess": ("assess", "assess"),
         "audit": ("audit", "app"),
         "auth": ("permissions", "app"),
+        "backend": ("devices", "backends"),
         "broker": ("broker", "app"),
         "ca": ("zones", "ca"),
         "camera": ("devices", "cameras"),

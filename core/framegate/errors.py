@@ -42,6 +42,7 @@ class Reason(StrEnum):
     EK_NOT_PINNED = "ek-not-the-pinned-one"
     EK_CHAIN = "ek-chain"
     EK_CERTIFICATE_KEY = "ek-certificate-key"
+    CLOUD_EVIDENCE = "cloud-evidence"
     EK_TEMPLATE = "ek-template"
     AK_TEMPLATE = "ak-template"
     TLS_TEMPLATE = "tls-key-template"
@@ -183,6 +184,7 @@ class Reason(StrEnum):
     KNOWN_ANSWER = "known-answer"
     DATA_SET = "data-set"
     INFERENCE = "inference"
+    BACKEND = "backend"
     TRUST_FEED = "trust-feed"
     VERDICT = "verdict"
     # receipts, vault, export

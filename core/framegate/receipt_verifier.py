@@ -3,6 +3,9 @@ anywhere and read it whole.
 
     python receipt_verifier.py --root fleet-root.pem receipt.json [more.json …]
 
+With --site-root FILE, once for each, receipts that rest on a model server of another fleet hold
+under that fleet's root.
+
 A receipt is JSON (docs/reference/protocol.md, section 8): the gateway's leaf, the verdict's
 payload, the leaf's place in a signed batch, the batch's place in the controller's log, the frame's
 metadata, and the camera's signed head over all frames of its session with this frame's place in it.
@@ -29,17 +32,21 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import NameOID
 
 ARCS = re.compile(
     r"(?:1\.2\.840\.113556\.1\.8000\.2554\.32015\.15386\.23406\.19501\.39563\.2043453\.5004138"
     r"|2\.25\.166232602958797428473494274907401116522)\.(.+)"
 )
 """Framegate's arc of extended key usages, and the earlier one (docs/reference/protocol.md)."""
-DEVICE, VERDICT, LOG = "1", "8", "9"
+DEVICE, VERDICT, LOG, INFERENCE = "1", "8", "9", "20"
 FORMAT = "framegate-receipt-1"
 RANGE_FORMAT = "framegate-receipt-range-1"
 BATCH_TYPE = "application/vnd.framegate.receipt-batch+json"
 CHECKPOINT_TYPE = "application/vnd.framegate.log-checkpoint+json"
+RESULT_TYPE = "application/vnd.framegate.inference-result+json"
+MAX_RESULT_AGE_MS = 60_000
+"""Between what a model server signed and the leaf that rests on it, either way: clocks differ."""
 PROFILE_1, PROFILE_2 = "tag:framegate,2026:receipt-1", "tag:framegate,2026:receipt-2"
 """What leaves are; the second says how much of the picture was inspected."""
 MIN_INSPECTED = 60
@@ -106,9 +113,22 @@ class ReceiptPending(ReceiptRefused):
 
 
 @dataclass(frozen=True)
+class BackendProof:
+    """The attested model server that computed a result: its id, the fleet that it is of, the form
+    of evidence that its TPM was vouched for by, and what it signed.
+    """
+
+    backend: str
+    fleet: str
+    evidence: str
+    said: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class VerifiedReceipt:
     """What a receipt proves; made by `verify_receipt` only. `claims` and `verdict` are parsed from
-    verified bytes. A receipt of a gap has no verdict, no session and no frame.
+    verified bytes. A receipt of a gap has no verdict, no session and no frame. `backend` is None
+    where the gateway ran the model itself, or on a server that attests nothing.
     """
 
     claims: dict[str, Any]
@@ -120,6 +140,7 @@ class VerifiedReceipt:
     head_count: int
     unanswered: tuple[int, ...]
     notes: tuple[str, ...] = field(default=())
+    backend: BackendProof | None = None
 
     @property
     def is_gap(self) -> bool:
@@ -170,7 +191,12 @@ def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) ->
 
 
 def verify_receipt(
-    receipt: dict[str, Any], root_pem: bytes, *, need_camera: bool = True, need_log: bool = True
+    receipt: dict[str, Any],
+    root_pem: bytes,
+    *,
+    need_camera: bool = True,
+    need_log: bool = True,
+    site_roots: Sequence[bytes] = (),
 ) -> VerifiedReceipt:
     """What `receipt` proves, after these checks in this order; each has the id that stands before
     it.
@@ -204,16 +230,23 @@ def verify_receipt(
         are from `MIN_INSPECTED` to 100, UNINSPECTED is 0, of nothing. A leaf of before that was
         said (`receipt-1`) says nothing of it, in its verdict neither, and a note says so;
     14. `payload`: leaf and verdict name the same kind of payload, a picture where they name none;
-        and the frame that its camera sealed is of that kind, by the encoding in its metadata.
+        and the frame that its camera sealed is of that kind, by the encoding in its metadata;
+    15. `backend`: where the leaf rests on a model server, that server's signed result is in it: its
+        certificate chains to the root, or to one of `site_roots` (PEM) for a server of another
+        fleet, is for results, names a backend of that fleet, and lived when the result was made,
+        which is within `MAX_RESULT_AGE_MS` of the leaf; its signature holds; and it is of this
+        model and this frame. What the gateway made of the server's tensors is the gateway's word.
+        A leaf that names none says that the model ran on the gateway, or on a server that attests
+        nothing.
 
     Raises ReceiptRefused, and nothing else whatever the receipt is made of: ReceiptPending where
     every proof that is there holds, by all these checks, and one that is needed is not there.
     """
     try:
         try:
-            return _verified(receipt, root_pem, need_camera, need_log)
+            return _verified(receipt, root_pem, need_camera, need_log, tuple(site_roots))
         except ReceiptPending as pending:
-            pending.so_far = _verified(receipt, root_pem, False, False)
+            pending.so_far = _verified(receipt, root_pem, False, False, None)
             raise
     except _UNREADABLE as error:  # a member that is absent or of another type, anywhere
         raise ReceiptRefused(
@@ -222,8 +255,13 @@ def verify_receipt(
 
 
 def _verified(
-    receipt: dict[str, Any], root_pem: bytes, need_camera: bool, need_log: bool
+    receipt: dict[str, Any],
+    root_pem: bytes,
+    need_camera: bool,
+    need_log: bool,
+    site_roots: tuple[bytes, ...] | None,
 ) -> VerifiedReceipt:
+    """`site_roots` is None where a server of a fleet that is not known is left out."""
     notes: list[str] = []
     try:
         if receipt["format"] != FORMAT:
@@ -294,9 +332,10 @@ def _verified(
         _gap(fg, payload or metadata, camera_part)  # 12
         notes.append("no frame came: that is the gateway's word")
         return VerifiedReceipt(claims, {}, batch, logged_ms, b"", 0, 0, (), tuple(notes))
+    backend = _backend(claims, root_pem, site_roots, notes)  # 15
     session, counter = bytes.fromhex(fg["session"]), fg["counter"]
     inspected = VerifiedReceipt(
-        claims, verdict, batch, logged_ms, session, counter, 0, (), tuple(notes)
+        claims, verdict, batch, logged_ms, session, counter, 0, (), tuple(notes), backend
     )
     return _camera(inspected, metadata, camera_part, authorities, root_pem, need_camera)
 
@@ -383,6 +422,80 @@ def _inspected(claims: dict[str, Any], verdict: dict[str, Any], notes: list[str]
             f" its verdict, got {share!r} of {of!r} and {theirs!r} of {their_of!r} in one of"
             f" {profile!r}",
         )
+
+
+def _backend(
+    claims: dict[str, Any],
+    root_pem: bytes,
+    site_roots: tuple[bytes, ...] | None,
+    notes: list[str],
+) -> BackendProof | None:
+    fg = claims["fg"]
+    if "backend" not in fg:
+        return None
+    if fg["outcome"] == "UNINSPECTED":
+        raise ReceiptRefused("backend", "a result of a model server, and nothing was inspected")
+    try:
+        payload, signature, der = _envelope(fg["backend"]["envelope"], RESULT_TYPE)
+        authorities = _authorities(tuple(fg["backend"]["authorities"]))
+        said, issued = _json(payload), int(_json(payload)["issued_at_ms"])
+        roots = [root_pem, *(site_roots or ())]
+        known = [r for r in roots if _names_fleet(r, der, authorities)]
+    except _UNREADABLE as error:
+        raise ReceiptRefused(
+            "backend", f"expected a signed result of a model server, got {type(error).__name__}"
+        ) from error
+    if not known:
+        if site_roots is None:
+            notes.append("computed on a server of another fleet: that is the gateway's word")
+            return None
+        raise ReceiptPending(
+            "backend", "computed on a server of another fleet, whose root is not here: --site-root"
+        )
+    signer, root = _result_signer(der, authorities, known, issued)
+    name, fleet = _named(signer, NameOID.COMMON_NAME), _named(root, NameOID.ORGANIZATION_NAME)
+    names = signer.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    wanted = [f"spiffe://{fleet}.framegate/{name.replace('.', '/')}"]
+    if not name.startswith("backend.") or name != said["backend"] or uris != wanted:
+        raise ReceiptRefused("backend", f"a result of {said['backend']!r}, signed by {name!r}")
+    _signature("backend", signer, signature, _pae(RESULT_TYPE, payload))
+    if abs(issued - int(claims["iat_ms"])) > MAX_RESULT_AGE_MS:
+        raise ReceiptRefused("backend", "the result was made at another time than the leaf")
+    for ours, theirs in (("model_hash", "model_sha256"), ("request_hash", "frame_sha256")):
+        if claims[ours] != said[theirs] or not claims[ours]:
+            raise ReceiptRefused("backend", f"leaf and result differ in {theirs}")
+    unit = _named(signer, NameOID.ORGANIZATIONAL_UNIT_NAME)
+    return BackendProof(name, fleet, unit, said)
+
+
+def _result_signer(
+    der: bytes, authorities: tuple[bytes, ...], roots: Sequence[bytes], issued: int
+) -> tuple[x509.Certificate, x509.Certificate]:
+    """A result's certificate, and which of `roots` it is under."""
+    *others, last = roots
+    for root in others:
+        try:
+            signer, _ = _certificate("backend", der, authorities, root, INFERENCE, issued)
+        except ReceiptRefused:
+            continue
+        return signer, x509.load_pem_x509_certificate(root)
+    signer, _ = _certificate("backend", der, authorities, last, INFERENCE, issued)
+    return signer, x509.load_pem_x509_certificate(last)
+
+
+def _names_fleet(root_pem: bytes, der: bytes, authorities: tuple[bytes, ...]) -> bool:
+    """Whether a certificate says that it is of the fleet whose root this is: by who its issuer
+    names as its own. Whether that is so, `_certificate` says.
+    """
+    leaf, root = x509.load_der_x509_certificate(der), x509.load_pem_x509_certificate(root_pem)
+    issuers = map(x509.load_der_x509_certificate, authorities)
+    return any(a.subject == leaf.issuer and a.issuer == root.subject for a in issuers)
+
+
+def _named(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str:
+    (name,) = certificate.subject.get_attributes_for_oid(oid)
+    return str(name.value)
 
 
 def _of_kind(named: str | None, encoding: int) -> None:
@@ -760,7 +873,10 @@ def _said(receipt: VerifiedReceipt) -> str:
         else fg["part"]
     )
     kind = f" ({fg['payload_kind']})" if "payload_kind" in fg else ""
-    return f"{fg['outcome']} {what}{kind} of {fg['device']} by {receipt.claims['iss']}; {notes}"
+    proof = receipt.backend
+    on = f" on {proof.backend} of {proof.fleet} ({proof.evidence})" if proof is not None else ""
+    by = f"{receipt.claims['iss']}{on}"
+    return f"{fg['outcome']} {what}{kind} of {fg['device']} by {by}; {notes}"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -768,20 +884,29 @@ def main(argv: Sequence[str]) -> int:
     wrong and a proof is not there so far, 6 otherwise, 2 for wrong usage.
     """
     if len(argv) < 3 or argv[0] != "--root":
-        print("usage: receipt_verifier.py --root FLEET-ROOT.pem RECEIPT.json …", file=sys.stderr)
+        print(
+            "usage: receipt_verifier.py --root FLEET-ROOT.pem [--site-root ROOT.pem …] RECEIPT.json"
+            " …",
+            file=sys.stderr,
+        )
         return 2
     with open(argv[1], "rb") as file:  # noqa: PTH123 - stands alone, and so does without pathlib
         root_pem = file.read()
+    site_roots, at = [], 2
+    while argv[at : at + 1] == ["--site-root"] and len(argv) > at + 2:
+        with open(argv[at + 1], "rb") as file:  # noqa: PTH123
+            site_roots.append(file.read())
+        at += 2
     here: list[VerifiedReceipt] = []
     bad = pending = 0
-    for name in argv[2:]:
+    for name in argv[at:]:
         with open(name, "rb") as file:  # noqa: PTH123
             lines = [line for line in file.read().splitlines() if line.strip()]
         for number, line in enumerate(lines, start=1):
             try:
                 if is_range(body := json.loads(line)):
                     continue
-                receipt = verify_receipt(body, root_pem)
+                receipt = verify_receipt(body, root_pem, site_roots=site_roots)
             except ReceiptPending as error:
                 pending += 1
                 if error.so_far is not None:  # its frame is here, whatever is still to come

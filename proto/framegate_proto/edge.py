@@ -22,6 +22,7 @@ from framegate.errors import (
     Refused,
     Unavailable,
 )
+from framegate.identity.certificates import UNREADABLE
 from framegate.record.following import LogPosition
 from framegate.signed.receipt import Checkpoint
 from framegate_proto.causes import cause_in_words
@@ -41,6 +42,8 @@ NOTICE_KEY: Final = "framegate-notice-bin"
 CHUNK_BYTES: Final = 32 * 1024
 """Of evidence, in one message: what a port buffers of somebody of whom nothing is known yet."""
 MAX_FAILURES: Final = 16
+MAX_SHOWN: Final = 4
+"""Certificates that a peer may show behind its own; a fleet has one issuing CA there."""
 """Failures that fit the peer's header limit; the registry keeps them all."""
 
 _STATUS: Final = {
@@ -193,3 +196,15 @@ def presented_certificate(context: Any) -> x509.Certificate:
     return x509.load_pem_x509_certificate(
         pems[0] if isinstance(pems[0], bytes) else pems[0].encode()
     )
+
+
+def presented_chain(context: Any) -> tuple[x509.Certificate, ...]:
+    """What the peer of a servicer `context` showed behind its certificate, unverified; empty where
+    that is nothing, or cannot be read.
+    """
+    pems = list(context.auth_context().get("x509_pem_cert_chain", []))
+    try:
+        raw = b"".join(p if isinstance(p, bytes) else p.encode() for p in pems)
+        return tuple(x509.load_pem_x509_certificates(raw)[:MAX_SHOWN]) if raw else ()
+    except UNREADABLE:
+        return ()

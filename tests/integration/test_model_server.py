@@ -18,7 +18,7 @@ from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, MIN_KNOWN, load_b
 from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
-from framegate_gateway.inference.remote import RemoteModel
+from framegate_gateway.inference.remote import UnattestedModel
 from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.server import SERVER_OPTIONS
 from framegate_proto.edge import from_rpc_error
@@ -73,7 +73,7 @@ async def test_N122_a_real_server_of_the_protocol_is_the_backend_and_receipts_sa
         assert refused.value.reason == Reason.PART_UNKNOWN
         with pytest.raises(Unavailable):  # a client that the server does not know
             stranger = Papers(tmp_path / "stranger")
-            await RemoteModel(
+            await UnattestedModel(
                 replace(
                     backend,
                     certificate=stranger.folder / "client.pem",
@@ -81,11 +81,11 @@ async def test_N122_a_real_server_of_the_protocol_is_the_backend_and_receipts_sa
                 )
             ).open(bundle)
         with pytest.raises(Unavailable):  # a server that we do not know
-            await RemoteModel(replace(backend, root=tmp_path / "stranger" / "root.pem")).open(
+            await UnattestedModel(replace(backend, root=tmp_path / "stranger" / "root.pem")).open(
                 bundle
             )
         with pytest.raises(Unavailable):
-            await RemoteModel(replace(backend, model="another")).open(bundle)
+            await UnattestedModel(replace(backend, model="another")).open(bundle)
         served.kill()
         with pytest.raises(Unavailable) as gone:  # every frame is UNINSPECTED while it is away
             await there.inspect(digest, CameraFrame("cam", "drawn-1", jpeg, 1, 640, 640))

@@ -24,7 +24,7 @@ from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.known_answers import verify_known, verify_known_answers
 from framegate_gateway.inference.picture_inspector import PictureInspector
 from framegate_gateway.inference.pinned_model import verify_pinned
-from framegate_gateway.inference.remote import Backend, RemoteEngine, RemoteModel
+from framegate_gateway.inference.remote import Backend, RemoteEngine, RemoteModel, UnattestedModel
 from framegate_gateway.inference.session import inspects, new_session
 from framegate_models.assemble import bundle_files
 from framegate_proto.v1 import open_inference_pb2 as oip
@@ -231,7 +231,7 @@ async def test_another_kind_runs_on_a_model_server_and_proves_itself(spots, layo
     rng = np.random.default_rng(9)
     good, bad = (png(spot_picture(rng, spots_)) for spots_ in (0, 1))
     where = Backend("server:1", "m", "n", Path("r"), Path("c"), Path("k"))
-    engine = RemoteEngine(bundle, OnePart(good), 1, where)
+    engine = RemoteEngine(bundle, OnePart(good), 1, UnattestedModel(where))
     await engine.start()
     serving = asyncio.create_task(engine.run())
     try:

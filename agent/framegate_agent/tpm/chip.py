@@ -108,8 +108,7 @@ class Tpm:
         """
 
         def run() -> tuple[bytes, bytes]:
-            iak = self._esapi.esys.tr_from_tpmpublic(initial.handle)
-            with self._ak() as ak:
+            with self._initial(initial) as iak, self._ak() as ak:
                 scheme = tss.TPMT_SIG_SCHEME(scheme=tss.TPM2_ALG.NULL)
                 attest, signature = self._esapi.esys.certify(
                     ak,
@@ -122,6 +121,16 @@ class Tpm:
                 return bytes(attest), bytes(signature.marshal())
 
         return self._esapi.on_owner(run)
+
+    @contextmanager
+    def _initial(self, initial: InitialKey) -> Iterator[Any]:
+        """The key's handle; one that is made anew is flushed at the end."""
+        if not initial.template:
+            yield self._esapi.esys.tr_from_tpmpublic(initial.handle)
+            return
+        primary = self._esapi.primary(tss.ESYS_TR.ENDORSEMENT, initial.template)
+        with self._esapi.flushed(primary) as handle:
+            yield handle
 
     def attestation_key(self) -> Public:
         """The AK's public area; made and persisted on first use. Raises Refused where the handle

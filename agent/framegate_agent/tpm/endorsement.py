@@ -5,11 +5,13 @@ certificates in NV.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import tpm2_pytss as tss
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from framegate.cloud.hcl_report import MAGIC
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.identity.device_identity import IAK_USAGE
 from framegate.identity.endorsement import load_maker_certificate
@@ -22,6 +24,11 @@ _IDENTITY_NV_FIRST, _IDENTITY_NV_LAST = 0x01C90000, 0x01C9FFFF
 """Where makers keep IDevID and IAK certificates (TCG Keys for Device Identity and Attestation,
 7.2).
 """
+HCL_REPORT: Final = 0x01400001
+HCL_KEY: Final = 0x81000003
+"""Azure's report of a confidential guest, and the key that it binds."""
+_GOOGLE_KEYS: Final = ((0x01C10000, 0x01C10001), (0x01C10002, 0x01C10003))
+"""Google's certificates of attestation keys, RSA and ECC, and the templates those are made by."""
 _IDENTITY_KEY_FIRST, _IDENTITY_KEY_LAST = 0x81020000, 0x8102FFFF
 """Where they keep those keys."""
 
@@ -41,12 +48,14 @@ class Endorsement:
 @dataclass(frozen=True, slots=True)
 class InitialKey:
     """The maker's IAK: its persistent handle, public area, and certificate followed by
-    intermediates out of NV.
+    intermediates out of NV; or a provider's key of a virtual TPM, with what vouches for it in place
+    of a certificate. One that is not persistent is made anew by its `template`.
     """
 
     handle: int
     public: Public
     certificates: tuple[bytes, ...]
+    template: bytes = b""
 
 
 def _iak_spki(raw: bytes) -> bytes:
@@ -96,7 +105,8 @@ def _nv_indices(esapi: Esapi) -> list[int]:
 
 def find_initial_key(esapi: Esapi) -> InitialKey | None:
     """The maker's IAK with its certificates out of NV, where there is one whose persistent key is
-    found; else None. On the owner thread.
+    found; else the key of a virtual TPM that its provider vouches for; else None. On the owner
+    thread.
     """
     certificates = [
         esapi.nv_read(i)
@@ -116,4 +126,27 @@ def find_initial_key(esapi: Esapi) -> InitialKey | None:
                     esapi.public(esapi.esys.tr_from_tpmpublic(handle)),
                     (raw, *(c for c in others if not _iak_spki(c)))[:6],
                 )
+    return _azure_key(esapi) or _google_key(esapi)
+
+
+def _azure_key(esapi: Esapi) -> InitialKey | None:
+    if HCL_REPORT not in esapi.handles(HCL_REPORT, 1):
+        return None
+    if HCL_KEY not in esapi.handles(HCL_KEY, 1):
+        return None
+    report = esapi.nv_read(HCL_REPORT)
+    if not report.startswith(MAGIC):
+        return None
+    public = esapi.public(esapi.esys.tr_from_tpmpublic(HCL_KEY))
+    return InitialKey(HCL_KEY, public, (report,))
+
+
+def _google_key(esapi: Esapi) -> InitialKey | None:
+    for certificate, template in _GOOGLE_KEYS:
+        there = [i for i in (certificate, template) if i in esapi.handles(i, 1)]
+        if len(there) != len((certificate, template)):
+            continue
+        made_by = esapi.nv_read(template)
+        with esapi.flushed(esapi.primary(tss.ESYS_TR.ENDORSEMENT, made_by)) as handle:
+            return InitialKey(0, esapi.public(handle), (esapi.nv_read(certificate),), made_by)
     return None

@@ -11,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from framegate.evidence.appraise import AttestationResult
 from framegate.federation.bundle import DOMAIN_SUFFIX, endpoint_id
 from framegate.federation.visit import VISIT_LIFE, person_uri
 from framegate.identity.certificates import Purpose, request_key
 from framegate.identity.enforcer import enforcer_id
+from framegate.identity.evidence_form import EvidenceForm
 from framegate.identity.gateway_process import process_keys
 from framegate.identity.names import DeviceId, Kind, spiffe_id, split_device_id
 from framegate.wire import GatewayPublics
@@ -26,6 +28,7 @@ from framegate_controller.ca.template import (
     LIVES,
     Template,
     issuing_template,
+    leaf_of,
     leaf_template,
     root_template,
     signing_template,
@@ -87,6 +90,31 @@ def issue_gateway(
         _issued(keys, "gateway-ca", Purpose.GATEWAY, tls),
         _issued(keys, "gateway-ca", Purpose.VERDICT, verdict),
     )
+
+
+def issue_backend(
+    keys: FleetKeys,
+    host: DeviceId,
+    publics: GatewayPublics,
+    form: EvidenceForm,
+    life: timedelta,
+    now: datetime,
+) -> tuple[x509.Certificate, x509.Certificate]:
+    """(TLS, result) certificates of a model server that its attested host vouches for.
+
+    Both name the form in which somebody vouched for the host's TPM, as organizational unit: whoever
+    reads a result knows it without asking. `life` MUST end with the host's result. Raises
+    EvidenceRejected (PUBLICS).
+    """
+    tls_key, result_key = process_keys(publics)
+    attributes = ((NameOID.ORGANIZATIONAL_UNIT_NAME, form), (NameOID.COMMON_NAME, host))
+    subject = x509.Name([x509.NameAttribute(oid, str(value)) for oid, value in attributes])
+    made = []
+    for purpose, key in ((Purpose.BACKEND, tls_key), (Purpose.INFERENCE, result_key)):
+        ends = min(life, LIVES[purpose])
+        said = leaf_of(purpose, subject, key, ends, now, _names(keys, host))
+        made.append(_issued(keys, "gateway-ca", purpose, said))
+    return made[0], made[1]
 
 
 def issue_broker_client(
@@ -215,6 +243,5 @@ def _issued(keys: FleetKeys, label: str, purpose: Purpose, said: Template) -> x5
 def _names(keys: FleetKeys, device: DeviceId) -> tuple[x509.GeneralName, ...]:
     kind, zone, name = split_device_id(device)
     uri = x509.UniformResourceIdentifier(spiffe_id(device, keys.fleet))
-    return (
-        (x509.DNSName(f"{name}.{zone}.gateway.framegate"), uri) if kind == Kind.GATEWAY else (uri,)
-    )
+    serves = kind in {Kind.GATEWAY, Kind.BACKEND}
+    return (x509.DNSName(f"{name}.{zone}.{kind}.framegate"), uri) if serves else (uri,)

@@ -18,7 +18,13 @@ from framegate.machines.ca import GenerationState
 ISSUING: Final = MappingProxyType(
     {
         "device-ca": (Purpose.DEVICE,),
-        "gateway-ca": (Purpose.GATEWAY, Purpose.VERDICT, Purpose.ENFORCER),
+        "gateway-ca": (
+            Purpose.GATEWAY,
+            Purpose.VERDICT,
+            Purpose.ENFORCER,
+            Purpose.BACKEND,
+            Purpose.INFERENCE,
+        ),
         "server-ca": (Purpose.SERVER,),
         "operator-ca": (Purpose.OPERATOR,),
         "broker-ca": (Purpose.BROKER, Purpose.LINE),

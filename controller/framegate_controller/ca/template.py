@@ -35,6 +35,8 @@ LIVES: Final = MappingProxyType(
         Purpose.DEVICE: _MINUTES,
         Purpose.GATEWAY: _MINUTES,
         Purpose.VERDICT: _MINUTES,
+        Purpose.BACKEND: _MINUTES,
+        Purpose.INFERENCE: _MINUTES,
         Purpose.BROKER: _MINUTES,
         Purpose.OPERATOR: timedelta(hours=8),
         Purpose.SERVER: _DEPLOYED,
@@ -143,6 +145,18 @@ def leaf_template(
 ) -> Template:
     """A certificate for one purpose, and the TLS usages that stand beside it."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    return leaf_of(purpose, subject, key, life, now, names)
+
+
+def leaf_of(
+    purpose: Purpose,
+    subject: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    life: timedelta,
+    now: datetime,
+    names: Sequence[x509.GeneralName] = (),
+) -> Template:
+    """As `leaf_template`, of a subject that says more than a common name."""
     usages = (purpose.value, *TLS_USAGE.get(purpose, ()))
     return _made(subject, key, now, life, usages=usages, names=tuple(names))
 

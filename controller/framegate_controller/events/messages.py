@@ -64,6 +64,15 @@ class OperatorTrust:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SiteTrust:
+    """Another site: what people call it, the bundle they approved, and whether it counts now."""
+
+    name: str
+    bundle: bytes
+    trusted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccessTrust:
     """What holds for people in a zone, and its rules; envelopes as they were signed.
 
@@ -77,6 +86,7 @@ class AccessTrust:
     frozen: bool
     authorities: tuple[bytes, ...]
     model_pin: bytes
+    sites: tuple[SiteTrust, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 
+from framegate.federation.receipts import SiteStanding
 from framegate.identity.names import Kind
 from framegate.machines.lifecycle import State
 from framegate.registry.device import Device, Standing
@@ -19,6 +20,7 @@ from framegate_controller.events.messages import (
     Message,
     OperatorTrust,
     SessionTrust,
+    SiteTrust,
     ToGateways,
     ToMachines,
     TrustUpdate,
@@ -66,7 +68,7 @@ def for_enforcers(update: TrustUpdate) -> TrustUpdate:
     """What an enforcer of segments is told: states, lives and the policy."""
     access = update.access
     if access is not None:
-        access = replace(access, operators=(), quorum=0, model_pin=b"")
+        access = replace(access, operators=(), quorum=0, model_pin=b"", sites=())
     devices = tuple(replace(d, facts="", masks=b"", standing=Standing()) for d in update.devices)
     return replace(update, devices=devices, access=access, parts=None, stage=b"")
 
@@ -100,6 +102,7 @@ class Teller:
             frozen=rules.frozen,
             authorities=tuple(self._fleet.keys.authorities),
             model_pin=pin_in_force(self._tx, zone),
+            sites=self._sites,
         )
 
     def update(
@@ -166,6 +169,13 @@ class Teller:
     def _policy(self) -> bytes:
         applied = self._tx.policies.current()
         return applied.envelope if applied is not None else b""
+
+    @cached_property
+    def _sites(self) -> tuple[SiteTrust, ...]:
+        return tuple(
+            SiteTrust(name=s.name, bundle=s.bundle, trusted=s.standing is SiteStanding.TRUSTED)
+            for s in self._tx.sites.all()
+        )
 
     @cached_property
     def _quorum(self) -> int:

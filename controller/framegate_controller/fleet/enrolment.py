@@ -9,12 +9,14 @@ from typing import Final
 
 from cryptography import x509
 
+from framegate.cloud.initial_key import verify_initial_key
 from framegate.errors import Reason, Refused
 from framegate.evidence.challenge import MAX_ENDORSEMENT, ChallengeState
 from framegate.evidence.hello import HelloKeys
 from framegate.identity.certificates import from_ms
-from framegate.identity.device_identity import verify_iak, verify_iak_certification
+from framegate.identity.device_identity import verify_iak_certification
 from framegate.identity.endorsement import load_chain, verify_endorsement
+from framegate.identity.evidence_form import EvidenceForm, endorsement_words
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.lifecycle import State, step
 from framegate.machines.ticket import TicketState
@@ -158,22 +160,21 @@ def endorsed(tx: Transaction, applicant: Applicant) -> str:
                 applicant.ek_sha256.hex(),
                 "this ticket is for another machine",
             )
-        return "EK hash pinned by an operator"
+        return endorsement_words(EvidenceForm.PINNED)
     roots = [x509.load_der_x509_certificate(m.certificate) for m in tx.makers.all()]
     at = from_ms(tx.now_ms)
     if (
         not hello.ek_certificates and hello.iak_certificates
     ):  # that it vouches for this AK is shown by the evidence
-        leaf = verify_iak(parse_public(hello.iak_public), hello.iak_certificates, roots, at)
-        return _printable(
-            f"IAK certificate {leaf.serial_number:x} by {leaf.issuer.rfc4514_string()}"
+        vouched = verify_initial_key(
+            parse_public(hello.iak_public), hello.iak_certificates, roots, at
         )
+        return _printable(endorsement_words(vouched.form, vouched.words))
     leaf = verify_endorsement(applicant.ek, hello.ek_certificates, roots, at)
     put_right = sorted({n for c in load_chain(hello.ek_certificates) for n in c.notes})
     flags = f" (put right: {', '.join(put_right)})" if put_right else ""
-    return _printable(
-        f"certificate {leaf.serial_number:x} by {leaf.issuer.rfc4514_string()}{flags}"
-    )
+    words = f"{leaf.serial_number:x} by {leaf.issuer.rfc4514_string()}{flags}"
+    return _printable(endorsement_words(EvidenceForm.EK, words))
 
 
 def _printable(text: str) -> str:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
+
+from cryptography import x509
 
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason
 from framegate.evidence.ear import ear_claims, sign_ear
 from framegate.evidence.verify import Expectation
 from framegate.identity.certificates import from_ms, spki_of
+from framegate.identity.evidence_form import form_of
 from framegate.identity.gateway_process import one_key_twice, process_keys
 from framegate.identity.names import DeviceId, Kind
 from framegate.machines.lifecycle import Event as Edge
@@ -29,7 +32,7 @@ from framegate.registry.device import Baseline, Device, GatewayProcess, Shown, S
 from framegate.registry.evidence import KeptEvidence
 from framegate.wire import GatewayPublics, sha256
 from framegate_controller import VERSION
-from framegate_controller.ca.issue import issue_device, issue_gateway
+from framegate_controller.ca.issue import issue_backend, issue_device, issue_gateway
 from framegate_controller.context import Fleet
 from framegate_controller.fleet.answer import Answer, GatewayWarrant, held_back
 from framegate_controller.fleet.evidence import Proved, kept_evidence
@@ -189,7 +192,7 @@ def _affirmed(
     ends = int(certificate.not_valid_after_utc.timestamp() * 1000)
     raws = judged.evidence.gateway_publics
     warrants = tuple(
-        GatewayWarrant(sha256(raw), *issue_gateway(fleet.keys, identifier, p, life, at))
+        GatewayWarrant(sha256(raw), *_certified(fleet, device, p, life, at))
         for raw, p in zip(raws, publics, strict=True)
     )
     processes = tuple(
@@ -220,14 +223,25 @@ def _affirmed(
     )
 
 
+def _certified(
+    fleet: Fleet, host: Device, publics: GatewayPublics, life: timedelta, at: datetime
+) -> tuple[x509.Certificate, x509.Certificate]:
+    """TLS and signing certificate of a process on `host`, for what the host is enrolled as."""
+    identifier = DeviceId(host.id)
+    if host.kind == Kind.BACKEND:
+        form = form_of(host.tpm.endorsement if host.tpm is not None else "")
+        return issue_backend(fleet.keys, identifier, publics, form, life, at)
+    return issue_gateway(fleet.keys, identifier, publics, life, at)
+
+
 def _publics(device: Device, raws: tuple[bytes, ...]) -> tuple[GatewayPublics, ...]:
-    """The gateway processes that evidence vouches for, after: 1. its device is a gateway host;
+    """The processes that evidence vouches for, after: 1. its device hosts gateways or a backend;
     2. each process is named once, and every key of all of them is another (`process_keys`).
 
     Raises Malformed, EvidenceRejected (PUBLICS).
     """
-    if raws and device.kind != Kind.GATEWAY:  # 1
-        hint = "enrol the host with: framegate gateway invite"
+    if raws and device.kind not in {Kind.GATEWAY, Kind.BACKEND}:  # 1
+        hint = "enrol the host with: framegate gateway invite, or backend invite"
         raise EvidenceRejected(
             [Failure(Reason.PUBLICS, f"no gateway keys from a {device.kind}", f"{len(raws)}", hint)]
         )

@@ -86,6 +86,7 @@ def _access(access: AccessTrust) -> pb.AccessUpdate:
         frozen=access.frozen,
         authorities=access.authorities,
         model_pin=access.model_pin,
+        sites=[pb.SiteTrust(name=s.name, bundle=s.bundle, trusted=s.trusted) for s in access.sites],
     )
 
 

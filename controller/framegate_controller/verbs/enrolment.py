@@ -52,7 +52,7 @@ class InviteDevice(Verb[GivenTicket]):
     def parse(cls, request: pb.InviteRequest) -> Self:
         """Raises Malformed (USAGE). Name and profile are checked where they are looked up."""
         if request.kind not in set(Kind):
-            raise Malformed.of(Reason.USAGE, "kind camera or gateway", ascii(request.kind[:40]))
+            raise Malformed.of(Reason.USAGE, f"kind {' or '.join(Kind)}", ascii(request.kind[:40]))
         return cls(
             kind=Kind(request.kind),
             zone=parse_name(request.zone, "zone"),

@@ -127,7 +127,7 @@ class AddSite(Verb[SiteView]):
                 keys=keys,
             )
         )
-        return Outcome(SiteView(site, tx.now_ms))
+        return Outcome(SiteView(site, tx.now_ms), (AccessChanged(grants=False),))
 
     def _replaces(self, known: Site) -> None:  # 3
         pinned, hint = known.pinned, f"framegate site withdraw {self.name}"

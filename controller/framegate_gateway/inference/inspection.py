@@ -10,13 +10,15 @@ from framegate.errors import Refused
 from framegate.looks.kinds import Look
 from framegate.looks.limits import Limit, Suspicion, parse_limits, suspicions
 from framegate.signed.inspected import InspectedOf
+from framegate.signed.receipt import BackendResult
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """What the model found, in how much of what. `defects`: [{kind, score, box}], best first.
     `looks`: (look, what it measured) of those that looked; `limits`: the part's; `suspicions`:
-    looks that are past them.
+    looks that are past them; `backend`: what an attested model server signed, where one computed
+    it.
     """
 
     defects: tuple[dict[str, Any], ...]
@@ -26,6 +28,7 @@ class Inspection:
     limits: tuple[Limit, ...] = ()
     suspicions: tuple[Suspicion, ...] = ()
     inspected_of: InspectedOf = InspectedOf.PICTURE
+    backend: BackendResult | None = None
 
     @property
     def measured(self) -> Mapping[Look, float]:
@@ -70,6 +73,7 @@ def inspection_of(answer: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) 
         limits,
         suspicions(limits, looks),
         answer["inspected"].of,
+        answer.get("backend"),
     )
     if inspection.suspicions and not inspection.defects:
         raise Withheld.after(inspection)

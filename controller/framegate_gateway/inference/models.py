@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.findings.kinds import FindingKind
+from framegate_gateway.inference.attested_model import AttestedBackend, AttestedModel
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.commissioning import Commissioning
 from framegate_gateway.inference.engine import WATCH_S, ChildTold, Engine, nobody
@@ -21,7 +22,7 @@ from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.parts import Parts
 from framegate_gateway.inference.providers import ON_CPU, Host
-from framegate_gateway.inference.remote import Backend, RemoteEngine
+from framegate_gateway.inference.remote import Backend, RemoteEngine, RemoteModel, UnattestedModel
 from framegate_host.watchdog import Outstanding
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Models:
         bundle: Bundle,
         parts: Parts,
         threads: int = 2,
-        backend: Backend | None = None,
+        backend: Backend | AttestedBackend | None = None,
         failed: Callable[[Bundle, FramegateError], Awaitable[None]] | None = None,
         watch_s: float = WATCH_S,
         host: Host = ON_CPU,
@@ -96,12 +97,17 @@ class Models:
 
     def name_of(self, digest: str) -> str:
         """The model's name and version as receipts have it, and where it ran if that was elsewhere,
-        unattested (N122).
+        attested (N213) or not (N122).
         """
-        name = self.bundle_of(digest).name
-        return (
-            name if self._backend is None else f"{name} unattested-backend {self._backend.address}"
-        )
+        name, backend = self.bundle_of(digest).name, self._backend
+        if isinstance(backend, AttestedBackend):
+            return f"{name} attested-backend {backend.standing.id}"
+        return name if backend is None else f"{name} unattested-backend {backend.address}"
+
+    @property
+    def needs_standing(self) -> bool:
+        """Whether the model can be started only after this gateway's own host was attested."""
+        return isinstance(self._backend, AttestedBackend)
 
     def isolation_of(self, digest: str) -> str:
         """How the child of this model is confined, as receipts have it: it begins with `unconfined`
@@ -134,7 +140,8 @@ class Models:
                 f"one of kind {bundle.recipe.payload}",
                 "run it on this host: a gateway without --backend",
             )
-        return RemoteEngine(bundle, parts, threads, self._backend, unconfined=unconfined, told=told)
+        model = _remote(self._backend)
+        return RemoteEngine(bundle, parts, threads, model, unconfined=unconfined, told=told)
 
     def _tell(self, kind: FindingKind, said: str) -> None:
         self.told(kind, said)
@@ -214,6 +221,12 @@ class Models:
             task.cancel()
         await engine.stop()
         log.warning("model %s ended: no grant names it any more", digest[:16])
+
+
+def _remote(backend: Backend | AttestedBackend) -> RemoteModel:
+    if isinstance(backend, AttestedBackend):
+        return AttestedModel(backend)
+    return UnattestedModel(backend)
 
 
 def _unapproved(digest: str) -> Refused:

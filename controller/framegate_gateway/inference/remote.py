@@ -1,16 +1,18 @@
-"""A model server elsewhere as the backend: any server of the Open Inference Protocol over gRPC with
-mutual TLS.
+"""A model server elsewhere: any server of the Open Inference Protocol over gRPC with mutual TLS.
 
 The inference child decodes hostile images and draws conclusions, as always; only the tensor goes to
 the server. What the server runs is checked by the digest its metadata names, and by the known
-answers, at the start and on the timer. It attests nothing: receipts say so (N122).
+answers, at the start and on the timer. One that attests nothing is accepted as such, and receipts
+say so (N122); one that is attested signs what it answers (`attested_model`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +20,8 @@ from typing import Any, Final
 import grpc
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.signed.inference import NamedTensor
+from framegate.signed.receipt import BackendResult
 from framegate_gateway.inference.bundle import Bundle
 from framegate_gateway.inference.engine import ChildTold, Engine, nobody
 from framegate_gateway.inference.layouts import Kind
@@ -28,6 +32,12 @@ from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
 INFER_TIMEOUT_S: Final = 5.0
 MAX_TENSOR_BYTES: Final = 256 * 1024 * 1024
+OPTIONS: Final = (
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", MAX_TENSOR_BYTES),
+    ("grpc.max_send_message_length", MAX_TENSOR_BYTES),
+    ("grpc.use_local_subchannel_pool", 1),
+)
 DIGEST_DIGITS: Final = 16
 """Digits of the bundle's digest that a server's model name or version must show."""
 MAX_VERSIONS: Final = 1000
@@ -48,11 +58,12 @@ _CODES: Final = {"float32": "f", "int64": "q", "int32": "i"}
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """A server's outputs, in the recipe's order: their shapes, and their bytes one after the
-    other.
+    other; and what an attested one signed.
     """
 
     shapes: list[list[int]]
     body: bytes
+    proof: BackendResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,45 +81,29 @@ class Backend:
 
 
 class RemoteModel:
-    """One model of one server."""
+    """One model, by its name on the server at `address`."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, address: str, model: str) -> None:
+        self._address, self._model = address, model
         self._channel: grpc.aio.Channel | None = None
 
     async def open(self, bundle: Bundle) -> None:
         """Connect. The server must be ready, and name the bundle's digest as the model's version or
         in its name. Raises Unavailable or Refused (MODEL).
         """
-        b = self._backend
-        try:
-            credentials = grpc.ssl_channel_credentials(
-                b.root.read_bytes(), b.key.read_bytes(), b.certificate.read_bytes()
-            )
-        except OSError as error:
-            raise Unavailable.of(
-                Reason.UNAVAILABLE, "the backend's root, our certificate and key", error
-            ) from error
-        options = (
-            ("grpc.ssl_target_name_override", b.server_name),
-            ("grpc.enable_http_proxy", 0),
-            ("grpc.max_receive_message_length", MAX_TENSOR_BYTES),
-            ("grpc.max_send_message_length", MAX_TENSOR_BYTES),
-            ("grpc.use_local_subchannel_pool", 1),
-        )
         await self.close()
-        self._channel = grpc.aio.secure_channel(b.address, credentials, options=options)
-        stub = self._stub()
+        self._channel = self._opened()
+        stub, name = self._stub(), self._model
         if not (
             await self._call(
-                stub.ModelReady(oip.ModelReadyRequest(name=b.model), timeout=INFER_TIMEOUT_S)
+                stub.ModelReady(oip.ModelReadyRequest(name=name), timeout=INFER_TIMEOUT_S)
             )
         ).ready:
             raise Unavailable.of(
-                Reason.MODEL, f"the model {b.model} ready at {b.address}", "not ready"
+                Reason.MODEL, f"the model {name} ready at {self._address}", "not ready"
             )
         model = await self._call(
-            stub.ModelMetadata(oip.ModelMetadataRequest(name=b.model), timeout=INFER_TIMEOUT_S)
+            stub.ModelMetadata(oip.ModelMetadataRequest(name=name), timeout=INFER_TIMEOUT_S)
         )
         digest = bundle.digest.hex()
         named = [
@@ -120,25 +115,31 @@ class RemoteModel:
             versions = ", ".join(model.versions)[:200] or "none"
             raise Refused.of(
                 Reason.MODEL,
-                f"version {digest[:DIGEST_DIGITS]}… of {b.model}",
+                f"version {digest[:DIGEST_DIGITS]}… of {name}",
                 ascii(versions),
                 "deploy the approved bundle's model there, its digest as version",
             )
 
-    async def infer(self, recipe: Recipe, shape: list[int], tensor: bytes) -> Outputs:
-        """What the network of `recipe` says to one input of this shape.
+    async def infer(
+        self, recipe: Recipe, shape: list[int], tensor: bytes, frame_sha256: str = ""
+    ) -> Outputs:
+        """What the network of `recipe` says to one input of this shape, made of the frame with this
+        digest (hex; empty for a known answer's).
 
         1. the answer has exactly the outputs that were asked for, each once;
         2. each is of the recipe's type and of a shape that it may have for this input;
-        3. each has as many bytes as its shape, raw or as numbers, not both.
+        3. each has as many bytes as its shape, raw or as numbers, not both;
+        4. an attested server signed exactly that.
 
-        That the numbers are finite, the inference child checks. Raises Unavailable (INFERENCE).
+        That the numbers are finite, the inference child checks. Raises Unavailable (INFERENCE,
+        BACKEND).
         """
         wanted = _wanted(recipe, shape)
-        request = oip.ModelInferRequest(model_name=self._backend.model)
+        request = oip.ModelInferRequest(model_name=self._model)
         _add_inputs(request, recipe, shape, tensor)
         for one in wanted:
             request.outputs.add(name=one.name)
+        await self._asking(request, frame_sha256)
         answer = await self._call(self._stub().ModelInfer(request, timeout=INFER_TIMEOUT_S))
         names = sorted(output.name for output in answer.outputs)
         raws = answer.raw_output_contents
@@ -149,7 +150,7 @@ class RemoteModel:
                 ascii(", ".join(names))[:100] if names else "none",
             )
         by_name = {output.name: number for number, output in enumerate(answer.outputs)}
-        shapes, bodies = [], []
+        tensors: list[NamedTensor] = []
         for place, one in enumerate(wanted):
             number = by_name[one.name]
             output = answer.outputs[number]
@@ -167,9 +168,25 @@ class RemoteModel:
                     f"{one.name} as {_DATATYPES[one.type]} of {list(one.shape)}",
                     f"{ascii(output.datatype)[:20]} {list(sides[:6])}, {size} bytes",
                 )
-            shapes.append(list(sides))
-            bodies.append(raws[number] if raws else array(_CODES[one.type], values).tobytes())
-        return Outputs(shapes, b"".join(bodies))
+            body = raws[number] if raws else array(_CODES[one.type], values).tobytes()
+            tensors.append(NamedTensor(one.name, output.datatype, sides, body))
+        proof = self._proof(request, answer, tensors)  # 4
+        return Outputs([list(t.shape) for t in tensors], b"".join(t.body for t in tensors), proof)
+
+    def _opened(self) -> grpc.aio.Channel:
+        raise Unavailable.of(Reason.INFERENCE, "a way to the backend", "none")
+
+    async def _asking(self, request: oip.ModelInferRequest, frame_sha256: str) -> None:
+        """Just before a request is sent."""
+
+    def _proof(
+        self,
+        request: oip.ModelInferRequest,
+        answer: oip.ModelInferResponse,
+        outputs: Sequence[NamedTensor],
+    ) -> BackendResult | None:
+        """What the server signed of an answer whose outputs were looked at."""
+        return None
 
     async def close(self) -> None:
         """End the connection."""
@@ -189,10 +206,31 @@ class RemoteModel:
             what = f"{error.code().name}: {error.details()!a}"[:200]
             raise Unavailable.of(
                 Reason.INFERENCE,
-                f"an answer of the backend {self._backend.address}",
+                f"an answer of the backend {self._address}",
                 what,
                 "is it running, and does it know our certificate?",
             ) from error
+
+
+class UnattestedModel(RemoteModel):
+    """One model of a server that proves nothing of itself."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend.address, backend.model)
+        self._backend = backend
+
+    def _opened(self) -> grpc.aio.Channel:
+        b = self._backend
+        try:
+            credentials = grpc.ssl_channel_credentials(
+                b.root.read_bytes(), b.key.read_bytes(), b.certificate.read_bytes()
+            )
+        except OSError as error:
+            raise Unavailable.of(
+                Reason.UNAVAILABLE, "the backend's root, our certificate and key", error
+            ) from error
+        name = ("grpc.ssl_target_name_override", b.server_name)
+        return grpc.aio.secure_channel(b.address, credentials, options=(name, *OPTIONS))
 
 
 def _wanted(recipe: Recipe, shape: list[int]) -> tuple[Tensor, ...]:
@@ -238,13 +276,13 @@ class RemoteEngine(Engine):
         bundle: Bundle,
         parts: Parts,
         threads: int,
-        backend: Backend,
+        model: RemoteModel,
         *,
         unconfined: bool = False,
         told: ChildTold = nobody,
     ) -> None:
         super().__init__(bundle, parts, threads, remote=True, unconfined=unconfined, told=told)
-        self._remote = RemoteModel(backend)
+        self._remote = model
 
     async def start(self) -> None:
         """Start the child, connect, and have the server give the known answers. Raises as
@@ -271,7 +309,8 @@ class RemoteEngine(Engine):
         prepared, pair = await self._submit(device, {**head, "kind": "prepare"}, image)
         if "failed" in prepared:
             return prepared
-        said = await self._remote.infer(self.bundle.recipe, prepared["shape"], pair)
+        frame = hashlib.sha256(image).hexdigest()
+        said = await self._remote.infer(self.bundle.recipe, prepared["shape"], pair, frame)
         sides = {side: head[side] for side in ("width", "height")}
         finished, _ = await self._submit(
             device,
@@ -279,7 +318,7 @@ class RemoteEngine(Engine):
             said.body,
         )
         behind = {name: prepared[name] for name in _BEHIND}
-        return {**finished, **behind}
+        return {**finished, **behind, "backend": said.proof}
 
     async def _known_answer(self, number: int) -> dict[str, Any]:
         """As it is, then moved, by way of the server."""

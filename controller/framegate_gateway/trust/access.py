@@ -18,6 +18,8 @@ from framegate.access.policy import PolicySet, verify_policy
 from framegate.access.questions import inspect_request
 from framegate.access.verbs import find_verb, parse_scoped
 from framegate.errors import Malformed, Reason, Refused
+from framegate.federation.bundle import parse_bundle
+from framegate.federation.receipts import KnownSite, SiteStanding
 from framegate.identity.certificates import VerifiedCertificate, from_ms
 from framegate.pilot.policy import Stage, stage_of
 from framegate.signed.statement import CLOCK_SLACK_MS
@@ -39,6 +41,11 @@ class GatewayAllowed:
     request: str = ""
 
 
+def _site(told: pb.SiteTrust) -> KnownSite:
+    standing = SiteStanding.TRUSTED if told.trusted else SiteStanding.WITHDRAWN
+    return KnownSite(name=told.name, bundle=parse_bundle(told.bundle), standing=standing)
+
+
 class AccessView:
     """Policy, operators and the zone's rule. Nothing is allowed before the first policy came.
     `folder` keeps the highest version, and used approvals.
@@ -48,6 +55,8 @@ class AccessView:
         self._folder, self._root = folder, root
         self.policy: PolicySet | None = None
         self.quorum, self.grace, self.frozen = 2, False, False
+        self.sites: dict[str, KnownSite] = {}
+        """Other sites by the names people gave them here, those that were withdrawn among them."""
         self._operators: dict[str, pb.OperatorTrust] = {}
         self._decided: dict[tuple[str, str, str, str], tuple[tuple[str, ...], Refused | None]] = {}
         self._used: dict[str, int] = {}
@@ -88,6 +97,7 @@ class AccessView:
             if policy.version > floor or not digest:
                 self._floor = (policy.version, policy.sha256)
                 self._keep()
+        self.sites = {s.name: _site(s) for s in update.sites}
         self._operators = {o.name: o for o in update.operators}
         self.quorum, self.grace, self.frozen = max(1, update.quorum), update.grace, update.frozen
 

@@ -116,7 +116,13 @@ class GatewayKeys:
         operator_address: str,
         model_digest: bytes,
         packages: tuple[str, ...] = (),
+        *,
+        purposes: tuple[P, P] = (P.GATEWAY, P.VERDICT),
     ) -> None:
+        """`purposes` are those of the TLS and of the signing key, by what the host is enrolled
+        as.
+        """
+        self._purposes = purposes
         self.tls_key, self.verdict_key = (
             ec.generate_private_key(ec.SECP256R1()),
             ec.generate_private_key(ec.SECP256R1()),
@@ -191,11 +197,10 @@ class GatewayKeys:
         root = load_certificate(warrant.root)
         authorities = load_authorities(warrant.authorities, root)
         now = from_ms(time.time_ns() // 1_000_000)
-        tls = verify_certificate(
-            load_certificate(warrant.tls_certificate), P.GATEWAY, authorities, root, now
-        )
-        verdict = verify_certificate(
-            load_certificate(warrant.verdict_certificate), P.VERDICT, authorities, root, now
+        shown = (warrant.tls_certificate, warrant.verdict_certificate)
+        tls, verdict = (
+            verify_certificate(load_certificate(der), purpose, authorities, root, now)
+            for der, purpose in zip(shown, self._purposes, strict=True)
         )
         if tls.key != self.tls_key.public_key() or verdict.key != self.verdict_key.public_key():
             raise Refused.of(Reason.CERTIFICATE, "certificates for this process's keys", "others")
@@ -233,10 +238,17 @@ class GatewayKeys:
         if self.credentials is None:
             raise Refused.of(Reason.CERTIFICATE, "a warrant of the host's agent", "none")
         key = self.tls_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        issuer = next(a for a in self.credentials.authorities if _issued(self.credentials.tls, a))
-        return key, self.credentials.tls.public_bytes(Encoding.PEM) + issuer.public_bytes(
-            Encoding.PEM
-        )
+        issuer = self.issuer_of(self.credentials.tls)
+        chain = (self.credentials.tls, issuer)
+        return key, b"".join(c.public_bytes(Encoding.PEM) for c in chain)
+
+    def issuer_of(self, certificate: x509.Certificate) -> x509.Certificate:
+        """The issuing CA that signed one of this process's certificates. Raises Refused."""
+        authorities = self.credentials.authorities if self.credentials is not None else ()
+        issuer = next((a for a in authorities if _issued(certificate, a)), None)
+        if issuer is None:
+            raise Refused.of(Reason.CERTIFICATE, "the issuing CA of a certificate", "none known")
+        return issuer
 
     def sign_verdict(self, message: bytes) -> bytes:
         """DER ECDSA-SHA256 signature by the verdict key."""

@@ -261,7 +261,9 @@ class VerdictMaker:
     ) -> tuple[Verdict, bytes]:
         verdict, payload, envelope, seal = self._signed(frame, outcome, reason, inspection)
         number = self._receipts.next_number()
-        behind = replace(self._provenance(frame), guarded_by=inspection.guarded_by)
+        behind = replace(
+            self._provenance(frame), guarded_by=inspection.guarded_by, backend=inspection.backend
+        )
         version = frame.metadata.mask_version if frame.metadata_bytes else 0
         leaf = verdict_leaf(
             number, verdict, payload, frame.metadata_bytes, behind, took_ms, mask_version=version

@@ -62,20 +62,27 @@ class SiteReceipts:
     def verify(self, receipt: dict[str, Any]) -> SiteReceipt:
         """What `receipt` proves.
 
-        1. it holds under a key of a site that is known here, by every check of `verify_receipt`;
+        1. it holds under a key of a site that is known here, by every check of `verify_receipt`, a
+           model server of another fleet under a key of a site that is trusted;
         2. that site is trusted now: what a site made before it was withdrawn counts no more either;
         3. it is the wanted one, where one is.
 
         Raises ReceiptRefused (`site`, which names the site; else as `verify_receipt`),
         ReceiptPending.
         """
+        trusted = [s for s in self.known if s.standing is SiteStanding.TRUSTED]
+        roots = [pem for site in trusted for pem in site.bundle.pems]
         pending: ReceiptPending | None = None
         refusals: dict[str, ReceiptRefused] = {}
         for site in self.known:
             for root in site.bundle.pems:
                 try:
                     verified = verify_receipt(
-                        receipt, root, need_camera=self.need_camera, need_log=self.need_log
+                        receipt,
+                        root,
+                        need_camera=self.need_camera,
+                        need_log=self.need_log,
+                        site_roots=roots,
                     )
                 except ReceiptPending as error:
                     if error.so_far is None:

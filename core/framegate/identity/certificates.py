@@ -69,12 +69,15 @@ class Purpose(Enum):
     MODEL = x509.ObjectIdentifier(f"{OID_ARC}.16")
     PART = x509.ObjectIdentifier(f"{OID_ARC}.17")
     ENFORCER = x509.ObjectIdentifier(f"{OID_ARC}.18")
+    BACKEND = x509.ObjectIdentifier(f"{OID_ARC}.19")
+    INFERENCE = x509.ObjectIdentifier(f"{OID_ARC}.20")
 
 
 TLS_USAGE: Final = {
     Purpose.DEVICE: (ExtendedKeyUsageOID.CLIENT_AUTH,),
     Purpose.GATEWAY: (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
     Purpose.SERVER: (ExtendedKeyUsageOID.SERVER_AUTH,),
+    Purpose.BACKEND: (ExtendedKeyUsageOID.SERVER_AUTH,),
     Purpose.OPERATOR: (ExtendedKeyUsageOID.CLIENT_AUTH,),
     Purpose.LINE: (ExtendedKeyUsageOID.CLIENT_AUTH,),
     Purpose.ENFORCER: (ExtendedKeyUsageOID.CLIENT_AUTH,),

@@ -31,6 +31,23 @@ _MUST: Final = (
 )
 
 
+def require_initial_key(key: Public) -> None:
+    """That a key can vouch for others of its TPM: a restricted signing key born in and fixed to it,
+    with a scheme of its own. Raises EvidenceRejected (AK_TEMPLATE).
+    """
+    if _MUST & ~key.attributes or key.attributes & Attr.DECRYPT or key.scheme is None:
+        raise EvidenceRejected(
+            [
+                Failure(
+                    Reason.AK_TEMPLATE,
+                    f"an IAK with {_MUST!r} and a scheme",
+                    f"{key.attributes!r}",
+                    "an unrestricted key cannot vouch for another",
+                )
+            ]
+        )
+
+
 def verify_iak(
     iak: Public, chain: Sequence[bytes], roots: Sequence[x509.Certificate], now: datetime
 ) -> x509.Certificate:
@@ -44,17 +61,7 @@ def verify_iak(
 
     Raises Malformed or EvidenceRejected (AK_TEMPLATE, EK_CHAIN, EK_CERTIFICATE_KEY).
     """
-    if _MUST & ~iak.attributes or iak.attributes & Attr.DECRYPT or iak.scheme is None:  # 1
-        raise EvidenceRejected(
-            [
-                Failure(
-                    Reason.AK_TEMPLATE,
-                    f"an IAK with {_MUST!r} and a scheme",
-                    f"{iak.attributes!r}",
-                    "an unrestricted key cannot vouch for another",
-                )
-            ]
-        )
+    require_initial_key(iak)  # 1
     leaf = verify_maker_chain(load_chain(chain), roots, now, IAK_USAGE, signing=True)  # 2
     form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     try:

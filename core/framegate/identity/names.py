@@ -23,6 +23,7 @@ class Kind(StrEnum):
 
     CAMERA = "camera"
     GATEWAY = "gateway"
+    BACKEND = "backend"
 
 
 class DeviceIdParts(NamedTuple):
@@ -73,7 +74,9 @@ def split_device_id(value: str) -> DeviceIdParts:
     kind, _, rest = value.partition(".")
     zone, _, name = rest.partition(".")
     if kind not in set(Kind):
-        raise Malformed.of(Reason.USAGE, "an id <camera|gateway>.<zone>.<name>", ascii(value[:150]))
+        raise Malformed.of(
+            Reason.USAGE, f"an id <{'|'.join(Kind)}>.<zone>.<name>", ascii(value[:150])
+        )
     return DeviceIdParts(Kind(kind), Zone(parse_name(zone, "zone")), parse_name(name))
 
 

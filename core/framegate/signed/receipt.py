@@ -92,6 +92,16 @@ seals the frame. Only sealing near the sensor answers it, and a receipt says so.
 
 
 @dataclass(frozen=True, slots=True)
+class BackendResult:
+    """A model server's signed result as a leaf has it: the envelope, and the issuing CAs (DER) that
+    its certificate is verified with.
+    """
+
+    envelope: bytes
+    authorities: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """What stands behind a frame beside its verdict, for the leaf: digests in hex, empty where
     there is nothing.
@@ -113,6 +123,8 @@ class Provenance:
     """By which execution provider of the runtime the network ran; empty where it ran elsewhere."""
     guarded_by: tuple[str, ...] = ()
     """Second looks that the frame was held against, by name."""
+    backend: BackendResult | None = None
+    """What an attested model server signed; None where the network ran elsewhere."""
 
 
 def verdict_leaf(
@@ -165,6 +177,13 @@ def verdict_leaf(
     if behind.guarded_by:
         fg["guarded_by"] = list(behind.guarded_by)
         fg["guards_not_against"] = UNGUARDED
+    if behind.backend is not None:
+        signed = behind.backend
+        told = {
+            "envelope": b64(signed.envelope),
+            "authorities": [b64(a) for a in signed.authorities],
+        }
+        fg["backend"] = told
     return _canonical(
         {
             "eat_profile": EAT_PROFILE,

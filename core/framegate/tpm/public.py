@@ -251,14 +251,17 @@ def marshal_public_rsa(
     modulus: bytes,
     auth_policy: bytes = b"",
     symmetric: SymmetricCipher | None = None,
+    scheme: tuple[Alg, Alg] | None = None,
 ) -> bytes:
-    """TPMT_PUBLIC bytes of an RSA storage key with the default exponent and no scheme."""
+    """TPMT_PUBLIC bytes of an RSA key with the default exponent: a storage key has no scheme."""
     sym = struct.pack(">H", Alg.NULL) if symmetric is None else struct.pack(">HHH", *symmetric)
+    sch = struct.pack(">H", Alg.NULL) if scheme is None else struct.pack(">HH", *scheme)
     return (
         struct.pack(">HHI", Alg.RSA, Alg.SHA256, attributes)
         + tpm2b(auth_policy)
         + sym
-        + struct.pack(">HHI", Alg.NULL, len(modulus) * 8, 0)
+        + sch
+        + struct.pack(">HI", len(modulus) * 8, 0)
         + tpm2b(modulus)
     )
 

@@ -1196,6 +1196,7 @@ class AccessUpdate(_message.Message):
     FROZEN_FIELD_NUMBER: _builtins.int
     AUTHORITIES_FIELD_NUMBER: _builtins.int
     MODEL_PIN_FIELD_NUMBER: _builtins.int
+    SITES_FIELD_NUMBER: _builtins.int
     policy: _builtins.bytes
     quorum: _builtins.int
     grace: _builtins.bool
@@ -1205,6 +1206,10 @@ class AccessUpdate(_message.Message):
     def operators(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperatorTrust]: ...
     @_builtins.property
     def authorities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def sites(self) -> _containers.RepeatedCompositeFieldContainer[Global___SiteTrust]:
+        """Every other site that people pinned, those that were withdrawn among them."""
+
     def __init__(
         self,
         *,
@@ -1215,14 +1220,42 @@ class AccessUpdate(_message.Message):
         frozen: _builtins.bool = ...,
         authorities: _abc.Iterable[_builtins.bytes] | None = ...,
         model_pin: _builtins.bytes = ...,
+        sites: _abc.Iterable[Global___SiteTrust] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "frozen", b"frozen", "grace", b"grace", "model_pin", b"model_pin", "operators", b"operators", "policy", b"policy", "quorum", b"quorum"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "frozen", b"frozen", "grace", b"grace", "model_pin", b"model_pin", "operators", b"operators", "policy", b"policy", "quorum", b"quorum", "sites", b"sites"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AccessUpdate: _TypeAlias = AccessUpdate  # noqa: Y015
+
+@_typing.final
+class SiteTrust(_message.Message):
+    """Another site: the bundle that people approved, and whether its word counts now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    TRUSTED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    bundle: _builtins.bytes
+    trusted: _builtins.bool
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        bundle: _builtins.bytes = ...,
+        trusted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "name", b"name", "trusted", b"trusted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SiteTrust: _TypeAlias = SiteTrust  # noqa: Y015
 
 @_typing.final
 class PartsUpdate(_message.Message):

@@ -16,6 +16,7 @@ from framegate_simulators.attack import (
     agent,
     answers,
     asked,
+    backends,
     boot,
     children,
     console,
@@ -64,6 +65,7 @@ THREATS: Final = (
             *range(170, 176),
             *range(180, 207),
             *range(210, 212),
+            *range(213, 215),
             *range(217, 223),
         )
     ),
@@ -88,6 +90,7 @@ MODULES: Final = (
     agent,
     people,
     asked,
+    backends,
     crowds,
     playbooks,
     reports,

@@ -167,6 +167,8 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N193": ("heard of nobody",),
         "N210": ("of a share of 8",),
         "N211": ("suspect",),
+        "N213": ("ek-chain",),
+        "N214": ("gateway-publics",),
         "N217": ("the camera is trusted",),
         "N218": ("1 step waits",),
         "N219": ("hung up on",),

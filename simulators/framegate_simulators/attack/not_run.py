@@ -84,6 +84,18 @@ NOT_RUN: Final = (
         "test_n149_over_its_quota_the_oldest_go_first_and_the_file_grows_no_more",
     ),
     NotRun(
+        "N213",
+        "real evidence of a provider's virtual TPM, and reports by a chip maker that is trusted",
+        "takes a machine of a provider; forged reports and real ones that were kept stand for it",
+        "test_n213_what_a_provider_did_not_say_of_this_tpm",
+    ),
+    NotRun(
+        "N214",
+        "answers of an attested model server",
+        "the campaign's floor has no second host for models; a server on a real port stands for it",
+        "test_n214_an_answer_to_something_else_is_replayed_or_altered",
+    ),
+    NotRun(
         "N219",
         "a witness or a site that answers a byte at a time, a name of many addresses",
         "they are asked by the code that asks the provider; many addresses take a name server",

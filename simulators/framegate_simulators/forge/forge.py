@@ -59,6 +59,7 @@ from framegate.wire import (
     transcript,
 )
 from framegate_simulators.machine.boot import Firmware, boot_log, measurements
+from framegate_simulators.machine.cloud import ChipWorks, InstanceWorks, RsaKey
 from framegate_simulators.machine.ima import ImaMachine, files_of
 from framegate_simulators.machine.tpm import TpmMaker
 
@@ -132,7 +133,7 @@ class Forge:
     change_quote: AttestChange = _same
     change_certify: AttestChange = _same
     change_iak: AttestChange = _same
-    iak: Key | None = None
+    iak: Key | RsaKey | None = None
     iak_certificates: tuple[bytes, ...] = ()
     change_evidence: Callable[[dict[str, Any]], dict[str, Any]] = _same
 
@@ -259,11 +260,27 @@ class Forge:
 
     def with_iak(self) -> Forge:
         """This forge without an EK certificate and with an IAK that the maker certified instead."""
-        self.iak = Key.make(AK_ATTRS)
+        key = self.iak = Key.make(AK_ATTRS)
         self.ek_certificates, self.iak_certificates = (
             (),
-            (self.maker.issue_iak(self.iak.private.public_key()),),
+            (self.maker.issue_iak(key.private.public_key()),),
         )
+        return self
+
+    def with_hcl_report(self, works: ChipWorks) -> Forge:
+        """This forge as a confidential guest of Azure: its AK is vouched for by the chip's
+        report.
+        """
+        key = self.iak = RsaKey.make()
+        report = works.hcl_report(key.private.public_key())
+        self.ek_certificates, self.iak_certificates = (), (report, *works.chain())
+        return self
+
+    def with_instance(self, works: InstanceWorks) -> Forge:
+        """This forge as a virtual machine of Google: its AK is vouched for by a certificate."""
+        key = self.iak = RsaKey.make()
+        self.ek_certificates = ()
+        self.iak_certificates = (works.issue(key.private.public_key()),)
         return self
 
     def _vouch(self, t: bytes) -> Attest:

@@ -288,7 +288,7 @@ def manufacture_iak(swtpm: Swtpm, maker: TpmMaker) -> bytes:
         certificate = maker.issue_iak(key)
         esys.evict_control(tss.ESYS_TR.OWNER, handle, IAK_HANDLE)
         esys.flush_context(handle)
-        _nv_store(esys, IAK_NV, certificate)
+        nv_store(esys, IAK_NV, certificate)
     return certificate
 
 
@@ -305,11 +305,11 @@ def manufacture(swtpm: Swtpm, maker: TpmMaker, kind: str = "p256") -> bytes:
         )
         certificate = maker.issue(parse_public(bytes(primary.publicArea.marshal())).key())
         esys.flush_context(handle)
-        _nv_store(esys, index, certificate)
+        nv_store(esys, index, certificate)
     return certificate
 
 
-def _nv_store(esys: Any, index: int, content: bytes) -> None:
+def nv_store(esys: Any, index: int, content: bytes) -> None:
     """Write `content` to a new NV index, for good and for everybody to read."""
     nv = tss.TPMA_NV
     flags = (

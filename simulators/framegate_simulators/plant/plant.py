@@ -259,7 +259,8 @@ class Plant(EndsInOrder, Processes, Operators):
         if source:
             site.source = [str(s) for s in source]
         (site.disk / "status.json").unlink(missing_ok=True)
-        extra = ["--gateway-socket", self.agent_socket(site)] if site.kind == "gateway" else []
+        hosts = site.kind in {"gateway", "backend"}
+        extra = ["--gateway-socket", self.agent_socket(site)] if hosts else []
         site.agent = self.start(
             f"agent-{site.name}",
             "framegate-agent",

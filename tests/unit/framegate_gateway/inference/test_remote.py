@@ -7,7 +7,7 @@ import pytest
 
 from framegate.errors import Reason, Unavailable
 from framegate_gateway.inference.recipe import Recipe
-from framegate_gateway.inference.remote import Backend, RemoteModel
+from framegate_gateway.inference.remote import Backend, UnattestedModel
 from framegate_proto.v1 import open_inference_pb2 as oip
 
 HERE = Path("none")
@@ -38,7 +38,7 @@ async def inferred(monkeypatch, response):
         async def ModelInfer(self, request, **_):
             return response
 
-    model = RemoteModel(Backend("127.0.0.1:1", "m", "n", HERE, HERE, HERE))
+    model = UnattestedModel(Backend("127.0.0.1:1", "m", "n", HERE, HERE, HERE))
     monkeypatch.setattr(model, "_stub", Stub)
     return await model.infer(RECIPE, SHAPE, b"")
 
