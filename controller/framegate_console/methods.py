@@ -24,8 +24,8 @@ class Method:
     written: Callable[[Any], bytes]
     read: Callable[[bytes], Any]
 
-    def on(self, channel: grpc.aio.Channel, *, parsed: bool = True) -> Any:
-        """It on one channel. Not `parsed`: the answer's bytes as they came, for whoever may know
+    def on(self, channel: Any, *, parsed: bool = True) -> Any:
+        """It on one channel of grpc.aio. Not `parsed`: the answer's bytes as they came, for whoever may know
         them already.
         """
         opened = channel.unary_stream if self.streams else channel.unary_unary
