@@ -25,8 +25,8 @@ class Method:
     read: Callable[[bytes], Any]
 
     def on(self, channel: Any, *, parsed: bool = True) -> Any:
-        """It on one channel of grpc.aio. Not `parsed`: the answer's bytes as they came, for whoever may know
-        them already.
+        """It on one channel of grpc.aio. Not `parsed`: the answer's bytes as they came, for whoever
+        may know them already.
         """
         opened = channel.unary_stream if self.streams else channel.unary_unary
         return opened(
