@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple, TypeVar
 import grpc
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate_console.methods import gateway_methods, operator_methods
 from framegate_console.sessions import Session
 from framegate_proto.asked import content_of
 from framegate_proto.edge import REASON_KEY, answered, from_rpc_error
 from framegate_proto.targets import secured_target
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 T = TypeVar("T")
 CALL_S: Final = 15.0
@@ -40,13 +40,6 @@ class Endpoint(NamedTuple):
     address: str
 
 
-class _Stub(NamedTuple):
-    """The controller's methods by a channel: to make them takes longer than a call."""
-
-    channel: grpc.aio.Channel
-    stub: rpc.OperatorStub
-
-
 class Calls:
     """The fleet's services for one session. Every call raises our errors; one by which the
     controller says that the session is over ends it here.
@@ -56,12 +49,19 @@ class Calls:
         self._session, self._server_name, self._root = session, server_name, root_pem
         self._channels: dict[tuple[str, str], grpc.aio.Channel] = {}
         self._refreshed = 0.0
-        self._stub: _Stub | None = None
         session.at_end.append(self.close)
 
     async def operator(self, name: str, request: Any, *, reason: str = "") -> Any:
         """The controller's answer to `Operator.NAME`."""
-        call = getattr(self._operator(), name)(request, timeout=CALL_S, metadata=_because(reason))
+        return await self._told(self._operator(name), request, reason)
+
+    async def operator_bytes(self, name: str, request: Any) -> bytes:
+        """The same as it came: whoever was told it before need not read it again."""
+        method = operator_methods()[name].on(self._controller(), parsed=False)
+        return bytes(await self._told(method, request))
+
+    async def _told(self, method: Any, request: Any, reason: str = "") -> Any:
+        call = method(request, timeout=CALL_S, metadata=_because(reason))
         try:
             return await answered(call, _HINT)
         except FramegateError as error:
@@ -72,7 +72,7 @@ class Calls:
 
     async def operator_rows(self, name: str, request: Any, most: int) -> list[Any]:
         """What the stream `Operator.NAME` brings, `most` at most."""
-        call = getattr(self._operator(), name)(request, timeout=CALL_S)
+        call = self._operator(name)(request, timeout=CALL_S)
         return await self._rows(call, most)
 
     async def operator_watched(self, name: str, request: Any) -> AsyncGenerator[Any, None]:
@@ -80,7 +80,7 @@ class Calls:
 
         Raises Unavailable where nothing was heard for `SILENT_S`.
         """
-        call = getattr(self._operator(), name)(request)
+        call = self._operator(name)(request)
         try:
             while True:
                 async with asyncio.timeout(SILENT_S):
@@ -104,7 +104,7 @@ class Calls:
     ) -> Any:
         """A gateway's answer to `GatewayOperator.NAME`."""
         while True:
-            call = getattr(rpc.GatewayOperatorStub(self._gateway(at)), name)
+            call = gateway_methods()[name].on(self._gateway(at))
             asked = call(request, timeout=timeout_s or GATEWAY_S, metadata=_because(reason))
             try:
                 return await answered(asked, _HINT)
@@ -114,12 +114,12 @@ class Calls:
 
     async def gateway_rows(self, at: Endpoint, name: str, request: Any, most: int) -> list[Any]:
         """What a gateway's stream brings, `most` at most."""
-        call = getattr(rpc.GatewayOperatorStub(self._gateway(at)), name)
+        call = gateway_methods()[name].on(self._gateway(at))
         return await self._rows(call(request, timeout=CALL_S), most)
 
     async def watched(self, at: Endpoint, request: Any) -> AsyncIterator[Any]:
         """What a gateway says as it happens, until it or the session ends."""
-        call = rpc.GatewayOperatorStub(self._gateway(at)).WatchVerdicts(request)
+        call = gateway_methods()["WatchVerdicts"].on(self._gateway(at))(request)
         try:
             async for item in call:
                 yield item
@@ -208,11 +208,8 @@ class Calls:
             await self._channels.pop(address).close()
         return True
 
-    def _operator(self) -> rpc.OperatorStub:
-        channel = self._controller()
-        if self._stub is None or self._stub.channel is not channel:
-            self._stub = _Stub(channel, rpc.OperatorStub(channel))
-        return self._stub.stub
+    def _operator(self, name: str) -> Any:
+        return operator_methods()[name].on(self._controller())
 
     def _controller(self) -> grpc.aio.Channel:
         return self._channel(self._session.fleet_address, self._server_name, self._root)

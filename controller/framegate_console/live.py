@@ -172,7 +172,7 @@ class Live:
         return kept
 
     async def _list(self) -> Machines:
-        return self.alike.machines(await self.calls.operator("List", _EVERYBODY))
+        return self.alike.machines(await self.calls.operator_bytes("List", _EVERYBODY))
 
     async def look(self) -> Look:
         """The machines now, and what the gateways say of themselves. Raises as calls do."""

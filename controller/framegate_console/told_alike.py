@@ -11,6 +11,9 @@ from hashlib import sha256
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
+from google.protobuf.message import DecodeError
+
+from framegate.errors import Reason, Unavailable
 from framegate.identity.names import Kind
 from framegate_operator.traffic import GatewayFacts, Traffic, traffic_of
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -71,13 +74,24 @@ class ToldAlike:
         self._moved: WeakValueDictionary[bytes, Machines] = WeakValueDictionary()
         self._looks: WeakValueDictionary[Hashable, Look] = WeakValueDictionary()
 
-    def machines(self, listed: pb.ListReply) -> Machines:
-        """These machines."""
-        told = sha256(listed.SerializeToString(deterministic=True)).digest()
+    def machines(self, listed: bytes) -> Machines:
+        """The machines of a `ListReply` as it came, read where nobody was told the same. Raises
+        Unavailable where it is none.
+        """
+        told = sha256(listed).digest()
         kept = self._machines.get(told)
         if kept is None:
-            gateways = tuple(d for d in listed.devices if d.kind == Kind.GATEWAY)
-            kept = self._machines[told] = Machines(listed, told, gateways)
+            try:
+                kept = self._kept(told, pb.ListReply.FromString(listed))
+            except DecodeError as error:
+                raise Unavailable.of(
+                    Reason.UNAVAILABLE, "a list of machines", "other bytes"
+                ) from error
+        return kept
+
+    def _kept(self, told: bytes, listed: pb.ListReply) -> Machines:
+        gateways = tuple(d for d in listed.devices if d.kind == Kind.GATEWAY)
+        kept = self._machines[told] = Machines(listed, told, gateways)
         return kept
 
     def moved(self, before: Machines, rows: Sequence[pb.EventRow]) -> Machines | None:
@@ -98,7 +112,8 @@ class ToldAlike:
         for row in reversed(rows):
             known[row.device].state, known[row.device].since_ms = row.to_state, row.at_ms
         # who heard of the same entries in other portions ends at the same machines
-        kept = self._moved[told] = self.machines(listed)
+        there = sha256(listed.SerializeToString(deterministic=True)).digest()
+        kept = self._moved[told] = self._machines.get(there) or self._kept(there, listed)
         return kept
 
     def look(self, machines: Machines, gateways: tuple[GatewayFacts, ...]) -> Look:

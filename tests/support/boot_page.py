@@ -11,6 +11,9 @@ def show_boot_log(monkeypatch) -> None:
     """Every machine booted something that its profile does not know."""
     whole = Calls.operator
 
+    async def operator_bytes(self, name, request):
+        return (await self.operator(name, request)).SerializeToString()
+
     async def operator(self, name, request, *, reason=""):
         if name == "Observe":
             raw = boot_log(measurements(FIRMWARE.tampered()))

@@ -70,6 +70,9 @@ class HostileCalls:
     def __init__(self):
         self.asked, self.refusals = [], {}
 
+    async def operator_bytes(self, name, request):
+        return (await self.operator(name, request)).SerializeToString()
+
     async def operator(self, name, request, *, reason=""):
         if not name.startswith(READS):
             self.asked.append(name)

@@ -185,6 +185,9 @@ class Tour:
 
     def _keep(self, page: Page, name: str) -> None:
         page.wait_for_timeout(SETTLE_MS)
+        wide, window = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        if wide > window:
+            self._complaints.append(f"{name} scrolls sideways: {wide} of {window}")
         page.screenshot(path=self._folder / f"{name}.png", full_page=name != "policy")
         self._count += 1
 

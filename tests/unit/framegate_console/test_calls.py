@@ -5,7 +5,6 @@ import time
 import pytest
 
 from framegate.errors import Reason, Refused
-from framegate_console import calls
 from framegate_console.calls import Calls, Endpoint
 from framegate_console.sessions import Session
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -13,13 +12,13 @@ from framegate_proto.v1 import framegate_pb2 as pb
 GATEWAY = Endpoint("gateway.line-1.gw1", "127.0.0.1:1")
 
 
-class Stub:
+class Channel:
     """Refuses every call for `reason`."""
 
     def __init__(self, reason: Reason) -> None:
         self.reason = reason
 
-    def __getattr__(self, name):
+    def unary_unary(self, _path, **_):
         async def call():
             raise Refused.of(self.reason, "a session that stands", "none")
 
@@ -31,11 +30,9 @@ def asked(monkeypatch):
     """Calls of a session to services that refuse everything for the reason that is given."""
     until = int(time.time() * 1000) + 60_000
     session = Session("anna", b"", b"key", None, (), until, "127.0.0.1:1")
-    monkeypatch.setattr(Calls, "_channel", lambda *_: None)
 
     def refusing(reason: Reason) -> Calls:
-        for service in ("OperatorStub", "GatewayOperatorStub"):
-            monkeypatch.setattr(calls.rpc, service, lambda _: Stub(reason))
+        monkeypatch.setattr(Calls, "_channel", lambda *_: Channel(reason))
         return Calls(session, "controller.plant.framegate", b"")
 
     refusing.session = session

@@ -18,6 +18,9 @@ CAMERAS = 1_000
 class Large(HostileCalls):
     """A fleet of a thousand cameras, each of which sends."""
 
+    async def operator_bytes(self, name, request):
+        return (await self.operator(name, request)).SerializeToString()
+
     async def operator(self, name, request, *, reason=""):
         if name != "List":
             return await super().operator(name, request, reason=reason)

@@ -26,6 +26,9 @@ class Told:
         self.silent = self.standing = False
         self.events = asyncio.Queue()
 
+    async def operator_bytes(self, name, request):
+        return (await self.operator(name, request)).SerializeToString()
+
     async def operator(self, name, _request, *, reason=""):
         self.asked[name] += 1
         await (asyncio.Event().wait() if self.silent else asyncio.sleep(0))
