@@ -63,6 +63,7 @@ THREATS: Final = (
             *range(170, 176),
             *range(180, 207),
             *range(210, 212),
+            215,
         )
     ),
 )
