@@ -1,6 +1,6 @@
 """How much each unit exposes, as `systemd-analyze security` counts it; over `MOST` is a fault.
 
-The drop-in that a gateway's package brings is counted with the unit that it changes.
+The drop-ins that other packages bring are counted, each by itself, with the unit that they change.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ from typing import Final
 UNITS: Final = Path(__file__).parents[1] / "packaging/systemd"
 MOST: Final = 2.0
 """Of ten. What remains is a network, Unix sockets, and namespaces for the children's cages."""
+WITH: Final = {
+    "10-gateway.conf": "on a gateway's host",
+    "10-tpm.conf": "with its CAs in a TPM",
+}
+"""What a drop-in is for, in words."""
 _SAID: Final = re.compile(r"Overall exposure level for \S+: ([0-9.]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """A unit by itself, or with its drop-ins."""
+    """A unit by itself, or with a drop-in."""
 
     name: str
     level: float
@@ -35,9 +40,12 @@ def exposures() -> Iterator[Exposure]:
         with tempfile.TemporaryDirectory() as scratch:
             copied = Path(shutil.copy(unit, scratch))
             yield Exposure(unit.name, _level(copied))
-            if (UNITS / f"{unit.name}.d").is_dir():
-                shutil.copytree(UNITS / f"{unit.name}.d", f"{copied}.d")
-                yield Exposure(f"{unit.name}, on a gateway's host", _level(copied))
+            for dropin in sorted((UNITS / f"{unit.name}.d").glob("*.conf")):
+                beside = Path(f"{copied}.d")
+                beside.mkdir()
+                shutil.copy(dropin, beside)
+                yield Exposure(f"{unit.name}, {WITH[dropin.name]}", _level(copied))
+                shutil.rmtree(beside)
 
 
 def _level(unit: Path) -> float:

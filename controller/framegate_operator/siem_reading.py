@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate.registry.sink import SinkKind
 from framegate_host.collector_folder import CollectorFolder
+from framegate_host.programs import way_to
 from framegate_operator.siem_copies import event_in
 from framegate_operator.siem_http import SiemHttp
 
@@ -225,7 +226,7 @@ def _kafka_library() -> Any:
         import confluent_kafka  # noqa: PLC0415 - an extra of its own
     except ModuleNotFoundError as error:
         raise Unavailable.of(
-            Reason.UNAVAILABLE, "the extra kafka", "none", "pip install 'framegate[kafka]'"
+            Reason.UNAVAILABLE, "the extra kafka", "none", way_to("kafka")
         ) from error
     return confluent_kafka
 

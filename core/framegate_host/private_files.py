@@ -91,9 +91,9 @@ def keep_private(path: Path, data: bytes, *, durable: bool = True) -> None:
         raise Unavailable.of(Reason.UNAVAILABLE, wanted, error.strerror or error, hint) from error
 
 
-def write_public(path: Path, data: bytes) -> None:
+def write_public(path: Path, data: bytes, *, durable: bool = False) -> None:
     """The same for what everybody may read, as far as the caller's umask lets them."""
-    _replace(path, data, PUBLIC_FILE, durable=False)
+    _replace(path, data, PUBLIC_FILE, durable=durable)
 
 
 def require_place(*paths: Path | None) -> None:

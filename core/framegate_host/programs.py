@@ -17,6 +17,11 @@ EXIT_UNAVAILABLE: Final = 7
 OURS: Final = "framegate"
 """What our own packages' names begin with: one of them missing is a fault, no missing extra."""
 
+PACKAGED: Final = "/opt/framegate/"
+"""Where Debian packages of ours have their environments."""
+APART: Final = frozenset({"camera", "kafka", "tpm"})
+"""Extras that are packages of their own, beside the one that lacks them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -44,14 +49,23 @@ class Program:
     def advice(self, missing: str) -> str:
         """What to install where the module `missing` is."""
         extra = self.ways.get(missing, self.extra)
-        wanted = f"framegate[{extra}]" if extra else "framegate"
         what = f"the extra {extra!r}" if extra else "an install that is whole"
         return (
             f"{self.name}: this command needs {what}\n"
             f"  expected  the module {missing}\n"
             f"  seen      none\n"
-            f"  do        pip install '{wanted}'"
+            f"  do        {way_to(extra)}"
         )
+
+
+def way_to(extra: str, prefix: str = sys.prefix) -> str:
+    """The command that brings an extra to the environment at `prefix`: a package's, or another."""
+    if not prefix.startswith(PACKAGED):
+        return f"pip install 'framegate[{extra}]'" if extra else "pip install 'framegate'"
+    name = f"framegate-{prefix.removeprefix(PACKAGED)}"
+    if extra in APART:
+        return f"apt-get install {name}-{extra}"
+    return f"apt-get install --reinstall {name}"
 
 
 _TRACES: Final = {"opentelemetry": "traces"}

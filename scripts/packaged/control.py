@@ -66,7 +66,7 @@ def _control(spec: Spec, version: str, installed: int) -> str:
     if spec.user:
         depends += ["systemd | systemd-standalone-sysusers"]
     if spec.beside:
-        depends = [f"{spec.beside} (= {version})", "libc6", "libstdc++6"]
+        depends = [f"{spec.beside} (= {version})", "libc6", "libstdc++6", *spec.depends]
     text = "\n".join(f" {line}" for line in textwrap.dedent(spec.text).strip().splitlines())
     lines = [
         f"Package: {spec.name}",
@@ -89,7 +89,7 @@ def _scripts(spec: Spec) -> dict[str, str]:
     that runs anew.
     """
     if not spec.user:
-        return {}
+        return _beside_scripts(spec)
     unit = f"{spec.unit}.service"
     return {
         "postinst": f"""#!/bin/sh
@@ -121,6 +121,25 @@ fi
 if [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi
 # keys, registry and receipts stay where they are: removing a program deletes no evidence
 """,
+    }
+
+
+def _beside_scripts(spec: Spec) -> dict[str, str]:
+    """Of a package that changes another's unit: what it changes counts from that one's next start
+    on.
+    """
+    if not spec.dropins:
+        return {}
+    joined = f"systemd-sysusers {spec.name}.conf" if spec.joins else ":"
+    read = "if [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi\n"
+    return {
+        "postinst": f"""#!/bin/sh
+set -e
+if [ "$1" = configure ]; then
+    {joined}
+fi
+{read}""",
+        "postrm": f"#!/bin/sh\nset -e\n{read}",
     }
 
 

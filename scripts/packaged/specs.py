@@ -23,7 +23,8 @@ class Spec:
     one's. `code` are our own packages in it, `extras` bring the others' (none: a plain install).
     `holds` are settings that the package itself gives in its file of `settings`, the rest of which
     are comments. `logs` are files of the kernel's, by the group that may read them from the boot
-    on: commands need them as the service does. Installed it has at most `most_mb` megabytes (10^6
+    on: commands need them as the service does. `joins` is another package's user, who gets the
+    `groups` of this one. Installed it has at most `most_mb` megabytes (10^6
     bytes; 0: nobody minds).
     """
 
@@ -40,6 +41,7 @@ class Spec:
     user: str = ""
     uid: int = 0
     groups: tuple[str, ...] = ()
+    joins: str = ""
     settings: str = ""
     depends: tuple[str, ...] = ()
     recommends: tuple[str, ...] = ()

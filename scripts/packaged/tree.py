@@ -38,6 +38,8 @@ def lay(spec: Spec, into: Path, version: str, epoch: int) -> None:
     if spec.user:
         _put(into / f"usr/lib/sysusers.d/{spec.user}.conf", sysusers(spec))
         _put(into / f"usr/lib/tmpfiles.d/{spec.user}.conf", tmpfiles(spec))
+    if spec.joins:
+        _put(into / f"usr/lib/sysusers.d/{spec.name}.conf", sysusers(spec))
     if spec.settings:
         _settings(spec, into)
     for source, place in spec.files.items():
@@ -65,8 +67,9 @@ def sysusers(spec: Spec) -> str:
     could get them from its unit, the commands that are run as that user could not.
     """
     lines = [f"g {group} - -" for group in spec.groups]
-    lines.append(f'u {spec.user} {spec.uid} "Framegate {spec.folder}" /var/lib/{spec.user}')
-    lines += [f"m {spec.user} {group}" for group in spec.groups]
+    if spec.user:
+        lines.append(f'u {spec.user} {spec.uid} "Framegate {spec.folder}" /var/lib/{spec.user}')
+    lines += [f"m {spec.user or spec.joins} {group}" for group in spec.groups]
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,6 @@
 """A controller's folder that goes on, is copied, is put back and is restored, without its ports."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from framegate.record.entry import Act
 from framegate.record.following import LogPosition
 from framegate.record.machine_events import DeviceMoved
 from framegate.record.verify import LogAnchor
+from framegate.record.witness import head_line
 from framegate.signed.receipt import Checkpoint
 from framegate_controller.ca.open import load_fleet
 from framegate_controller.record.ledger import checkpoint, position
@@ -21,6 +23,7 @@ from framegate_controller.restoration.restore import (
     restore_in_place,
 )
 from framegate_controller.store.database import open_registry
+from framegate_controller.store.ports import EntryQuery
 from framegate_simulators.fixtures import controller
 from support.founded import found_controller
 
@@ -101,3 +104,14 @@ class Registry:
         self.last = restore_backup(archive, ask)
         shutil.copy(self.passphrase, to / "keys" / "passphrase")
         return Registry(to)
+
+
+def export(registry: Registry) -> list[bytes]:
+    """The whole record with its last head."""
+    head = registry.grow(0)
+    store = registry.store()
+    with store.reading() as tx:
+        rows = tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=10_000)
+    store.close()
+    header = {"format": "framegate-audit-1", "fleet": "plant", "entries": len(rows)}
+    return [json.dumps(header).encode(), *(r.entry for r in rows), head_line(head)]

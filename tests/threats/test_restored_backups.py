@@ -1,6 +1,5 @@
 """N148: an old copy of the controller's folder is put back, silently or by a restoration."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -20,7 +19,6 @@ from framegate.signed.restoration import REVISION_STEP, Restoration
 from framegate_agent.controller_watch import ControllerWatch
 from framegate_controller.ca.open import found_fleet
 from framegate_controller.record.witness import require_witnessed
-from framegate_controller.store.ports import EntryQuery
 from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.log_view import LogView
@@ -28,7 +26,7 @@ from framegate_host.witness_file import read_heads, write_head
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.fixtures.access import access_update
 from support.refusals import refused
-from support.registries import Registry
+from support.registries import Registry, export
 
 
 @pytest.fixture
@@ -362,14 +360,3 @@ def test_n148_a_file_of_another_fleets_heads_is_no_word_about_this_one(registry,
         registry.restored(archive, tmp_path / "new", usb)
     assert caught.value.reason == Reason.AUDIT
     assert not (tmp_path / "new" / "registry.db").exists()
-
-
-def export(registry: Registry) -> list[bytes]:
-    """The whole record with its last head."""
-    head = registry.grow(0)
-    store = registry.store()
-    with store.reading() as tx:
-        rows = tx.log.entries(EntryQuery(), first=0, below=tx.log.size(), most=10_000)
-    store.close()
-    header = {"format": "framegate-audit-1", "fleet": "plant", "entries": len(rows)}
-    return [json.dumps(header).encode(), *(r.entry for r in rows), head_line(head)]

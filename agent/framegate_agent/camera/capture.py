@@ -24,6 +24,7 @@ from framegate_agent.camera.child_messages import pass_on
 from framegate_agent.camera.look_record import Look, parse_look
 from framegate_host.child_process import OWN_PYTHON, inherited_environment
 from framegate_host.confinement import QUIET
+from framegate_host.programs import way_to
 
 log = logging.getLogger(__name__)
 _MAX_HEAD: Final = 4096
@@ -137,7 +138,7 @@ class Capture:
 def _require_pictures() -> None:
     """The child would only die of it, again and again."""
     if find_spec("cv2") is None or find_spec("numpy") is None:
-        hint = "apt-get install framegate-agent-camera, or pip install 'framegate[camera]'"
+        hint = way_to("camera")
         raise Unavailable.of(Reason.UNAVAILABLE, "OpenCV and NumPy for a --source", "none", hint)
 
 

@@ -17,7 +17,7 @@ from framegate.record.witness import MAX_LINE_BYTES
 from framegate.signed.receipt import Checkpoint
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.record.witness import verified, witnessed
-from framegate_host.witness_file import read_heads
+from framegate_host.witness_file import newest_heads
 
 MOST_HEADS: Final = 2_000
 """The newest heads of a file that are looked at: where a copy parted from the record is among
@@ -97,7 +97,7 @@ def _read(path: Path, keys: FleetKeys) -> Seen:
     if head is None:
         wanted = "heads of the record, a revision, or an export"
         raise Malformed.of(Reason.AUDIT, f"{wanted} in {path}", "an empty file")
-    heads = [verified(e, path, keys) for e in read_heads(path)[-MOST_HEADS:]]
+    heads = [verified(e, path, keys) for e in newest_heads(path, MOST_HEADS)]
     return Seen(head.size, head.restorations, head.at_ms, heads=tuple(heads))
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from framegate_controller.sinks.credentials import Credentials, Host
 from framegate_controller.sinks.delivery import Outgoing, SinkFailed, SinkRefused
+from framegate_host.programs import way_to
 
 FLUSH_S: Final = 15.0
 MAX_EVENT_BYTES: Final = 1_000_000
@@ -89,5 +90,5 @@ def _module() -> Any:
     try:
         import confluent_kafka  # noqa: PLC0415 - an extra of its own
     except ModuleNotFoundError as error:
-        raise SinkFailed("this host lacks the extra: pip install 'framegate[kafka]'") from error
+        raise SinkFailed(f"this host lacks the extra: {way_to('kafka')}") from error
     return confluent_kafka

@@ -1,4 +1,4 @@
-"""N142, N148: what lies on disks: files that are made open, and an old copy that is put back."""
+"""N142, N148, N215: what lies on disks: open files, an old copy put back, a witness's full file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from framegate.record.witness import parse_head
-from framegate_host.witness_file import last_head
+from framegate.record.witness import MAX_LINE_BYTES, head_line, parse_head
+from framegate_host.witness_file import AGAIN_BYTES, MOVE_BYTES, last_head, read_heads
 from framegate_simulators.attack.floor import Floor
 from framegate_simulators.attack.target import Seen, Target, attempt
 from framegate_simulators.fixtures.access import PASSWORD, write_secret
@@ -106,6 +106,43 @@ def n148(t: Target) -> Seen:
         behind and while_behind != "PASS" and bool(healed),
         f"gate closed: controller-behind; witness: exit {witness.returncode}; a frame meanwhile:"
         f" {while_behind}; restored: PASS",
+    )
+
+
+@attempt(
+    "N215",
+    "a witness's file filled up, and an export whose entries were changed under the heads that"
+    " were moved aside",
+)
+def n215(t: Target) -> Seen:
+    plant = t.plant
+    heads, log = plant.folder / "full-heads", plant.folder / "witnessed.jsonl"
+    plant.framegate("audit", "witness", heads)
+    before = heads.read_bytes()
+    filled = before * (MOVE_BYTES // len(before) + 1)
+    while len(filled) % AGAIN_BYTES > MAX_LINE_BYTES:
+        filled += before
+    heads.write_bytes(filled)
+    t.enrol()  # the record grows
+    plant.framegate("audit", "witness", heads)
+    moved = heads.with_name(f"{heads.name}.1")
+    follows = (
+        moved.exists()
+        and moved.read_bytes() == filled
+        and heads.read_bytes().startswith(before)
+        and [head_line(h) + b"\n" for h in read_heads(heads)] == heads.read_bytes().splitlines(True)
+    )
+    plant.framegate("audit", "export", "--out", log)
+    argv = ("audit", "verify", log, "--root", f"{log}.root.pem", "--witness", heads)
+    sound = plant.framegate(*argv, check=False)
+    lines = log.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"at_ms":1', b'"at_ms":2', 1)
+    log.write_bytes(b"".join(lines))
+    altered = plant.framegate(*argv, check=False)
+    return Seen(
+        follows and sound.returncode == 0 and altered.returncode == 6,
+        f"{moved.name} {'has every head, and the file goes on' if follows else 'LOST heads'};"
+        f" whole: exit {sound.returncode}, changed: exit {altered.returncode}",
     )
 
 

@@ -111,6 +111,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N145": ("inference",),
         "N146": ("hung up on",),
         "N147": ("too-many-frames-in-flight", "image"),
+        "N215": ("has every head", "changed: exit 6"),
         "N148": ("controller-behind",),
         "N149": ("oldest went",),
         "N153": ("frame-frozen 1", "seal-refused 360"),

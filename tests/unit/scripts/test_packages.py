@@ -10,6 +10,8 @@ import tomllib
 import pytest
 from typer.testing import CliRunner
 
+from framegate_host.programs import PROGRAMS as PROGRAMS_OF_OURS
+from framegate_host.programs import way_to
 from framegate_host.setting_records import declared
 from support.paths import ROOT
 
@@ -41,6 +43,28 @@ def test_each_package_holds_what_its_machine_needs():
     assert closure(SPECS["framegate-operator"].extras).isdisjoint({"sqlalchemy", "numpy"})
     assert "sqlalchemy" in closure(SPECS["framegate-controller"].extras)
     assert SPECS["framegate-line"].code == ("framegate", "framegate_host", "framegate_line")
+
+
+def test_a_packaged_controller_has_what_its_settings_choose_from():
+    base = closure(SPECS["framegate-controller"].extras)
+    assert {"psycopg", "python-pkcs11", "opentelemetry-sdk"} <= base
+    assert "opentelemetry-sdk" in closure(SPECS["framegate-gateway"].extras)
+    assert "opentelemetry-sdk" in closure(SPECS["framegate-agent"].extras)
+    assert "tpm2-pytss" in closure(SPECS["framegate-controller-tpm"].extras) - base
+    assert "confluent-kafka" in closure(SPECS["framegate-controller-kafka"].extras) - base
+
+
+@pytest.mark.parametrize("program", PROGRAMS_OF_OURS, ids=lambda p: p.name)
+def test_what_a_packaged_program_lacks_is_a_package_that_there_is(program):
+    home = next((s for s in SPECS.values() if program.name in s.programs), None)
+    if home is None:
+        pytest.skip("in no package")
+    for extra in {program.extra, *program.ways.values()}:
+        named = way_to(extra, f"/{home.home}").split()[-1]
+        assert named in SPECS
+        assert set(closure((extra,) if extra else ())) <= set(
+            closure({*SPECS[named].extras, *home.extras})
+        )
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))
@@ -97,6 +121,11 @@ def test_a_unit_runs_its_packages_program_as_its_packages_user(spec):
     for line in (f"User={spec.user}", f"ExecStart={start}", "Type=notify", "WatchdogSec=30"):
         assert f"\n{line}\n" in unit
     assert f"d /var/lib/{spec.user} 0700 {spec.user} {spec.user} -" in tmpfiles(spec)
+
+
+def test_the_tpms_group_is_given_to_the_controllers_user():
+    told = sysusers(SPECS["framegate-controller-tpm"])
+    assert told == "g tss - -\nm framegate-controller tss\n"
 
 
 def test_secrets_that_root_hands_over_lie_where_root_alone_reads():
@@ -175,6 +204,7 @@ def test_no_unit_exposes_more_than_it_may():
     assert set(levels) == {
         *(f"{s.unit}.service" for s in SERVICES),
         "framegate-agent.service, on a gateway's host",
+        "framegate-controller.service, with its CAs in a TPM",
     }
     assert max(levels.values()) <= exposure.MOST
 

@@ -1,8 +1,13 @@
 """Files, standard output, and syslog's frames."""
 
+import getpass
+import grp
+import gzip
 import json
 import os
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -10,6 +15,7 @@ from framegate_controller.sinks.delivery import SinkFailed
 from framegate_controller.sinks.lines import FILE, FileSink, OutputSink
 from framegate_controller.sinks.syslog import frame
 from support.ocsf_entries import every_entry
+from support.paths import ROOT
 from support.sinks import outgoing
 
 EVERY = [outgoing(raw) for raw in every_entry()]
@@ -103,3 +109,31 @@ def test_n150_words_of_others_make_no_second_message_and_no_header():
         assert b"\n" not in out.body
         assert b"\x00" not in out.body
         assert out.body.isascii()
+
+
+@pytest.mark.skipif(shutil.which("logrotate") is None, reason="logrotate is not installed")
+def test_logrotate_moves_it_by_the_packages_rules_and_no_line_is_lost(tmp_path):
+    folder = tmp_path / "sinks" / "archive"
+    folder.mkdir(parents=True, mode=0o700)
+    rules = (ROOT / "packaging/logrotate/framegate-controller").read_text()
+    own = f"su {getpass.getuser()} {grp.getgrgid(os.getgid()).gr_name}"
+    rules = rules.replace("/var/lib/framegate-controller", str(tmp_path))
+    rules = rules.replace("su framegate-controller framegate-controller", own)
+    assert str(tmp_path) in rules and own in rules
+    (tmp_path / "rules").write_text(rules)
+    sink, some = FileSink(folder), EVERY[:8]
+    for entry in some:
+        sink.deliver([entry])
+        argv = ["logrotate", "--force", "--state", tmp_path / "state", tmp_path / "rules"]
+        subprocess.run(argv, check=True, capture_output=True)
+        if entry.index % 2:  # at every other turn nothing has come: nothing is moved
+            subprocess.run(argv, check=True, capture_output=True)
+    sink.deliver(EVERY[:1])
+    sink.close()
+    assert indices(folder / FILE) == [0]
+    kept = sorted(folder.glob(f"{FILE}.*"), key=lambda p: int(p.name.split(".")[2]), reverse=True)
+    lines = b"".join(gzip.decompress(p.read_bytes()) for p in kept if p.suffix == ".gz")
+    lines += (folder / f"{FILE}.1").read_bytes()
+    assert [json.loads(line) for line in lines.splitlines()] == [o.event for o in some]
+    assert len(kept) == len(some)
+    assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {0o600}
