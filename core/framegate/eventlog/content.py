@@ -77,6 +77,27 @@ def bound_text(event: BootEvent, bank: Alg, column: int) -> str | None:
     return None
 
 
+def covered_text(text: str) -> bytes:
+    """What an event's digest covers whose `bound_text` is `text`, in UTF-8 and without a closing
+    NUL, as boot loaders measure it; nothing where no event has such a text.
+    """
+    covered = text.encode("utf-8", "replace")
+    return covered if covered and _readable(covered) == text else b""
+
+
+def says(data: bytes, covered: bytes) -> bool:
+    """Whether an event of this `data`, and the digest of `covered`, has the text `covered` bound to
+    it: what `bound_text` finds by hashing, where the digest is known to be that of `covered`, which
+    ends in no NUL.
+    """
+    told = data.rstrip(b"\0")
+    return (
+        told.endswith(covered)
+        and told[: len(told) - len(covered)] in _PREFIXES
+        and len(data) <= MAX_TEXT_BYTES
+    )
+
+
 def _readable(covered: bytes) -> str | None:
     for encoding in ("utf-8", "utf-16-le"):
         try:

@@ -48,7 +48,7 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
     5. EV_NO_ACTION events carry no digest (N42), outside the pseudo PCR.
     """
     new = getattr(hashlib, HASH_NAME[bank])
-    separator_digests = {new(s).digest() for s in _SEPARATORS}
+    separators = {new(s).digest(): s for s in _SEPARATORS}
     column = log.column(bank)
     count = dict.fromkeys(SEPARATED_PCRS, 0)
     variables: set[bytes] = set()
@@ -63,7 +63,7 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
             continue
         if event.pcr == NEVER_EXTENDED:
             continue
-        if digest in separator_digests and event.pcr in count:
+        if digest in separators and event.pcr in count:
             count[event.pcr] += 1  # 1
         elif kind == _SEPARATOR and event.pcr in count:  # 2
             failures.append(
@@ -76,6 +76,7 @@ def structural_failures(log: BootLog, bank: Alg) -> tuple[Failure, ...]:
             )
         if (
             kind in _HASHED
+            and separators.get(digest) != event.data
             and new(event.data).digest() != digest
             and not any(new(d).digest() == digest for d in covered(event))
         ):  # 3

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from framegate.errors import Failure, Reason
@@ -15,8 +16,11 @@ from framegate.eventlog.content import (
     boot_variable,
     bound_text,
     bound_variable,
+    covered_text,
+    says,
 )
 from framegate.eventlog.parse import NEVER_EXTENDED, NO_ACTION, BootEvent, BootLog
+from framegate.eventlog.user_space import BOOT_PCRS
 from framegate.glob import matches
 from framegate.profile.model import FirmwareProfile, TextRule
 from framegate.tpm.constants import HASH_NAME
@@ -53,35 +57,64 @@ class _Texts(NamedTuple):
     rule: TextRule
     whole: frozenset[str]
 
+    def allows(self, text: str) -> bool:
+        """A pattern matches itself."""
+        return text in self.whole or any(matches(text, pattern) for pattern in self.rule.allow)
+
+
+class _KnownText(NamedTuple):
+    """A text that a profile spells out, as its digest covers it, and the rule that allows it."""
+
+    covered: bytes
+    rule: str
+
 
 @dataclass(frozen=True, slots=True)
-class _Bank:
-    """A log's bank and a profile, as every event is asked of them."""
+class _Asked:
+    """What every event is asked of a profile.
+
+    By PCR and digest: `claims` names the rule that claims it; `known` are texts that the profile
+    spells out, in PCRs where nothing else is asked before a text is.
+    """
 
     profile: FirmwareProfile
-    column: int
+    claims: Mapping[tuple[int, bytes], str]
     separators: frozenset[bytes]
     quoted: frozenset[int]
     texts: Mapping[int, list[_Texts]]
+    known: Mapping[tuple[int, bytes], _KnownText]
+
+
+@lru_cache(maxsize=64)  # as many profiles as a site's machines have between them
+def _asked_of(profile: FirmwareProfile) -> _Asked:
+    """Drawn from the very profile, which is compared by identity."""
+    bank = profile.selection.bank
+    new = getattr(hashlib, HASH_NAME[bank])
+    texts: dict[int, list[_Texts]] = {}
+    for rule in profile.texts:
+        texts.setdefault(rule.pcr, []).append(_Texts(rule, frozenset(rule.allow)))
+    known = {
+        (pcr, new(covered).digest()): _KnownText(
+            covered, next(r.rule.name for r in rules if r.allows(text))
+        )
+        for pcr, rules in texts.items()
+        if pcr not in BOOT_PCRS | set(profile.pinned) | set(profile.by_pcr)
+        for each in rules
+        for text in each.rule.allow
+        if (covered := covered_text(text))
+    }
+    claims = {key: rule.name for key, rule in profile.by_digest.items()}
+    separators = frozenset(new(s).digest() for s in SEPARATORS)
+    quoted = frozenset(profile.selection.pcrs)
+    return _Asked(profile, claims, separators, quoted, texts, known)
 
 
 def judged_events(log: BootLog, profile: FirmwareProfile) -> Iterator[JudgedEvent]:
     """Every event of `log`, judged by checks 3 and 4 of `appraise`. That the log is the one that a
     TPM vouched for, the caller MUST know: nothing is replayed here.
     """
-    bank = profile.selection.bank
-    new = getattr(hashlib, HASH_NAME[bank])
-    texts: dict[int, list[_Texts]] = {}
-    for rule in profile.texts:
-        texts.setdefault(rule.pcr, []).append(_Texts(rule, frozenset(rule.allow)))
-    asked = _Bank(
-        profile,
-        log.column(bank),
-        frozenset(new(s).digest() for s in SEPARATORS),
-        frozenset(profile.selection.pcrs),
-        texts,
-    )
-    return (_judged(event, asked) for event in log.events)
+    asked, column = _asked_of(profile), log.column(profile.selection.bank)
+    return (_judged(event, column, asked) for event in log.events)
 
 
 def event_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure]:
@@ -90,7 +123,13 @@ def event_failures(log: BootLog, profile: FirmwareProfile) -> list[Failure]:
     """
     failures: list[Failure] = []
     met: set[str] = set()
-    for judged in judged_events(log, profile):
+    asked, column = _asked_of(profile), log.column(profile.selection.bank)
+    for event in log.events:
+        name = _named(event, column, asked)
+        if name is not None:
+            met.add(name)
+            continue
+        judged = _judged(event, column, asked)
         if judged.failure is not None:
             failures.append(judged.failure)
         elif judged.by:
@@ -124,11 +163,23 @@ def absent_events(profile: FirmwareProfile, met: set[str]) -> list[Failure]:
     return failures
 
 
-def _judged(event: BootEvent, asked: _Bank) -> JudgedEvent:
+def _named(event: BootEvent, column: int, asked: _Asked) -> str | None:
+    """The rule that `_judged` says knows it, where its digest tells that at once, as of most."""
+    if event.type == NO_ACTION:
+        return None
+    key = (event.pcr, event.digests[column])
+    name = asked.claims.get(key)
+    if name is not None:
+        return name
+    text = asked.known.get(key)
+    return text.rule if text is not None and says(event.data, text.covered) else None
+
+
+def _judged(event: BootEvent, column: int, asked: _Asked) -> JudgedEvent:
     pcr = event.pcr
     if event.type == NO_ACTION or pcr == NEVER_EXTENDED:
         return JudgedEvent(event, Known.UNMEASURED)
-    digest = event.digests[asked.column]
+    digest = event.digests[column]
     if pcr not in asked.quoted:
         failure = Failure(
             Reason.EVENT_UNCLAIMED,
@@ -144,12 +195,12 @@ def _judged(event: BootEvent, asked: _Bank) -> JudgedEvent:
         return JudgedEvent(event, Known.SEPARATOR)
     if pcr in asked.profile.pinned:
         return JudgedEvent(event, Known.PINNED)
-    return _by_content(event, asked)
+    return _by_content(event, column, asked)
 
 
-def _by_content(event: BootEvent, asked: _Bank) -> JudgedEvent:
+def _by_content(event: BootEvent, column: int, asked: _Asked) -> JudgedEvent:
     """An event that no digest claims, by what its digest covers."""
-    profile, column = asked.profile, asked.column
+    profile = asked.profile
     bank = profile.selection.bank
     if event.pcr == 1:
         name = boot_variable(event, bank, column)
@@ -164,9 +215,9 @@ def _by_content(event: BootEvent, asked: _Bank) -> JudgedEvent:
     if text is None:
         failure = _unclaimed(event, column, profile)
         return JudgedEvent(event, Known.NOTHING, failure=failure)
-    for rule, whole in rules:  # a pattern matches itself
-        if text in whole or any(matches(text, pattern) for pattern in rule.allow):
-            return JudgedEvent(event, Known.TEXT, rule.name)
+    for each in rules:
+        if each.allows(text):
+            return JudgedEvent(event, Known.TEXT, each.rule.name)
     failure = Failure(
         Reason.COMMAND_LINE,
         f"in PCR {event.pcr}: {' or '.join(r.rule.name for r in rules)}",

@@ -4,31 +4,35 @@ A plain entry is in PCR 10, of template ima-ng, or ima-sig without a signature, 
 digest and no violation; see `ImaEntries`. What only looks like one is left for `binary_list` to
 read with care, or to refuse.
 
-What an entry's data hashes to is remembered, because a fleet's machines measure the same files, and
-each shows them again after every boot. It depends on the data alone, and the data's very bytes are
-what it is remembered by: who fills the memory with data of his own makes others' be computed anew,
-and never be wrong.
+Each step takes all entries at once, a column at a time, so that the interpreter has little to do
+but call OpenSSL. What an entry's data hashes to is remembered, because a fleet's machines measure
+the same files, and each shows them again after every boot. It depends on the entry alone, and the
+entry's very bytes are what it is remembered by: who fills the memory with entries of his own makes
+others' be computed anew, and never be wrong.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import struct
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+import sys
+from array import array
+from collections.abc import Callable, Sequence
+from itertools import compress
+from operator import itemgetter, not_
+from typing import Any, Final, NamedTuple
 
 from framegate.ima.entry import PlainColumns
 from framegate.ima.template import MAX_TEMPLATE_BYTES, WIDTHS, TemplateHash
 from framegate.tpm.constants import Alg
 
 REMEMBERED: Final = 32_768
-"""Entries' data, for each algorithm of template hashes; then all is forgotten. Three lists of a
-whole distribution, in some 20 MiB.
+"""Entries, for each algorithm of template hashes; then all is forgotten. Three lists of a whole
+distribution, in some 12 MiB.
 """
 REMEMBERED_BYTES: Final = 512
 """Of the longest entry that is remembered: names are shorter, and what a machine may put into a
-verifier's memory stays below 48 MiB for each algorithm.
+verifier's memory stays below 24 MiB for each algorithm.
 """
 _FILE: Final = rb"\x28\0\0\0sha256:\0.{36}[^\0]*\0"
 """The fields d-ng and n-ng."""
@@ -44,20 +48,23 @@ _ENTRY: Final = {
 it, to the end: so entries are found side by side, or not at all.
 """
 _HASH_AT: Final = 4
-_NG_SIZE_AT: Final = 14
-"""Where an entry's template hash begins, and, besides the bytes of that, the size of the data of an
-ima-ng entry; ima-sig's name is one byte longer.
+"""Where an entry's template hash begins."""
+_KIND_AT: Final = 4
+"""Besides the bytes of that: the length of the template's name, which tells ima-ng from ima-sig."""
+_SIG: Final = len(b"ima-sig")
+_SIZE_AT: Final = 14
+"""Besides the bytes of that: the size of the data of an ima-ng entry; ima-sig's name is one byte
+longer.
 """
-_SIZES: Final = struct.Struct("<I44xI")
-"""The data's size, and in the data the name's (Linux, IMA-templates.rst)."""
 _NAME_AT: Final = 48
+"""Where the name begins in the data, behind its own size (Linux, IMA-templates.rst)."""
+_WORDS: Final = 1 + _NAME_AT // 4
+"""From the size of the data to that of the name, both with them."""
+_WORD: Final = next(code for code in "IL" if array(code).itemsize == 4)
 _NO_SIGNATURE: Final = -4
 """Where an empty field of a signature begins: it is its size alone."""
-_Known = tuple[bytes, bytes, bytes]
-"""Of an entry whose template hash is that of its data: the data, its SHA-256, its key. A bare
-tuple, which the garbage collector need not follow.
-"""
-_KNOWN: Final = {alg: dict[bytes, _Known]() for alg in (*WIDTHS.values(), Alg.SM3_256)}
+_KNOWN: Final = {alg: dict[bytes, bytes]() for alg in (*WIDTHS.values(), Alg.SM3_256)}
+"""An entry whose sizes and template hash are true, to the SHA-256 of its data."""
 
 
 class PlainRun(NamedTuple):
@@ -79,43 +86,90 @@ def plain_run(data: bytes, at: int, hashed: TemplateHash, most: int) -> PlainRun
     if entries and not entries[-1]:
         entries.pop()
     end = at + sum(map(len, entries))
-    memory = _KNOWN[hashed.algorithm]
-    known = list(map(memory.get, entries))
-    if None in known:
-        fresh = _read([e for e, k in zip(entries, known, strict=True) if k is None], hashed)
-        known = [k or fresh.get(e) for e, k in zip(entries, known, strict=True)]
-        _remember(memory, fresh)
-    plain = [k for k in known if k]
-    if len(plain) != len(entries):
+    taken = _columns(entries, hashed.width)
+    sha256s = _sha256s(taken, hashed)
+    if len(sha256s) != len(entries):
         return PlainRun(end, PlainColumns([], [], []))
-    columns = ([k[n] for k in plain] for n in range(3))
-    return PlainRun(end, PlainColumns(*columns))
+    return PlainRun(end, PlainColumns(taken.datas, sha256s, taken.keys))
 
 
-def _read(entries: Sequence[bytes], hashed: TemplateHash) -> Mapping[bytes, _Known]:
-    """What is to be known of entries of which the pattern holds; of none of them where a size or a
-    template hash is a lie.
+class _Taken(NamedTuple):
+    """Entries, the data of each, and the data that an ima-ng entry of the same file has: the very
+    same list where all are ima-ng.
     """
-    hash_end, new, sha256 = _HASH_AT + hashed.width, hashed.new, hashlib.sha256
-    unpack, read = _SIZES.unpack_from, dict[bytes, _Known]()
-    for entry in entries:
-        sig = entry[hash_end] == len(b"ima-sig")
-        size_at = _NG_SIZE_AT + hashed.width + sig
-        size, name_size = unpack(entry, size_at)
-        data = entry[size_at + 4 :]
-        key = data[:_NO_SIGNATURE] if sig else data
-        if size != len(data) or name_size != len(key) - _NAME_AT or size > MAX_TEMPLATE_BYTES:
-            return {}
-        if new(data).digest() != entry[_HASH_AT:hash_end]:
-            return {}
-        read[entry] = (data, sha256(data).digest(), key)
-    return read
+
+    entries: list[bytes]
+    datas: list[bytes]
+    keys: list[bytes]
 
 
-def _remember(memory: dict[bytes, _Known], fresh: Mapping[bytes, _Known]) -> None:
+def _columns(entries: list[bytes], width: int) -> _Taken:
+    kinds = bytes(map(itemgetter(_KIND_AT + width), entries))
+    data_at = _SIZE_AT + width + 4
+    if _SIG not in kinds:
+        datas = list(map(itemgetter(slice(data_at, None)), entries))
+        return _Taken(entries, datas, datas)
+    more = [kind == _SIG for kind in kinds]
+    datas = [entry[data_at + m :] for entry, m in zip(entries, more, strict=True)]
+    keys = [d[:_NO_SIGNATURE] if m else d for d, m in zip(datas, more, strict=True)]
+    return _Taken(entries, datas, keys)
+
+
+def _sha256s(taken: _Taken, hashed: TemplateHash) -> list[bytes]:
+    """SHA-256 of the data of each; of none where a size or a template hash is a lie."""
+    memory = _KNOWN[hashed.algorithm]
+    known = list(map(memory.get, taken.entries))
+    if all(known):
+        return [k for k in known if k]
+    fresh = taken
+    if any(known):
+        unknown = list(map(not_, known))
+        datas, keys = list(compress(taken.datas, unknown)), list(compress(taken.keys, unknown))
+        fresh = _Taken(list(compress(taken.entries, unknown)), datas, keys)
+    if not _sizes_hold(fresh, hashed.width):
+        return []
+    digests = _digests(hashed.new, fresh.datas)
+    claimed = itemgetter(slice(_HASH_AT, _HASH_AT + hashed.width))
+    if digests != list(map(claimed, fresh.entries)):
+        return []
+    if hashed.algorithm != Alg.SHA256:
+        digests = _digests(hashlib.sha256, fresh.datas)
+    _remember(memory, fresh.entries, digests)
+    if fresh is taken:
+        return digests
+    rest = iter(digests)
+    return [k or next(rest) for k in known]
+
+
+def _sizes_hold(taken: _Taken, width: int) -> bool:
+    """Whether each entry's two sizes are those of its data and of its name."""
+    at, sizes = _SIZE_AT + width, list(map(len, taken.datas))
+    if max(sizes) > MAX_TEMPLATE_BYTES:
+        return False
+    if taken.keys is taken.datas:
+        told = b"".join(map(itemgetter(slice(at, at + 4 * _WORDS)), taken.entries))
+    else:
+        signed = [len(k) != size for k, size in zip(taken.keys, sizes, strict=True)]
+        pairs = zip(taken.entries, signed, strict=True)
+        told = b"".join([e[at + more : at + more + 4 * _WORDS] for e, more in pairs])
+    words = array(_WORD, told)
+    if sys.byteorder == "big":
+        words.byteswap()
+    names = [len(key) - _NAME_AT for key in taken.keys]
+    return words[::_WORDS].tolist() == sizes and words[_WORDS - 1 :: _WORDS].tolist() == names
+
+
+def _digests(new: Callable[[bytes], Any], datas: Sequence[bytes]) -> list[bytes]:
+    return [new(data).digest() for data in datas]
+
+
+def _remember(
+    memory: dict[bytes, bytes], entries: Sequence[bytes], digests: Sequence[bytes]
+) -> None:
     """Put into `memory` what fits in its bounds."""
-    if any(len(entry) > REMEMBERED_BYTES for entry in fresh):
-        fresh = {e: k for e, k in fresh.items() if len(e) <= REMEMBERED_BYTES}
+    fresh = dict(zip(entries, digests, strict=True))
+    if max(map(len, fresh)) > REMEMBERED_BYTES:
+        fresh = {e: d for e, d in fresh.items() if len(e) <= REMEMBERED_BYTES}
     if len(memory) + len(fresh) > REMEMBERED:
         memory.clear()
     if len(fresh) <= REMEMBERED:

@@ -42,13 +42,11 @@ def running_values(
     An entry that says another PCR leaves the value as it was. A violation extends all ones.
     `padded_sha1`: kernels before 5.8 extend every bank with the SHA-1 template hash and zeros.
     """
-    new, values, value = getattr(hashlib, HASH_NAME[bank]), [start], start
-    append = values.append
-    for digest in _extended(measured, bank, pcr, padded_sha1):
-        if digest:
-            value = new(value + digest).digest()
-        append(value)
-    return values
+    new, value = getattr(hashlib, HASH_NAME[bank]), start
+    extended = _extended(measured, bank, pcr, padded_sha1)
+    if all(extended):  # nearly every list: a test less for each of its entries
+        return [start, *[value := new(value + digest).digest() for digest in extended]]
+    return [start, *[value := new(value + d).digest() if d else value for d in extended]]
 
 
 def _extended(measured: ImaList, bank: Alg, pcr: int, padded_sha1: bool) -> list[bytes]:

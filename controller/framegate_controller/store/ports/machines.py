@@ -210,7 +210,7 @@ class EvidenceKept(Protocol):
         """
 
     def add(self, evidence: KeptEvidence) -> None:
-        """New evidence."""
+        """New evidence. A boot log in it that is kept already is not kept again in it."""
 
     def seen_again(self, identifier: str, ear: str, now_ms: int) -> None:
         """The same came once more; `ear` is the result of this time, signed."""

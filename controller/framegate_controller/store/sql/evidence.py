@@ -59,7 +59,7 @@ class SqlEvidence:
     def get(self, identifier: str) -> KeptEvidence | None:
         """By id."""
         row = self._rows.one(select(_EVIDENCE).where(_EVIDENCE.c.id == identifier))
-        return _evidence(row) if row is not None else None
+        return self._evidence(row) if row is not None else None
 
     def last(self, device: str) -> KeptEvidence | None:
         """The device's last evidence that verified."""
@@ -70,7 +70,7 @@ class SqlEvidence:
             .limit(1)
         )
         row = self._rows.one(query)
-        return _evidence(row) if row is not None else None
+        return self._evidence(row) if row is not None else None
 
     def last_content(self, device: str) -> tuple[str, bytes] | None:
         """See `ports.EvidenceKept.last_content`."""
@@ -93,10 +93,14 @@ class SqlEvidence:
         ]
 
     def add(self, evidence: KeptEvidence) -> None:
-        """New evidence."""
+        """See `ports.EvidenceKept.add`."""
         columns = fields_of(evidence)
+        raw, log = columns.pop("raw"), self.boot_log(evidence.boot_log_sha256) or b""
+        log_at = raw.find(log) if log else -1
+        rest = raw if log_at < 0 else raw[:log_at] + raw[log_at + len(log) :]
         packed = {
-            "proof": zlib.compress(columns.pop("raw")),
+            "proof": zlib.compress(rest),
+            "log_at": log_at,
             "pcrs": json.dumps(list(evidence.pcrs)),
             "failures": failures_text(evidence.failures),
             "vector": json.dumps(dict(evidence.vector)),
@@ -240,14 +244,20 @@ class SqlEvidence:
             self._rows.run(insert(_ALLOWLISTS).values(**values))
         return parsed
 
-
-def _evidence(r: Row[Any]) -> KeptEvidence:
-    columns = dict(r._mapping)
-    unpacked = {
-        "device": DeviceId(r.device),
-        "raw": zlib.decompress(columns.pop("proof")),
-        "pcrs": tuple(json.loads(r.pcrs)),
-        "failures": read_failures(r.failures),
-        "vector": read_mapping(r.vector),
-    }
-    return KeptEvidence(**{**columns, **unpacked})
+    def _evidence(self, r: Row[Any]) -> KeptEvidence:
+        columns = dict(r._mapping)
+        raw, log_at = zlib.decompress(columns.pop("proof")), columns.pop("log_at")
+        if log_at >= 0:
+            log = self.boot_log(r.boot_log_sha256)
+            if log is None:
+                hint = "the store was changed: restore it"
+                raise Refused.of(Reason.NOT_FOUND, "the evidence's boot log", "none", hint)
+            raw = raw[:log_at] + log + raw[log_at:]
+        unpacked = {
+            "device": DeviceId(r.device),
+            "raw": raw,
+            "pcrs": tuple(json.loads(r.pcrs)),
+            "failures": read_failures(r.failures),
+            "vector": read_mapping(r.vector),
+        }
+        return KeptEvidence(**{**columns, **unpacked})

@@ -45,6 +45,9 @@ class ImaSegment(Base):
 class EvidenceRow(Base):
     """Evidence as it came, with what it takes to verify it again; later evidence that says the same
     only moves `last_ms` and `count`.
+
+    `proof` is it, compressed, but for its boot log, which stands in `boot_logs` once for all
+    machines of a model: `log_at` is where it belongs, -1 where nothing was left out.
     """
 
     __tablename__ = "evidence"
@@ -70,6 +73,7 @@ class EvidenceRow(Base):
     failures: Mapped[str] = mapped_column(Text)
     vector: Mapped[str] = mapped_column(Text)
     ear: Mapped[str] = mapped_column(Text, default="")
+    log_at: Mapped[int] = mapped_column(BigInteger, default=-1, server_default="-1")
 
 
 class Result(Base):
