@@ -43,11 +43,8 @@ DRAWN: Final = 300
 """Pictures with damage by which ways are compared, each beside the same one without: a sound
 picture moved, turned and brightened a little, so that a way which does not bear that loses. All
 ways see the same ones, so that two are told apart by fewer points than either figure is known to.
-"""
-NEAR: Final = 5
-"""Times the promised rate of false alarms, up to which ways are compared: a line runs at the left
-end of the ROC curve. What a way does at half of the sound parts flagged helps nobody, and the area
-under the whole curve says mostly that: on magnetic tiles it takes a way that finds less.
+What counts is what is found up to the promised rate of false alarms: a line runs at the left end of
+the ROC curve, and the area under all of it says mostly what would be found if half were flagged.
 """
 DRAWN_STRENGTHS: Final = (0.5, 1.0, 2.0)
 """In turn: where all of it is found or none, it says nothing about which way is better."""
@@ -59,8 +56,8 @@ DRAWN_SEED: Final = 1000
 class Trial:
     """A way and what came of it: `numbers` (n, k) of the sound pictures by what was learned from
     others, the `units` made of them, and of `drawn` pictures with damage the area under ROC, the
-    mean share found up to `NEAR` times the promised rate of false alarms, and the share that is
-    DEFECT by those units.
+    mean share found up to the promised rate of false alarms, and the share that is DEFECT by those
+    units.
     """
 
     way: Way
@@ -180,7 +177,7 @@ class Choosing:
             looked.given,
             trial,
             tuple(trials),
-            NEAR * self._rate,
+            self._rate,
         )
 
     def _looked(self, given: PictureInput, evened: bool) -> _Looked:
@@ -236,7 +233,7 @@ class Choosing:
             sound,
             units,
             auroc(damage.score, good.score),
-            recall_up_to(damage.score, good.score, NEAR * self._rate),
+            recall_up_to(damage.score, good.score, self._rate),
             float((damage.most > 0).mean()),
             len(bad),
         )

@@ -36,8 +36,9 @@ NOTHING: Final = 6
 
 
 def learned_tolerance(frames: Sequence[Gray], golden: Gray) -> Gray:
-    """(h, w) grey levels, at most `MAX_TOLERANCE`, by which pixels of good `frames` differ from the
-    `golden` image learnt from them; nothing where there are too few.
+    """(h, w) grey levels, at most `LOOSE`, by which pixels of good `frames` differ from the
+    `golden` image learnt from them; nothing where there are too few. More than `LOOSE` is never
+    learnt: whoever wants it says so, and signs on how much of the picture.
     """
     n = len(frames)
     if n < MIN_TOLERANT_FRAMES:
@@ -48,7 +49,7 @@ def learned_tolerance(frames: Sequence[Gray], golden: Gray) -> Gray:
     usual = np.partition(off, counted, axis=0)[counted].astype(np.float32)
     near = cv2.dilate(usual * WIDER, np.ones((3, 3), np.uint8))
     near[near < NOTHING] = 0
-    return np.asarray(np.minimum(near.round(), MAX_TOLERANCE), np.uint8)
+    return np.asarray(np.minimum(near.round(), LOOSE), np.uint8)
 
 
 def tolerant_png(golden: Gray, tolerance: Gray) -> bytes:

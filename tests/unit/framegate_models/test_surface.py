@@ -5,16 +5,15 @@ import onnxruntime as ort
 import pytest
 
 from framegate_models.backbone import DEVIATION, MEAN, GraphParts
-from framegate_models.learn import SCALES, Plan, Strangeness, _input, units_of
 from framegate_models.nearest import LEAST_NEAR, joined, most_unlike, seen_places
+from framegate_models.network_input import input_of
 from framegate_models.sound_pictures import Sound
+from framegate_models.strangeness import SCALES, Way, strange_by, units_of
 from framegate_models.surface import Given, Surface, usual_places
 from framegate_models.surface_graph import (
     CONTRAST,
     INPUT,
-    STRANGEST,
-    TOGETHER,
-    TOP,
+    NUMBERS,
     _even,
     _value,
     judging_graph,
@@ -38,7 +37,7 @@ def learned():
     rng = np.random.default_rng(3)
     looks = described(rng, 14)
     seen = seen_places(looks, np.arange(14), rng)
-    return looks, Surface(Given(SIDES), SCALES, usual_places(looks[0], rng), seen)
+    return looks, Surface(Given(SIDES), SCALES, (usual_places(looks[0], rng),), seen)
 
 
 def asked(surface, looks, number):
@@ -46,8 +45,7 @@ def asked(surface, looks, number):
     feeds = {
         f"scale{i}": one[number : number + 1].astype(np.float32) for i, one in enumerate(looks)
     }
-    said = session.run([TOP, TOGETHER, STRANGEST], feeds)
-    return [float(one.item()) for one in said]
+    return session.run([NUMBERS], feeds)[0][0].tolist()
 
 
 def strange(surface, looks, number):
@@ -157,27 +155,25 @@ def pictures(sizes):
 
 
 def test_pictures_of_differing_proportions_keep_them():
-    alike = _input(Plan("a", 1), pictures([(640, 480)] * 18 + [(644, 480)] * 2))
+    alike = input_of(pictures([(640, 480)] * 18 + [(644, 480)] * 2), None, evened=True)
     assert alike.fit == "stretch" and (alike.width, alike.height) == (448, 320)
-    cut = _input(Plan("a", 1), pictures([(120, 380), (270, 360), (600, 250), (260, 340)] * 5))
+    shapes = pictures([(120, 380), (270, 360), (600, 250), (260, 340)] * 5)
+    cut = input_of(shapes, None, evened=True)
     assert cut.fit == "letterbox" and cut.width > cut.height
-    asked_for = _input(Plan("a", 1, size=(256, 192)), pictures([(120, 380), (600, 250)] * 10))
+    assert input_of(shapes, None, evened=False).fit == "stretch"
+    asked_for = input_of(shapes, (256, 192), evened=True)
     assert asked_for.fit == "letterbox" and (asked_for.width, asked_for.height) == (256, 192)
 
 
+@pytest.mark.parametrize("nearest", [False, True], ids=["middle", "nearest"])
 @pytest.mark.parametrize("count", [40, 400, 4000])
-def test_score_and_places_share_the_false_alarms(count):
-    rng = np.random.default_rng(count)
+def test_score_and_places_share_the_false_alarms(count, nearest):
+    rng, way = np.random.default_rng(count), Way(True, nearest)
+    columns = 3 if nearest else 2
+    spread, middle = np.array([0.5, 2, 1][:columns]), np.array([1, 7, -3][:columns])
     above = []
     for _ in range(30):
-        rows = rng.normal(0, 1, (3, count)) * [[0.5], [2], [1]] + [[1], [7], [-3]]
-        units = units_of(Strangeness(*rows), 0.05)
-        fresh = rng.normal(0, 1, (3, 4000)) * [[0.5], [2], [1]] + [[1], [7], [-3]]
-        each = [
-            (v - u.mean) / u.spread
-            for v, u in zip(fresh, (units.heat, units.together, units.strangest), strict=True)
-        ]
-        picture = (np.mean(each, axis=0) - units.picture.mean) / units.picture.spread
-        flagged = (each[0] > units.heat.most) | (picture > units.picture.most)
-        above.append(flagged.mean())
+        seen, fresh = (rng.normal(0, 1, (n, columns)) * spread + middle for n in (count, 4000))
+        units = units_of(way, seen, 0.05)
+        above.append((strange_by(way, fresh, units).most > 0).mean())
     assert 0.03 < np.mean(above) < 0.055
