@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.signed.inspected import (
     MAX_MIN_SIZE_SHARE,
-    MAX_TOLERANT,
     Inspected,
     InspectedOf,
     Polygon,
@@ -131,7 +130,7 @@ class GoldenImages:
                 "another",
                 "somebody changed it; sign the folder again if that is right",
             )
-        return Part(part_type, (image,), tolerant_percent=MAX_TOLERANT)
+        return Part(part_type, (image,))
 
 
 def digest_of(goldens: tuple[bytes, ...]) -> tuple[str, ...]:

@@ -180,7 +180,9 @@ class Service:
         part_type, sizes = request["part_type"], request["golden_bytes"]
         if sizes:
             self.goldens[part_type] = [
-                golden_of(decode_gray(g), tolerance_of(g, request["rules"]["tolerant_percent"]))
+                golden_of(
+                    decode_gray(g), tolerance_of(g, request["rules"].get("tolerant_percent", 0))
+                )
                 for g in _split(body, sizes)
             ]
         claimed = (request["width"], request["height"])

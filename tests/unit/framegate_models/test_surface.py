@@ -50,7 +50,7 @@ def asked(surface, looks, number):
 
 def strange(surface, looks, number):
     """By numpy: how strange each place of the coarser grid is."""
-    seen = surface.seen
+    seen = surface.beside
     one = joined(tuple(look[number : number + 1] for look in looks))[0]
     space = (one.reshape(one.shape[0], -1).T - seen.mean) @ seen.directions
     off = np.linalg.norm(space[:, None] - seen.pictures, axis=2).min(axis=1)
@@ -81,7 +81,8 @@ def test_one_strange_place_counts_for_the_picture(learned):
 def test_what_was_seen_is_as_near_as_distances_are_told(learned):
     looks, surface = learned
     assert np.allclose(
-        strange(surface, looks, 3), (np.log(LEAST_NEAR) - surface.seen.usual) / surface.seen.spread
+        strange(surface, looks, 3),
+        (np.log(LEAST_NEAR) - surface.beside.usual) / surface.beside.spread,
     )
 
 
@@ -117,7 +118,7 @@ def evened(given, picture):
 
 @pytest.mark.parametrize("beside", [None, (114 - MEAN) / DEVIATION], ids=["stretched", "beside"])
 def test_light_and_contrast_make_no_difference(beside):
-    given = Given((64, 96), beside)
+    given = Given((64, 96), beside, evened=True)
     picture = np.random.default_rng(1).normal(0.1, 0.2, (1, 3, 64, 96)).astype(np.float32)
     inside = np.zeros(picture.shape, bool)
     inside[:, :, 8:56, :70] = True
@@ -176,4 +177,4 @@ def test_score_and_places_share_the_false_alarms(count, nearest):
         seen, fresh = (rng.normal(0, 1, (n, columns)) * spread + middle for n in (count, 4000))
         units = units_of(way, seen, 0.05)
         above.append((strange_by(way, fresh, units).most > 0).mean())
-    assert 0.03 < np.mean(above) < 0.055
+    assert 0.025 < np.mean(above) < 0.055
