@@ -5,9 +5,13 @@ PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 # The longest first; each says what is wrong by itself, also where another failed
 CHECKS := check-types check-code check-pages check-names check-images
-.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify deb-again image check-images demo-vibration vibration-model demo-sites clean
+.PHONY: help setup setup-dev try quick unit tests $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify deb-again image check-images demo-vibration vibration-model demo-sites clean
+# A test that hangs says where it does, and fails instead of holding the run up
+BOUNDED = $(PY) -m pytest -o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true
 FIRST := try demo quick test docs
 TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
+# The same, with every line as it comes
+BESIDE = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=none
 SOURCE ?=
 STORE ?=
 # Tests start hundreds of processes: each reads compiled modules instead of compiling them again
@@ -73,20 +77,23 @@ console-demo: setup-dev ## The web console before a plant where things happen; C
 drill: setup ## A camera replays old pictures: how soon is it found and contained, seen from outside
 	@$(PY) -m framegate_simulators.demo.drill
 
-test: check ## All checks, then the tests (but for make plants, make blocks, make load)
-	@$(PY) -m pytest -n auto
+test: setup-dev ## The tests (but for make plants, make blocks, make load), and beside them all checks
+	@$(BESIDE) tests $(CHECKS)
+
+tests:
+	@$(BOUNDED) -n auto
 
 plants: setup-dev ## Whole plants: people, models, CAs in hardware, brokers, your own camera; and long walks
 	@$(PY) -m pytest -n auto -m plants
 
 stores: setup-dev ## Unit tests and threats of the controller once more, on PostgreSQL
-	@FRAMEGATE_TEST_STORE=postgres $(PY) -m pytest -n 2 tests/unit/framegate_controller tests/threats
+	@FRAMEGATE_TEST_STORE=postgres $(BOUNDED) -n 2 tests/unit/framegate_controller tests/threats
 
 quick: setup-dev ## Before each commit: all checks, and beside them the unit tests that are quick
 	@$(TOGETHER) unit $(CHECKS)
 
 unit: setup-dev ## The unit tests alone, but for those that take seconds
-	@$(PY) -m pytest -n auto -m "not slow" tests/unit
+	@$(BOUNDED) -n auto -m "not slow" tests/unit
 
 coverage: setup-dev ## Measure branch coverage; fails under 97 % of the core
 	@./scripts/coverage.sh

@@ -162,7 +162,10 @@ def link(
 
     async def run() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", listen)
-        await server.serve_forever()
+        try:
+            await asyncio.Event().wait()  # serve_forever would wait for whoever is connected to go
+        finally:
+            server.close()
 
     asyncio.run(run())
 

@@ -101,14 +101,16 @@ class Relay:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Outer(self), sock=listener, backlog=BACKLOG)
         try:
-            async with server:
-                while True:
-                    await asyncio.sleep(SWEEP_S)
-                    self._sweep(time.monotonic())
+            while True:
+                await asyncio.sleep(SWEEP_S)
+                self._sweep(time.monotonic())
         finally:
+            server.close()
             for task in self._joining:  # who was on their way to the server comes too late
                 task.cancel()
             await asyncio.gather(*self._joining, return_exceptions=True)
+            for end in tuple(self._ends):  # the server's own end waits for them, for ever
+                end.hang_up()
 
     def admit(self, end: _Outer, transport: asyncio.Transport) -> Connection | None:
         """The connection of a new end, if it may stay."""

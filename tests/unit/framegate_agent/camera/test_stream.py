@@ -27,13 +27,16 @@ pytestmark = pytest.mark.slow  # streams run their clocks out
 
 
 class Frames:
-    """A source of a few frames."""
+    """A source of a few frames, of which the last ten wait for `rest`."""
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self._count, self.rest = count, asyncio.Event()
+        self.rest.set()
 
     async def frames(self):
         for number in range(1, self._count + 1):
+            if number > self._count - 10:
+                await self.rest.wait()
             yield replace_head(part=f"p{number}", trigger_sequence=number), b"image%d" % number
 
 
@@ -193,7 +196,18 @@ class SlowKey:
 
 
 class Renewing(Carrier):
-    """A gateway that offers another session when it is asked to."""
+    """A gateway that offers another session when it is asked to, and says when it is open."""
+
+    def __init__(self, door, answer, opened) -> None:
+        super().__init__(door, answer)
+        self._opened, self._accepted = opened, 0
+
+    async def read(self):
+        if self._accepted == 2:  # it was read: this is the next
+            self._opened.set()
+        message = await super().read()
+        self._accepted += message.WhichOneof("kind") == "accepted"
+        return message
 
     async def write(self, message):
         if message.WhichOneof("kind") == "renew":
@@ -215,11 +229,13 @@ async def test_frames_go_on_while_a_slow_tpm_signs_for_the_next_session(
 
     stream = stream_of(door, tmp_path, 60, answer)
     stream._identity.key = SlowKey(door.key)
+    rest = stream.capture.rest
+    rest.clear()
 
     class Way:
         @asynccontextmanager
         async def to(self, _grant, _certificate):
-            yield Renewing(door, answer)
+            yield Renewing(door, answer, rest)
 
     stream._identity.broker = Way()
     # a grant that was drawn half its life ago is renewed at once
