@@ -226,7 +226,8 @@ class Choosing:
         return [new_session(judging_graph(one), self._how.threads) for one in surfaces]
 
     def _trial(self, way: Way, sound: Floats, moved: Floats, bad: Floats) -> Trial:
-        units = units_of(way, sound, self._rate)
+        # what is promised is promised of parts as they come, not as files were kept
+        units = units_of(way, np.concatenate([sound, moved]), self._rate)
         good, damage = (strange_by(way, numbers, units) for numbers in (moved, bad))
         return Trial(
             way,

@@ -28,6 +28,11 @@ MOVED: Final = 0.015
 TURNED_DEG: Final = 1.0
 GAIN: Final = 0.05
 """By how much a variant is brighter or darker: a lamp as it warms up."""
+LEAST_QUALITY: Final = 85
+MOST_QUALITY: Final = 95
+"""Of JPEG, as cameras send it, agents with 90: a network that saw files without its loss alone
+takes every frame of a camera for strange.
+"""
 
 Described = tuple[NDArray[np.float16], NDArray[np.float16]]
 """For each of two scales (n, c, h, w)."""
@@ -113,8 +118,8 @@ def describe(
 
 
 def variant_of(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The picture (h, w, 3) moved, turned and brightened by chance, as much as happens at a line;
-    what comes in at the rim is the rim.
+    """The picture (h, w, 3) moved, turned and brightened by chance, as much as happens at a line,
+    and sent as JPEG; what comes in at the rim is the rim.
     """
     h, w = picture.shape[:2]
     reach = MOVED * min(h, w)
@@ -122,6 +127,7 @@ def variant_of(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
     matrix = np.asarray(cv2.getRotationMatrix2D((w / 2, h / 2), turn, 1.0), np.float64)
     matrix[:, 2] += rng.uniform(-reach, reach, 2)
     moved = cv2.warpAffine(picture, matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(
-        cv2.convertScaleAbs(moved, alpha=1 + float(rng.uniform(-GAIN, GAIN))), np.uint8
-    )
+    lit = cv2.convertScaleAbs(moved, alpha=1 + float(rng.uniform(-GAIN, GAIN)))
+    quality = int(rng.integers(LEAST_QUALITY, MOST_QUALITY + 1))
+    sent = cv2.imencode(".jpg", lit, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(sent, cv2.IMREAD_COLOR), np.uint8)
