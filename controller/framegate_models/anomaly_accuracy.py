@@ -44,6 +44,18 @@ def recall_at(bad: Sequence[float], good: Sequence[float], rate: float) -> float
     return float((np.asarray(bad) > least).mean())
 
 
+def recall_up_to(
+    bad: Sequence[float] | Floats, good: Sequence[float] | Floats, most: float
+) -> float:
+    """The mean share of bad ones found as false alarms go from none to the share `most`: the left
+    end of the ROC curve, where a line runs. NaN where there are none of either.
+    """
+    if not len(bad) or not len(good):
+        return math.nan
+    limits = np.sort(np.asarray(good, np.float64))[::-1][: int(most * len(good)) + 1]
+    return float((np.asarray(bad, np.float64)[:, None] > limits).mean())
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """`count` of `of`, and the 95 % interval of the share behind it (Wilson 1927)."""

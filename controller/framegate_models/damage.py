@@ -1,4 +1,5 @@
-"""Damage drawn on pictures of sound parts: scratches, spots, pieces that belong elsewhere.
+"""Damage drawn on pictures of sound parts: scratches, spots, pieces that belong elsewhere, blurred
+places, missing material.
 
 Nobody who learns a surface from sound parts has bad ones at hand. Drawn damage is no sample of
 what will come; it is what a model that sees anything must see.
@@ -6,6 +7,7 @@ what will come; it is what a model that sees anything must see.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import cv2
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]  # (h, w) or (h, w, 3)
+Kind = Callable[[Picture, np.random.Generator, float], "Damaged"]
 
 LEAST_CHANGE: Final = 4.0
 """Grey levels by which damage must change its own pixels on average: less, nobody sees."""
@@ -27,21 +30,26 @@ class Damaged(NamedTuple):
     where: NDArray[np.bool_]
 
 
-def damaged(picture: Picture, rng: np.random.Generator, strength: float = 1.0) -> Damaged:
-    """A copy with one damage drawn by chance; `strength` 1 is one that is seen without effort, more
-    is of more contrast and larger.
+def damaged(
+    picture: Picture,
+    rng: np.random.Generator,
+    strength: float = 1.0,
+    kinds: Sequence[Kind] | None = None,
+) -> Damaged:
+    """A copy with one damage drawn by chance, one of `kinds`, `PLAIN` if None; `strength` 1 is one
+    that is seen without effort, more is of more contrast and larger.
     """
-    kinds = (_scratched, _spotted, _pasted)
+    chosen = kinds or PLAIN
     for _ in range(20):
-        one = kinds[int(rng.integers(len(kinds)))](picture, rng, strength)
+        one = chosen[int(rng.integers(len(chosen)))](picture, rng, strength)
         change = np.abs(one.picture.astype(np.int16) - picture.astype(np.int16))
         change = change if change.ndim == 2 else change.max(axis=2)
         if one.where.any() and float(change[one.where].mean()) >= LEAST_CHANGE * strength:
             return one
-    return _scratched(picture, rng, max(1.0, strength))
+    return scratched(picture, rng, max(1.0, strength))
 
 
-def _scratched(picture: Picture, rng: np.random.Generator, strength: float) -> Damaged:
+def scratched(picture: Picture, rng: np.random.Generator, strength: float) -> Damaged:
     """A thin line with bends, darker or lighter than what it crosses, that fades at its ends."""
     height, width = picture.shape[:2]
     side = min(height, width)
@@ -59,7 +67,7 @@ def _scratched(picture: Picture, rng: np.random.Generator, strength: float) -> D
     return _laid(picture, canvas, _change(rng, strength))
 
 
-def _spotted(picture: Picture, rng: np.random.Generator, strength: float) -> Damaged:
+def spotted(picture: Picture, rng: np.random.Generator, strength: float) -> Damaged:
     """A spot with a soft rim, darker or lighter."""
     height, width = picture.shape[:2]
     side = min(height, width)
@@ -72,7 +80,7 @@ def _spotted(picture: Picture, rng: np.random.Generator, strength: float) -> Dam
     return _laid(picture, soft, _change(rng, strength))
 
 
-def _pasted(picture: Picture, rng: np.random.Generator, strength: float) -> Damaged:
+def pasted(picture: Picture, rng: np.random.Generator, strength: float) -> Damaged:
     """A piece of the same picture, turned and taken from elsewhere."""
     height, width = picture.shape[:2]
     side = min(height, width)
@@ -86,6 +94,51 @@ def _pasted(picture: Picture, rng: np.random.Generator, strength: float) -> Dama
     copy = picture.copy()
     copy[ys[1] : ys[1] + h, xs[1] : xs[1] + w] = np.clip(piece, 0, 255)
     return Damaged(copy, canvas > 0)
+
+
+def blurred(picture: Picture, rng: np.random.Generator, strength: float) -> Damaged:
+    """A place out of focus, as by a drop of oil or a dent."""
+    canvas = _blot(picture, rng, strength)
+    wide = max(1.0, min(picture.shape[:2]) / 160 * strength)
+    soft = cv2.GaussianBlur(picture, (0, 0), wide).astype(np.float32)
+    return _blended(picture, canvas, soft)
+
+
+def missing(picture: Picture, rng: np.random.Generator, strength: float) -> Damaged:
+    """A place where material is gone: as dark or as bright as the picture gets, within a jagged
+    rim.
+    """
+    level = float(np.quantile(picture, float(rng.choice((0.02, 0.98)))))
+    share = min(1.0, 0.5 * strength)
+    gone = picture.astype(np.float32) * (1 - share) + level * share
+    return _blended(picture, _blot(picture, rng, strength), gone)
+
+
+PLAIN: Final[tuple[Kind, ...]] = (scratched, spotted, pasted)
+"""What a model that sees anything must find."""
+ALL: Final[tuple[Kind, ...]] = (*PLAIN, blurred, missing)
+"""What methods are compared by."""
+
+
+def _blot(picture: Picture, rng: np.random.Generator, strength: float) -> NDArray[np.uint8]:
+    """A place (h, w) with a jagged rim, 255 inside."""
+    height, width = picture.shape[:2]
+    reach = min(height, width) * float(rng.uniform(*_SHARES)) * strength**0.5 / 2
+    corners = int(rng.integers(5, 10))
+    ways = np.sort(rng.uniform(0, 2 * np.pi, corners))
+    far = reach * rng.uniform(0.5, 1.3, corners)
+    middle = np.array([rng.uniform(0.1, 0.9) * width, rng.uniform(0.1, 0.9) * height])
+    rim = middle + far[:, None] * np.stack([np.cos(ways), np.sin(ways)], axis=1)
+    canvas = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(canvas, [(rim * 16).round().astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return canvas
+
+
+def _blended(picture: Picture, canvas: NDArray[np.uint8], other: NDArray[np.float32]) -> Damaged:
+    share = canvas.astype(np.float32) / 255
+    shaped = share if picture.ndim == 2 else share[:, :, None]
+    drawn = picture.astype(np.float32) * (1 - shaped) + other * shaped
+    return Damaged(np.clip(drawn, 0, 255).round().astype(np.uint8), canvas > 96)
 
 
 def _change(rng: np.random.Generator, strength: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from framegate_gateway.inference.picture_input import placing_of, tensor_of
 from framegate_gateway.inference.recipe import PictureInput
 from framegate_gateway.inference.session import new_session
+from framegate_models.backbone import DEVIATION, MEAN
 from framegate_models.pretrained import Weights
 from framegate_models.progress import Said
-from framegate_models.surface import Scale
+from framegate_models.surface import Given, Scale
 from framegate_models.surface_graph import INPUT, describing_graph
 
 ENOUGH: Final = 240
@@ -27,9 +28,14 @@ MOVED: Final = 0.015
 TURNED_DEG: Final = 1.0
 GAIN: Final = 0.05
 """By how much a variant is brighter or darker: a lamp as it warms up."""
+LEAST_QUALITY: Final = 85
+MOST_QUALITY: Final = 95
+"""Of JPEG, as cameras send it, agents with 90: a network that saw files without its loss alone
+takes every frame of a camera for strange.
+"""
 
-Described = tuple[NDArray[np.float16], ...]
-"""For each scale (n, c, h, w)."""
+Described = tuple[NDArray[np.float16], NDArray[np.float16]]
+"""For each of two scales (n, c, h, w)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +47,10 @@ class Descriptions:
     scales: Described
     pictures: NDArray[np.int64]
 
-    def of(self, chosen: NDArray[np.bool_]) -> Described:
+    def of(self, chosen: NDArray[np.bool_]) -> Descriptions:
         """Those that are `chosen` (n,)."""
-        return tuple(one[chosen] for one in self.scales)
+        fine, coarse = self.scales
+        return Descriptions((fine[chosen], coarse[chosen]), self.pictures[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,41 +65,61 @@ class Looking:
     said: Said
 
 
+def given_of(given: PictureInput, *, evened: bool) -> Given:
+    """What a recipe's input is to the network, pictures brought to one contrast or not."""
+    beside = (given.fill / given.divide - MEAN) / DEVIATION if given.fit == "letterbox" else None
+    return Given((given.height, given.width), beside, evened)
+
+
+class Describer:
+    """Describes pictures that come as `given`, at two scales."""
+
+    def __init__(
+        self,
+        weights: Weights,
+        scales: tuple[Scale, Scale],
+        given: PictureInput,
+        *,
+        evened: bool,
+        threads: int,
+    ) -> None:
+        self._given = given
+        graph = describing_graph(weights, scales, given_of(given, evened=evened))
+        self._session = new_session(graph, threads)
+
+    def of(self, picture: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """For each scale (1, c, h, w)."""
+        placing = placing_of(self._given, (picture.shape[0], picture.shape[1]))
+        given = {INPUT: tensor_of(self._given, picture, placing)}
+        return list(self._session.run(["scale0", "scale1"], given))
+
+
 def describe(
-    weights: Weights,
-    scales: Sequence[Scale],
-    given: PictureInput,
-    pictures: Sequence[NDArray[np.uint8]],
-    how: Looking,
+    describer: Describer, pictures: Sequence[NDArray[np.uint8]], how: Looking
 ) -> Descriptions:
     """The pictures described, and variants of them, round by round, until there are `ENOUGH` or
     time is up. Each picture itself is described in any case.
     """
-    graph = describing_graph(weights, scales, (given.height, given.width))
-    session, rng = new_session(graph, how.threads), np.random.default_rng(how.seed)
-    names = [f"scale{number}" for number in range(len(scales))]
-    n = len(pictures)
+    rng, n = np.random.default_rng(how.seed), len(pictures)
     rounds = 1 + min(MAX_ROUNDS, max(0, -(-ENOUGH // n) - 1))
-    rows: list[Sequence[NDArray[Any]]] = []
+    rows: list[list[NDArray[np.float16]]] = []
     of: list[int] = []
     for turn in range(rounds):
         for number, picture in enumerate(pictures):
             if turn and time.monotonic() > how.until:
                 break
             shown = variant_of(picture, rng) if turn else picture
-            placing = placing_of(given, (shown.shape[0], shown.shape[1]))
-            described = session.run(names, {INPUT: tensor_of(given, shown, placing)})
-            rows.append([one.astype(np.float16) for one in described])
+            rows.append([one.astype(np.float16) for one in describer.of(shown)])
             of.append(number)
             how.said("looking", (turn * n + number + 1) / (rounds * n), f"round {turn + 1}")
     how.said("looking", 1.0, f"{len(of)} descriptions of {n} pictures")
-    stacked = tuple(np.concatenate([row[i] for row in rows]) for i in range(len(scales)))
-    return Descriptions(stacked, np.array(of, np.int64))
+    fine, coarse = (np.concatenate([row[i] for row in rows]) for i in range(2))
+    return Descriptions((fine, coarse), np.array(of, np.int64))
 
 
 def variant_of(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The picture (h, w, 3) moved, turned and brightened by chance, as much as happens at a line;
-    what comes in at the rim is the rim.
+    """The picture (h, w, 3) moved, turned and brightened by chance, as much as happens at a line,
+    and sent as JPEG; what comes in at the rim is the rim.
     """
     h, w = picture.shape[:2]
     reach = MOVED * min(h, w)
@@ -100,6 +127,7 @@ def variant_of(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
     matrix = np.asarray(cv2.getRotationMatrix2D((w / 2, h / 2), turn, 1.0), np.float64)
     matrix[:, 2] += rng.uniform(-reach, reach, 2)
     moved = cv2.warpAffine(picture, matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(
-        cv2.convertScaleAbs(moved, alpha=1 + float(rng.uniform(-GAIN, GAIN))), np.uint8
-    )
+    lit = cv2.convertScaleAbs(moved, alpha=1 + float(rng.uniform(-GAIN, GAIN)))
+    quality = int(rng.integers(LEAST_QUALITY, MOST_QUALITY + 1))
+    sent = cv2.imencode(".jpg", lit, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(sent, cv2.IMREAD_COLOR), np.uint8)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from framegate.errors import Malformed, Reason
 from framegate_gateway.inference.bundle import Bundle, parse_bundle, require_both_answers
 from framegate_gateway.inference.graph import verify_network
 from framegate_gateway.inference.known_answers import verify_known_answers
@@ -25,9 +24,9 @@ from framegate_gateway.inference.session import new_session, picture_runner
 from framegate_gateway.inference.signed_folder import Provenance
 from framegate_models.anomaly_accuracy import Share
 from framegate_models.assemble import bundle_files
-from framegate_models.backbone import DEVIATION, MEAN
+from framegate_models.choosing import Choosing, Chosen, Inputs
 from framegate_models.damage import damaged
-from framegate_models.descriptions import Described, Descriptions, Looking, describe
+from framegate_models.descriptions import Looking
 from framegate_models.first_results import (
     FirstResults,
     Said,
@@ -37,36 +36,17 @@ from framegate_models.first_results import (
     said_of,
 )
 from framegate_models.gated import gated, placed
+from framegate_models.network_input import input_of
 from framegate_models.pretrained import WEIGHTS_SHA256, read_weights
 from framegate_models.progress import Said as Tell
-from framegate_models.sound_pictures import Sound, Split, folds_of, read_sound, split_by_part
-from framegate_models.surface import (
-    Scale,
-    Surface,
-    hardly_above,
-    unit_of,
-    usual_places,
-    usual_wholes,
-)
+from framegate_models.sound_pictures import Sound, Split, read_sound, split_by_part
 from framegate_models.surface_graph import (
     HEAT,
     HEAT_STRIDE_PX,
-    INPUT,
     SCORE,
-    judging_graph,
     surface_graph,
 )
 
-SCALES: Final = (Scale((3, 4), 16), Scale((5, 6), 32))
-"""Places of 16 and of 32 pixels. On magnetic tiles, places of 8 found little that these do not."""
-AREA_PX: Final = 384 * 384
-"""Of the network's input: what two cores look at in a little more than ten milliseconds."""
-LEAST_SIDE_PX: Final = 192
-MOST_SIDE_PX: Final = 768
-SIDE_STEP_PX: Final = 32
-"""What the backbone halves five times."""
-FOLDS: Final = 4
-"""In turn each quarter of the parts is judged by what was learned from the others."""
 KNOWN_FROM: Final = 32
 """Sound pictures that known answers are taken from, and as many with damage drawn on them."""
 STRENGTHS: Final = (1.0, 2.0, 4.0)
@@ -117,9 +97,11 @@ def learn_part(folder: Path, plan: Plan, provenance: Provenance, tell: Tell) -> 
 
     1. there are enough pictures, and the backbone's weights are those that are known;
     2. parts that are kept back are not learned from;
-    3. the threshold is by parts that what judged them was not learned from;
-    4. it finds damage that is drawn on sound pictures, and passes sound ones;
-    5. it gives its known answers, also to the same pictures, moved.
+    3. it is learned in the way that tells damage best which is drawn on parts that were not
+       learned from;
+    4. the threshold is by parts that what judged them was not learned from;
+    5. it finds damage that is drawn on sound pictures, and passes sound ones;
+    6. it gives its known answers, also to the same pictures, moved.
 
     Raises Malformed, Refused or Unavailable (DATA_SET, IMAGE, MODEL, KNOWN_ANSWER).
     """
@@ -127,94 +109,11 @@ def learn_part(folder: Path, plan: Plan, provenance: Provenance, tell: Tell) -> 
     weights = read_weights()  # 1
     pictures = read_sound(folder, plan.part_pattern)
     split = split_by_part(pictures, plan.keep_back)  # 2
-    given = _input(plan, pictures)
+    inputs = Inputs(*(input_of(pictures, plan.size, evened=even) for even in (False, True)))
     how = Looking(plan.seed, plan.threads, begun + 60 * plan.minutes, tell)
-    descriptions = describe(weights, SCALES, given, [p.picture for p in split.learned], how)
-    sides = given.height, given.width
-    strange = _strangeness(descriptions, split, sides, plan, tell)  # 3
-    tell("learning", 0.0, "")
-    surface = learned_surface(descriptions.scales, sides, np.random.default_rng(plan.seed))
-    surface = _in_units(surface, strange, plan.rate)
-    tell("learning", 1.0, "")
-    inspector = _inspector(surface_graph(weights, surface), given, plan)
-    return _tried(inspector, split, plan, provenance, _Before(surface, strange, begun))
-
-
-def learned_surface(
-    described: Described, sides: tuple[int, int], rng: np.random.Generator
-) -> Surface:
-    """What is usual in descriptions, its units still those of single scales."""
-    places = tuple(usual_places(one, rng) for one in described)
-    return Surface(sides, SCALES, places, usual_wholes(described[0]))
-
-
-class Strangeness(NamedTuple):
-    """How strange each learned picture is to what was learned from the others: by its hottest
-    place, and as a whole (n,) each.
-    """
-
-    tops: NDArray[np.float64]
-    wholes: NDArray[np.float64]
-
-
-def _strangeness(
-    descriptions: Descriptions, split: Split, sides: tuple[int, int], plan: Plan, tell: Tell
-) -> Strangeness:
-    folds = np.array(folds_of((one.part for one in split.learned), FOLDS))
-    n = len(folds)
-    tops, wholes = np.zeros(n), np.zeros(n)
-    for fold in range(FOLDS):
-        tell("trying", fold / FOLDS, f"quarter {fold + 1} by the others")
-        rng = np.random.default_rng(plan.seed + 1 + fold)
-        others = folds[descriptions.pictures] != fold
-        surface = learned_surface(descriptions.of(others), sides, rng)
-        session = new_session(judging_graph(surface), plan.threads)
-        for number in np.flatnonzero(folds == fold):
-            feeds = {
-                f"scale{i}": one[number : number + 1].astype(np.float32)
-                for i, one in enumerate(descriptions.scales)
-            }
-            top, whole = session.run(None, feeds)
-            tops[number], wholes[number] = float(top.item()), float(whole.item())
-    tell("trying", 1.0, "")
-    return Strangeness(tops, wholes)
-
-
-def _in_units(surface: Surface, strange: Strangeness, rate: float) -> Surface:
-    """The surface with units by which the stranger of both is above 0 at `rate`."""
-    heat, whole = unit_of(strange.tops), unit_of(strange.wholes)
-    both = np.maximum(
-        (strange.tops - heat.mean) / heat.spread, (strange.wholes - whole.mean) / whole.spread
-    )
-    most = hardly_above(both, rate)
-    return replace(surface, heat=replace(heat, most=most), whole=replace(whole, most=most))
-
-
-def _input(plan: Plan, pictures: Sequence[Sound]) -> PictureInput:
-    """The network's input: as asked for, else of `AREA_PX` in the proportions of the middle one of
-    the pictures.
-    """
-    if plan.size is None:
-        shapes = [one.picture.shape for one in pictures]
-        ratio = float(np.median([w / h for h, w, _ in shapes]))
-        width, height = (AREA_PX * ratio) ** 0.5, (AREA_PX / ratio) ** 0.5
-        width, height = (_stepped(side) for side in (width, height))
-    else:
-        width, height = plan.size
-    if width % SIDE_STEP_PX or height % SIDE_STEP_PX or min(width, height) < LEAST_SIDE_PX:
-        raise Malformed.of(
-            Reason.USAGE,
-            f"sides of {LEAST_SIDE_PX} pixels at least, multiples of {SIDE_STEP_PX}",
-            f"{width}x{height}",
-            "--size 384x384",
-        )
-    return PictureInput(
-        INPUT, int(width), int(height), divide=1.0, mean=(MEAN,), deviation=(DEVIATION,)
-    )
-
-
-def _stepped(side: float) -> int:
-    return int(np.clip(round(side / SIDE_STEP_PX) * SIDE_STEP_PX, LEAST_SIDE_PX, MOST_SIDE_PX))
+    chosen = Choosing(weights, split.learned, plan.rate, how).best(inputs)  # 3, 4
+    inspector = _inspector(surface_graph(weights, chosen.surface), chosen.given, plan)
+    return _tried(inspector, split, plan, provenance, _Before(chosen, begun))
 
 
 class _Loaded(NamedTuple):
@@ -242,21 +141,18 @@ def _inspector(model: bytes, given: PictureInput, plan: Plan) -> _Loaded:
 
 
 class _Before(NamedTuple):
-    """What went before a network is tried: what was learned, how strange each picture was, and when
-    it began.
-    """
+    """What went before a network is tried: what was chosen, and when it began."""
 
-    surface: Surface
-    strange: Strangeness
+    chosen: Chosen
     begun: float
 
 
 def _tried(
     loaded: _Loaded, split: Split, plan: Plan, provenance: Provenance, before: _Before
 ) -> Learned:
-    """The bundle, once checks 4 and 5 of `learn_part` hold."""
+    """The bundle, once checks 5 and 6 of `learn_part` hold."""
     inspector = loaded.inspector
-    decided: list[str] = []
+    decided = list(before.chosen.words)
     chosen = [*split.kept_back, *split.learned][:KNOWN_FROM]
     sound = [_as_shown(one.name, one.picture, good=True) for one in chosen]
     inspector = placed(inspector, sound, decided)
@@ -267,12 +163,13 @@ def _tried(
     )
     results = [*(said_of(inspector, one) for one in sound), *drawn.results]
     known = known_of(inspector, results)
-    figures = first_results(inspector, results, known)  # 4
+    figures = first_results(inspector, results, known)  # 5
     require_both_answers(known)
-    verify_known_answers(inspector, known)  # 5
+    verify_known_answers(inspector, known)  # 6
     flagged = sum(_flagged(inspector, one) for one in split.kept_back)
     false_alarms = Share(flagged, len(split.kept_back))
     card = _card(plan, provenance, split, figures, false_alarms)
+    card["learned"]["ways"] = before.chosen.as_rows()
     card["learned"]["drawn_strength"] = drawn.strength
     card["learned"]["seconds"] = round(time.monotonic() - before.begun, 1)
     bundle = parse_bundle(bundle_files(loaded.model, inspector.recipe, known, card, b""))
@@ -291,12 +188,8 @@ def _standing_out(split: Split, before: _Before) -> tuple[str, ...]:
     """Names of the learned pictures that are stranger than the threshold, the strangest first: a
     bad part among the sound ones, or one that is rare.
     """
-    heat, whole = before.surface.heat, before.surface.whole
-    most = np.maximum(
-        (before.strange.tops - heat.mean) / heat.spread,
-        (before.strange.wholes - whole.mean) / whole.spread,
-    )
-    order = [int(i) for i in np.argsort(-most)[:STAND_OUT] if most[i] > heat.most]
+    most = before.chosen.trial.strange
+    order = [int(i) for i in np.argsort(-most)[:STAND_OUT] if most[i] > 0]
     return tuple(split.learned[i].name for i in order)
 
 

@@ -1,5 +1,5 @@
-"""What is usual of a surface: at each place and scale a middle and how far sound parts are from it,
-and how sound parts look as a whole.
+"""What is usual of a surface: at each place and scale a middle and how far sound parts are from it;
+and how sound parts look as a whole, or what they showed at each place (`nearest`).
 
 Distances are Mahalanobis' over a backbone's maps (Rippel et al. 2021, Defard et al. 2021), in
 logarithms, each place by what is usual there: edges of a part vary more than its middle. Of the
@@ -76,6 +76,20 @@ class Wholes:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What sound parts showed at each place of the coarser grid: descriptions x (c,) become
+    (x - mean) @ directions (c, d); `pictures` (h * w, n, d) are those of sound ones. The logarithm
+    of the distance from the nearest is `usual` (h, w), give or take `spread` (h, w).
+    """
+
+    mean: Floats
+    directions: Floats
+    pictures: Floats
+    usual: Floats
+    spread: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A strangeness v counts as (v - mean) / spread - most: above 0, sound parts hardly come."""
 
@@ -85,17 +99,39 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Surface:
-    """What was learned, for an input of `sides` (h, w): places at each scale, and wholes by the
-    first one's descriptions; and in which units their strangeness counts.
+class Units:
+    """Of the `numbers` that say how strange a picture is, each; of the `picture`, which they make
+    up together; and of the hottest place of its `heat` map.
+    """
+
+    numbers: tuple[Unit, ...] = ()
+    picture: Unit = Unit()
+    heat: Unit = Unit()
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The network's input: its `sides` (h, w); the number that lies `beside` pictures of other
+    proportions, None where they are stretched; whether each is brought to one contrast (`evened`).
     """
 
     sides: tuple[int, int]
-    scales: tuple[Scale, ...]
+    beside: float | None = None
+    evened: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """What was learned of an input as `given`: places at the first `scales` or all; beside them
+    wholes by the first scale's descriptions, or what was seen at each place of the coarser grid;
+    and in which units their strangeness counts.
+    """
+
+    given: Given
+    scales: tuple[Scale, Scale]
     places: tuple[Places, ...]
-    wholes: Wholes
-    heat: Unit = Unit()
-    whole: Unit = Unit()
+    beside: Wholes | Seen
+    units: Units = Units()
 
 
 def usual_places(described: NDArray[Any], rng: np.random.Generator) -> Places:

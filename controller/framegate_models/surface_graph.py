@@ -1,87 +1,153 @@
-"""What is usual of a surface, as an ONNX graph: the backbone, what each place looks like at several
-scales, how far that is from anything seen on sound parts, a heat map and a score.
+"""What is usual of a surface, as an ONNX graph: the picture, as it is or brought to one contrast,
+the backbone, what each place looks like at two scales, how far that is from what sound parts show,
+a heat map and a score.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from framegate_models.backbone import STRIDES, GraphParts, add_backbone
+from framegate_models.nearest import LEAST_NEAR
 from framegate_models.pretrained import Weights
-from framegate_models.surface import LEAST_FAR, Places, Scale, Surface, Unit, Wholes
+from framegate_models.surface import (
+    LEAST_FAR,
+    Given,
+    Places,
+    Scale,
+    Seen,
+    Surface,
+    Unit,
+    Wholes,
+)
 
 INPUT: Final = "image"
 SCORE: Final = "pred_score"
 HEAT: Final = "anomaly_map"
-TOP: Final = "top"
-WHOLE: Final = "whole"
+NUMBERS: Final = "numbers"
 HEAT_STRIDE_PX: Final = 4
 """Pixels of the input for one of the heat map: finer than the backbone's maps, so that regions have
 round edges.
 """
 SMOOTH: Final = 1.5
 """Standard deviation, in pixels of the heat map, of what single places are smoothed by."""
+CONTRAST: Final = 0.35
+"""Standard deviation of each picture before the backbone looks, as that of the photographs it was
+trained on: how bright a lamp is, is the gate's business. On magnetic tiles under six exposures this
+raises the area under ROC by 1.5 %.
+"""
+LEAST_CONTRAST: Final = 4 / 128
+"""Of a picture: the noise of an empty one is not made a surface of."""
+_BESIDE: Final = 1e-4
+"""By how much a row or column must leave what lies beside the picture to be part of it."""
 _SMOOTH_REACH: Final = 4
 _FLOAT: Final = onnx.TensorProto.FLOAT
 
 
-def describing_graph(weights: Weights, scales: Sequence[Scale], sides: tuple[int, int]) -> bytes:
+def describing_graph(weights: Weights, scales: tuple[Scale, Scale], given: Given) -> bytes:
     """The graph up to the descriptions alone: `image` (1, 3, h, w) to one output `scaleN`
-    (1, c, h', w') for each scale. `sides` (h, w) are multiples of 32.
+    (1, c, h', w') for each scale. Sides are multiples of 32.
     """
     parts = GraphParts()
     outputs = []
     for number, (name, scale) in enumerate(
-        zip(_descriptions(parts, weights, scales, sides), scales, strict=True)
+        zip(_descriptions(parts, weights, scales, given), scales, strict=True)
     ):
         parts.node("Identity", [name], f"scale{number}")
-        outputs.append(_value(f"scale{number}", 1, scale.channels, *scale.grid(sides)))
-    return parts.model(_value(INPUT, 1, 3, *sides), outputs, "descriptions")
+        outputs.append(_value(f"scale{number}", 1, scale.channels, *scale.grid(given.sides)))
+    return parts.model(_value(INPUT, 1, 3, *given.sides), outputs, "descriptions")
 
 
 def judging_graph(surface: Surface) -> bytes:
-    """From descriptions, inputs `scaleN`, to `top` (1, 1), how strange the strangest place is, and
-    `whole` (1, 1), how strange the picture as a whole: both as they are, in no units yet.
+    """From descriptions, inputs `scaleN`, to `numbers` (1, k): how strange the hottest place is;
+    then how strange the picture as a whole, or its places together and its strangest one by what
+    was seen there. All as they are, in no units yet.
     """
     parts = GraphParts()
-    names = [f"scale{number}" for number in range(len(surface.scales))]
-    heat = _heat(parts, names, surface)
-    parts.node("Reshape", [_top(parts, heat), _one_number(parts)], TOP)
-    parts.node("Reshape", [_whole(parts, names[0], surface.wholes), _one_number(parts)], WHOLE)
+    names = ["scale0", "scale1"]
+    said = _said(parts, names, surface)
+    flat = [parts.node("Reshape", [one, _one_number(parts)]) for one in said.numbers]
+    parts.node("Concat", flat, NUMBERS, axis=1)
     given = [
-        _value(name, 1, scale.channels, *scale.grid(surface.sides))
+        _value(name, 1, scale.channels, *scale.grid(surface.given.sides))
         for name, scale in zip(names, surface.scales, strict=True)
     ]
-    return parts.model(given, [_value(TOP, 1, 1), _value(WHOLE, 1, 1)], "judging")
+    return parts.model(given, [_value(NUMBERS, 1, len(flat))], "judging")
 
 
 def surface_graph(weights: Weights, surface: Surface) -> bytes:
     """The whole: `image` (1, 3, h, w) to `pred_score` (1, 1) and `anomaly_map` (1, 1, h / 4,
     w / 4), both in (0, 1), 0.5 being as much as a sound part hardly ever shows.
     """
-    parts, sides = GraphParts(), surface.sides
-    names = _descriptions(parts, weights, surface.scales, sides)
-    heat = _in_unit(parts, _heat(parts, names, surface), surface.heat)
-    parts.node("Sigmoid", [heat], HEAT)
-    whole = _in_unit(parts, _whole(parts, names[0], surface.wholes), surface.whole)
-    most = parts.node("Max", [_top(parts, heat), whole])
-    parts.node("Sigmoid", [parts.node("Reshape", [most, _one_number(parts)])], SCORE)
+    parts, sides, units = GraphParts(), surface.given.sides, surface.units
+    said = _said(parts, _descriptions(parts, weights, surface.scales, surface.given), surface)
+    parts.node("Sigmoid", [_in_unit(parts, said.heat, units.heat)], HEAT)
+    each = [
+        _in_unit(parts, value, unit)
+        for value, unit in zip(said.numbers, units.numbers, strict=True)
+    ]
+    # as `strangeness.of_pictures`
+    both = parts.node("Mean" if isinstance(surface.beside, Seen) else "Max", each)
+    score = _in_unit(parts, both, units.picture)
+    parts.node("Sigmoid", [parts.node("Reshape", [score, _one_number(parts)])], SCORE)
     high, wide = (side // HEAT_STRIDE_PX for side in sides)
     outputs = [_value(SCORE, 1, 1), _value(HEAT, 1, 1, high, wide)]
     return parts.model(_value(INPUT, 1, 3, *sides), outputs, "surface")
 
 
+def _even(parts: GraphParts, given: Given) -> str:
+    """The picture in the input less its mean, at `CONTRAST`; 0 beside it."""
+    if given.beside is None:
+        mean = parts.node("ReduceMean", [INPUT], axes=[1, 2, 3], keepdims=1)
+        off = parts.node("Sub", [INPUT, mean])
+        squares = parts.node("ReduceMean", [parts.node("Mul", [off, off])], axes=[1, 2, 3])
+    else:
+        inside = _inside(parts, given.beside)
+        all_axes = parts.weight(np.array([1, 2, 3], np.int64))
+        # of each colour; 1 where all of the input is beside the picture, which is then no picture
+        count = parts.node(
+            "Max",
+            [
+                parts.node("Mul", [_sum(parts, inside, all_axes), parts.number(3.0)]),
+                parts.number(1.0),
+            ],
+        )
+        whole = _sum(parts, parts.node("Mul", [INPUT, inside]), all_axes)
+        off = parts.node(
+            "Mul", [parts.node("Sub", [INPUT, parts.node("Div", [whole, count])]), inside]
+        )
+        squares = parts.node("Div", [_sum(parts, parts.node("Mul", [off, off]), all_axes), count])
+    spread = parts.node("Max", [parts.node("Sqrt", [squares]), parts.number(LEAST_CONTRAST)])
+    return parts.node("Mul", [off, parts.node("Div", [parts.number(CONTRAST), spread])])
+
+
+def _inside(parts: GraphParts, beside: float) -> str:
+    """(1, 1, h, w): 1 in rows and columns that show some of the picture, else 0."""
+    off = parts.node("Abs", [parts.node("Sub", [INPUT, parts.number(beside)])])
+    shown = []
+    for axes in ([1, 3], [1, 2]):
+        most = parts.node("ReduceMax", [off], axes=axes, keepdims=1)
+        over = parts.node("Greater", [most, parts.number(_BESIDE)])
+        shown.append(parts.node("Cast", [over], to=_FLOAT))
+    return parts.node("Mul", shown)
+
+
+def _sum(parts: GraphParts, of: str, axes: str) -> str:
+    return parts.node("ReduceSum", [of, axes], keepdims=1)
+
+
 def _descriptions(
-    parts: GraphParts, weights: Weights, scales: Sequence[Scale], sides: tuple[int, int]
+    parts: GraphParts, weights: Weights, scales: Sequence[Scale], given: Given
 ) -> list[str]:
     """For each scale its stages' maps, each place with its neighbours, at the scale's stride."""
     last = max(stage for scale in scales for stage in scale.stages)
-    maps = add_backbone(parts, weights, INPUT, last + 1)
+    shown = _even(parts, given) if given.evened else INPUT
+    maps = add_backbone(parts, weights, shown, last + 1)
     names = []
     for scale in scales:
         looks = []
@@ -93,7 +159,7 @@ def _descriptions(
                 pads=[1, 1, 1, 1],
                 count_include_pad=0,
             )
-            looks.append(_at_stride(parts, mixed, STRIDES[stage], scale, sides))
+            looks.append(_at_stride(parts, mixed, STRIDES[stage], scale, given.sides))
         names.append(looks[0] if len(looks) == 1 else parts.node("Concat", looks, axis=1))
     return names
 
@@ -132,29 +198,79 @@ def _ends(parts: GraphParts) -> list[str]:
     return [parts.weight(np.array([end], np.int64)) for end in (0, 2)]
 
 
-def _heat(parts: GraphParts, names: Sequence[str], surface: Surface) -> str:
-    """How strange each place is, on average of the scales, smoothed."""
-    high, wide = (side // HEAT_STRIDE_PX for side in surface.sides)
-    heats = [
-        _resized(parts, _strangeness(parts, name, places), (high, wide))
-        for name, places in zip(names, surface.places, strict=True)
+class _Saying(NamedTuple):
+    """The heat map (1, 1, h, w), smoothed, and numbers (1, 1, 1, 1) that say how strange the
+    picture is.
+    """
+
+    heat: str
+    numbers: list[str]
+
+
+def _said(parts: GraphParts, names: Sequence[str], surface: Surface) -> _Saying:
+    maps = [
+        _by_middle(parts, name, places) for name, places in zip(names, surface.places, strict=False)
     ]
-    heat = heats[0] if len(heats) == 1 else parts.node("Mean", heats)
+    if isinstance(surface.beside, Wholes):
+        heat = _heat(parts, maps, surface.given)
+        return _Saying(heat, [_top(parts, heat), _whole(parts, names[0], surface.beside)])
+    near = _by_seen(parts, _joined(parts, names[0], names[1], surface), surface.beside)
+    heat = _heat(parts, [*maps, near], surface.given)
+    return _Saying(heat, [_top(parts, heat), _together(parts, near), _top(parts, near)])
+
+
+def _heat(parts: GraphParts, maps: Sequence[str], given: Given) -> str:
+    """How strange places are, on average of the `maps`, smoothed."""
+    high, wide = (side // HEAT_STRIDE_PX for side in given.sides)
+    heats = [_resized(parts, one, (high, wide)) for one in maps]
     reach = np.arange(-_SMOOTH_REACH, _SMOOTH_REACH + 1)
     bell = np.exp(-(reach**2) / (2 * SMOOTH**2))
     kernel = (np.outer(bell, bell) / bell.sum() ** 2).astype(np.float32)
     rim = parts.weight(np.array([0, 0, _SMOOTH_REACH, _SMOOTH_REACH] * 2, np.int64))
-    padded = parts.node("Pad", [heat, rim], mode="edge")
+    padded = parts.node("Pad", [parts.node("Mean", heats), rim], mode="edge")
     return parts.node("Conv", [padded, parts.weight(kernel[None, None])])
 
 
-def _strangeness(parts: GraphParts, name: str, places: Places) -> str:
+def _joined(parts: GraphParts, fine: str, coarse: str, surface: Surface) -> str:
+    """Both scales' descriptions at the coarser grid."""
+    by = surface.scales[1].stride // surface.scales[0].stride
+    pooled = parts.node("AveragePool", [fine], kernel_shape=[by, by], strides=[by, by])
+    return parts.node("Concat", [pooled, coarse], axis=1)
+
+
+def _by_middle(parts: GraphParts, name: str, places: Places) -> str:
     """(1, c, h, w) to (1, 1, h, w): each place's distance from its middle, by what is usual."""
     off = parts.node("Sub", [name, parts.weight(places.middle[None])])
     space = parts.node("Conv", [off, parts.weight(_as_kernel(places.whitening))])
-    far = _logarithm(parts, parts.node("ReduceSumSquare", [space], axes=[1], keepdims=1))
-    more = parts.node("Sub", [far, parts.weight(places.usual[None, None])])
-    return parts.node("Div", [more, parts.weight(places.spread[None, None])])
+    far = _logarithm(parts, parts.node("ReduceSumSquare", [space], axes=[1], keepdims=1), LEAST_FAR)
+    return _as_usual(parts, far, places)
+
+
+def _by_seen(parts: GraphParts, name: str, seen: Seen) -> str:
+    """(1, c, h, w) to (1, 1, h, w): each place's distance from the nearest that was seen there, by
+    what is usual. |z - p|² is |z|² - max(2 z·p - |p|²).
+    """
+    origin = -(seen.mean @ seen.directions)
+    space = parts.node(
+        "Conv", [name, parts.weight(_as_kernel(seen.directions)), parts.weight(origin)]
+    )
+    places, depth = seen.usual.size, seen.directions.shape[1]
+    flat = parts.node("Reshape", [space, parts.weight(np.array([depth, places], np.int64))])
+    rows = parts.node(
+        "Reshape",
+        [
+            parts.node("Transpose", [flat], perm=[1, 0]),
+            parts.weight(np.array([places, 1, depth], np.int64)),
+        ],
+    )
+    size = parts.node("ReduceSumSquare", [rows], axes=[2], keepdims=1)
+    pictures = parts.weight(2 * seen.pictures.transpose(0, 2, 1))
+    lengths = parts.weight((seen.pictures**2).sum(axis=2)[:, None])
+    near = parts.node("Sub", [parts.node("MatMul", [rows, pictures]), lengths])
+    nearest = parts.node("ReduceMax", [near], axes=[2], keepdims=1)
+    far = _logarithm(parts, parts.node("Sub", [size, nearest]), LEAST_NEAR)
+    shape = parts.weight(np.array([1, 1, *seen.usual.shape], np.int64))
+    return _as_usual(parts, parts.node("Reshape", [far, shape]), seen)
 
 
 def _whole(parts: GraphParts, name: str, wholes: Wholes) -> str:
@@ -178,7 +294,22 @@ def _whole(parts: GraphParts, name: str, wholes: Wholes) -> str:
         ],
     )
     nearest = parts.node("ReduceMax", [near], axes=[1], keepdims=1)
-    return _logarithm(parts, parts.node("Sub", [size, nearest]))
+    return _logarithm(parts, parts.node("Sub", [size, nearest]), LEAST_FAR)
+
+
+def _as_usual(parts: GraphParts, far: str, usual: Places | Seen) -> str:
+    more = parts.node("Sub", [far, parts.weight(usual.usual[None, None])])
+    return parts.node("Div", [more, parts.weight(usual.spread[None, None])])
+
+
+def _together(parts: GraphParts, near: str) -> str:
+    """(1, 1, 1, 1): the logarithm of the mean of e to the strangeness of each place: many places
+    that are a little strange count, and one that is very.
+    """
+    most = _top(parts, near)
+    each = parts.node("Exp", [parts.node("Sub", [near, most])])
+    mean = parts.node("ReduceMean", [each], axes=[1, 2, 3], keepdims=1)
+    return parts.node("Add", [parts.node("Log", [mean]), most])
 
 
 def _as_kernel(whitening: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -186,9 +317,9 @@ def _as_kernel(whitening: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(whitening.T)[:, :, None, None]
 
 
-def _logarithm(parts: GraphParts, squared: str) -> str:
+def _logarithm(parts: GraphParts, squared: str, least_far: float) -> str:
     """Of a length, by its square."""
-    least = parts.node("Max", [squared, parts.number(LEAST_FAR**2)])
+    least = parts.node("Max", [squared, parts.number(least_far**2)])
     return parts.node("Mul", [parts.node("Log", [least]), parts.number(0.5)])
 
 

@@ -11,6 +11,7 @@ import typer
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.signed.dsse import parse_envelope
+from framegate.signed.inspected import LOOSE, MAX_TOLERANT
 from framegate.signed.part import PartStatement, left_by
 from framegate_host.console import safe, show_json, talk
 from framegate_host.private_files import private_folder, require_place, write_private
@@ -76,6 +77,16 @@ _Outline = Annotated[
         " [[region]] points = [[x, y], …]. Masks and ignored regions have to leave enough of it.",
     ),
 ]
+_Tolerant = Annotated[
+    int,
+    typer.Option(
+        "--tolerant",
+        min=0,
+        max=MAX_TOLERANT,
+        help=f"Percent of the picture where golden images may tolerate more than {LOOSE} grey"
+        " levels, as part learn says it: counted as not inspected.",
+    ),
+]
 _Ignored = Annotated[
     Path | None,
     typer.Option(
@@ -103,6 +114,7 @@ def add(  # noqa: PLR0913 - a command's options
     ignore: _Ignored = None,
     looks: _Looks = None,
     outline: _Outline = None,
+    tolerant: _Tolerant = 0,
     remove: Annotated[
         bool, typer.Option("--remove", help="Take the part away: its frames become UNINSPECTED.")
     ] = False,
@@ -123,6 +135,7 @@ def add(  # noqa: PLR0913 - a command's options
             "ignore": read_regions(ignore, Reason.PART) if ignore else [],
             "looks": read_looks(looks, part_type) if looks else [],
             "outline": read_regions(outline, Reason.PART) if outline else [],
+            **({"tolerant_percent": tolerant} if tolerant else {}),
         }
         goldens = [g.read_bytes() for g in golden or []]
         request = pb.AddPartRequest(
@@ -316,6 +329,14 @@ def learn(
                 f"largest shift {facts['largest_shift_px']} px; "
                 f"the frame most unlike it differs in {100 * facts['differing_share']:.2f} %"
             )
+            if facts["most_tolerated"]:
+                talk.print(
+                    "what good frames vary by is tolerated, by"
+                    f" {facts['most_tolerated']} grey levels at most; by more than {LOOSE} on"
+                    f" {facts['tolerant_percent']} % of the picture, where it is transparent"
+                )
+            if facts["tolerant_percent"]:
+                told += f"--tolerant {facts['tolerant_percent']} "
             talk.print(
                 f"look at it, then: framegate part add {safe(shlex.quote(part_type))} "
                 f"--golden {safe(target)} {told}--source TEXT"
@@ -343,6 +364,7 @@ def _shown(row: Any) -> dict[str, Any]:
         "ignore": len(part.ignore),
         "looks": {str(row["look"]): row["limit"] for row in part.looks},
         "outline": len(part.outline),
+        "tolerant_percent": part.tolerant_percent,
         "inspected": str(left_by(part)),
         "source": part.source,
         "approved_by": list(part.approved_by),

@@ -25,11 +25,13 @@ from framegate.federation.bundle import parse_bundle
 from framegate.identity.certificates import UNREADABLE
 from framegate.signed.dsse import Envelope, parse_envelope, strict_json
 from framegate.signed.inspected import (
+    MAX_TOLERANT,
     Inspected,
     InspectedOf,
     Polygon,
     area_of,
     inspected_share,
+    less_tolerant,
 )
 from framegate.signed.mask import parse_masks, parse_regions
 from framegate.wire import sha256
@@ -300,9 +302,13 @@ def _of_part(message: Any) -> Inspected:
     rules = strict_json(message.rules) if message.rules else {}
     said = rules if type(rules) is dict else {"ignore": [rules]}
     ignored, outline = _regions(said.get("ignore", [])), _regions(said.get("outline", []))
+    tolerant = said.get("tolerant_percent", 0)
+    tolerant = tolerant if type(tolerant) is int and 0 <= tolerant <= MAX_TOLERANT else MAX_TOLERANT
     if not outline:
-        return Inspected(inspected_share(ignored), InspectedOf.PICTURE)
-    return Inspected(inspected_share(ignored, area=area_of(outline)), InspectedOf.OUTLINE)
+        return less_tolerant(Inspected(inspected_share(ignored), InspectedOf.PICTURE), tolerant)
+    area = area_of(outline)
+    left = Inspected(inspected_share(ignored, area=area), InspectedOf.OUTLINE)
+    return less_tolerant(left, tolerant, area)
 
 
 def _regions(said: Any) -> tuple[Polygon, ...]:

@@ -200,6 +200,7 @@ async def put_in_force(visit: Visit) -> Response:
         "min_size_px": 0.0,
         "ignore": regions_of(form.get("regions"), Reason.PART),
         "outline": learnt.facts.get("outline", []),
+        "tolerant_percent": learnt.facts.get("tolerant_percent", 0),
     }
     await factor(visit)
     request = pb.AddPartRequest(

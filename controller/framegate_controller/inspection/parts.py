@@ -15,7 +15,7 @@ from framegate.payload.contract import MAGIC
 from framegate.record.fleet_events import PartRemoved, PartSet
 from framegate.registry.model import Part
 from framegate.signed.dsse import parse_envelope, strict_json
-from framegate.signed.inspected import GRID, cells_of
+from framegate.signed.inspected import GRID, LOOSE, cells_of
 from framegate.signed.part import (
     MAX_GOLDEN_BYTES,
     MAX_GOLDENS,
@@ -62,6 +62,9 @@ class PartChange:
             return f"take part {self.part.part_type} away"
         images = ", ".join(g[:16] for g in self.part.goldens)
         said = f"{len(self.goldens)} golden images ({images}), {left_by(self.part)} inspected"
+        if self.part.tolerant_percent:
+            tolerated = f"{self.part.tolerant_percent} % of the picture"
+            said = f"{said}, more than {LOOSE} grey levels tolerated on {tolerated}"
         if self.part.looks:
             frames = min(row["frames"] for row in self.part.looks)
             said = f"{said}, {len(self.part.looks)} second looks from {frames} frames"
@@ -79,6 +82,11 @@ class PartChange:
             said.append("its outline goes: shares are of the picture")
         elif before.outline != self.part.outline and before.outline:
             said.append(f"another outline, of {_percent(self.part)}, before {_percent(before)}")
+        if before.tolerant_percent < self.part.tolerant_percent:
+            said.append(
+                f"golden images tolerate more than {LOOSE} grey levels on"
+                f" {self.part.tolerant_percent} % of the picture, before {before.tolerant_percent}"
+            )
         return f". WEAKER GUARD: {'; '.join(said)}" if said else ""
 
 
@@ -110,6 +118,7 @@ def parse_change(
         issued_at_ms=0,
         looks=tuple(read["looks"]),
         outline=tuple(read["outline"]),
+        tolerant_percent=read["tolerant_percent"],
     )
     return PartChange(check_part(part), tuple(goldens))
 
@@ -134,18 +143,19 @@ def _check_goldens(goldens: Sequence[bytes], source: str) -> None:
 
 def _parse_rules(raw: bytes) -> dict[str, Any]:
     defaults: dict[str, Any] = {"thresholds": [], "min_size_px": 0.0}
-    defaults |= {"ignore": [], "looks": [], "outline": []}
+    defaults |= {"ignore": [], "looks": [], "outline": [], "tolerant_percent": 0}
     body = strict_json(raw) if raw else {}
     if len(raw) > MAX_RULES_BYTES or type(body) is not dict or set(body) - set(defaults):
         raise Malformed.of(
             Reason.PART,
-            "rules with thresholds, min_size_px, ignore, looks and outline",
+            "rules with thresholds, min_size_px, ignore, looks, outline and tolerant_percent",
             ascii(body)[:80],
         )
     rules = {**defaults, **body}
     lists = all(type(rules[name]) is list for name in ("thresholds", "ignore", "looks", "outline"))
-    if not lists or type(rules["min_size_px"]) not in {int, float}:
-        wanted = "lists of thresholds, regions and looks, a number min_size_px"
+    numbers = type(rules["min_size_px"]) in {int, float} and type(rules["tolerant_percent"]) is int
+    if not lists or not numbers:
+        wanted = "lists of thresholds, regions and looks, numbers min_size_px and tolerant_percent"
         raise Malformed.of(Reason.PART, wanted, ascii(rules)[:80])
     for name in ("thresholds", "looks"):
         if any(type(row) is not dict for row in rules[name]):

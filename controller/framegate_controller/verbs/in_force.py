@@ -72,6 +72,7 @@ def _part(tx: Transaction, asked: pb.AddPartRequest) -> Message | None:
         "ignore": said.ignore,
         **({"looks": said.looks} if said.looks else {}),
         **({"outline": said.outline} if said.outline else {}),
+        **({"tolerant_percent": said.tolerant_percent} if said.tolerant_percent else {}),
     }
     return pb.AddPartRequest(
         part_type=said.part_type,

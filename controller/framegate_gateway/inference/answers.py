@@ -16,6 +16,7 @@ from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavail
 from framegate.looks.kinds import MOST_MEASURED, Look
 from framegate.receipt_verifier import MIN_INSPECTED
 from framegate.signed.heat import MAX_GRIDS, is_heat
+from framegate.signed.inspected import MAX_TOLERANCE
 from framegate.signed.mask import parse_regions
 from framegate.signed.part import MAX_OUTLINES
 from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS
@@ -278,7 +279,17 @@ def _picture(question: Asked, head: dict[str, Any], body: bytes) -> None:
     _require(len(body) == size, "as many bytes as the shape has")
 
 
-LESSON: Final = frozenset({"used", "left_out", "largest_shift_px", "differing_share", "outline"})
+LESSON: Final = frozenset(
+    {
+        "used",
+        "left_out",
+        "largest_shift_px",
+        "differing_share",
+        "outline",
+        "tolerant_percent",
+        "most_tolerated",
+    }
+)
 """What a lesson says of itself, each checked by `_lesson`, and what an operator is told."""
 
 
@@ -290,6 +301,9 @@ def _lesson(question: Asked, head: dict[str, Any]) -> None:
     _require(all(type(n) is int and 0 <= n < frames for n in out or ()), "frames left out")
     _require(_number(head.get("largest_shift_px"), 0.0, MAX_SHIFT_PX), "a shift")
     _require(_number(head.get("differing_share"), 0.0, 1.0), "a share")
+    for name, most in (("tolerant_percent", 100), ("most_tolerated", MAX_TOLERANCE)):
+        said = head.get(name)
+        _require(type(said) is int and 0 <= said <= most, f"{name} of at most {most}")
     outline = head.get("outline")
     _require(type(outline) is list and len(outline) <= MAX_OUTLINES, "an outline")
     try:

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from framegate.errors import Malformed, Reason
 from framegate.image_header import encoding_of, image_size, require_whole
-from framegate.wire import MAX_FRAME_PIXELS
+from framegate.wire import ENCODING_JPEG, ENCODING_PNG, MAX_FRAME_PIXELS
 
 AS_STORED: Final = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
 """Grey, and never turned or mirrored by an EXIF orientation."""
 
 
+_COLOUR_TYPE_AT: Final = 25
+_WITH_ALPHA: Final = frozenset({4, 6})
+"""Where a PNG's header has its colour type; grey and colour with alpha (PNG 11.2.2)."""
 COLOUR_AS_STORED: Final = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
@@ -43,6 +46,17 @@ def decode_colour(
     `decode_gray` otherwise.
     """
     return _decoded(data, encoding, claimed, max_pixels, COLOUR_AS_STORED)
+
+
+def decode_alpha(data: bytes, max_pixels: int = MAX_FRAME_PIXELS) -> NDArray[np.uint8] | None:
+    """The alpha channel (h, w) uint8 of a PNG that has one, else None. Raises as `decode_gray`."""
+    if encoding_of(data) == ENCODING_JPEG:
+        return None
+    image_size(data, ENCODING_PNG)
+    if data[_COLOUR_TYPE_AT] not in _WITH_ALPHA:
+        return None
+    image = _decoded(data, ENCODING_PNG, None, max_pixels, cv2.IMREAD_UNCHANGED)
+    return np.ascontiguousarray(image[:, :, 3]) if image.shape[2:] == (4,) else None
 
 
 def _decoded(

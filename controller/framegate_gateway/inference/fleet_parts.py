@@ -81,6 +81,7 @@ class FleetParts:
             part.version,
             part.looks,
             parse_regions(part.outline),
+            part.tolerant_percent,
         )
 
     def apply(self, envelopes: Sequence[bytes], root: x509.Certificate, now: datetime) -> None:

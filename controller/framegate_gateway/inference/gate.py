@@ -31,20 +31,24 @@ from framegate_gateway.inference.registration import (
     reference,
     register,
 )
+from framegate_gateway.inference.tolerance import loose_area
 
 
 @dataclass
 class Golden:
     """A golden image made ready once: registration spectrum and quality figures; `masked` keeps
-    those under masks, by their polygons.
+    those under masks, by their polygons. `tolerance` (h, w) uint8, where it has one: by how many
+    grey levels each pixel may differ.
     """
 
     image: Gray
     reference: Reference
     signature: Signature
+    tolerance: Gray | None = None
     masked: dict[Any, Golden] = field(default_factory=dict)
     _poses: list[PoseReference] = field(default_factory=list)
     _area: list[Area | None] = field(default_factory=list)
+    _loose: list[Area] = field(default_factory=list)
 
     @property
     def area(self) -> Area | None:
@@ -54,6 +58,15 @@ class Golden:
         return self._area[0]
 
     @property
+    def loose(self) -> Area | None:
+        """Where it tolerates so much that faint defects pass; None where nothing is tolerated."""
+        if self.tolerance is None:
+            return None
+        if not self._loose:
+            self._loose.append(loose_area(self.tolerance))
+        return self._loose[0]
+
+    @property
     def poses(self) -> PoseReference:
         """What poses are looked for by: worked out for the first frame that needs it."""
         if not self._poses:
@@ -61,10 +74,10 @@ class Golden:
         return self._poses[0]
 
 
-def golden_of(image: Gray) -> Golden:
+def golden_of(image: Gray, tolerance: Gray | None = None) -> Golden:
     """What of a golden image is computed once."""
     ready = reference(image)
-    return Golden(image, ready, Signature(ready.half))
+    return Golden(image, ready, Signature(ready.half), tolerance)
 
 
 def require_size(frame: Gray, golden: Golden) -> None:
@@ -130,7 +143,10 @@ def apply_masks(frame: Gray, golden: Golden, polygons: Any, not_black: float) ->
     key = str(polygons)
     if key not in golden.masked:
         golden.masked.clear()  # one set of masks is in force at a time
-        golden.masked[key] = golden_of(
-            np.asarray(cv2.bitwise_and(golden.image, cv2.bitwise_not(region)), np.uint8)
-        )
+        shown = cv2.bitwise_not(region)
+        image = np.asarray(cv2.bitwise_and(golden.image, shown), np.uint8)
+        tolerance = golden.tolerance
+        if tolerance is not None:
+            tolerance = np.asarray(cv2.bitwise_and(tolerance, shown), np.uint8)
+        golden.masked[key] = golden_of(image, tolerance)
     return golden.masked[key]

@@ -29,6 +29,7 @@ from framegate_gateway.inference.place import NO_LEEWAY, Leeway
 from framegate_gateway.inference.recipe import Recipe
 from framegate_gateway.inference.registration import MIN_LIKENESS, Gray, Registered, register
 from framegate_gateway.inference.scene import Scene, scene_of
+from framegate_gateway.inference.tolerance import nearest_allowed
 from framegate_gateway.inference.variants import Variant, varied
 
 Floats = NDArray[np.float32]
@@ -38,12 +39,14 @@ TURNS: Final = Leeway(turns=True)
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A frame beside its moved golden image as the network takes it: `pair` (1, 2, h, w) float32 in
-    [0, 1]; `size` (h, w) of the frame before it was filled up.
+    [0, 1]; `size` (h, w) of the frame before it was filled up; `allowed` the golden image as near
+    to the frame as it tolerates, which stands in the pair then.
     """
 
     pair: Floats
     size: tuple[int, int]
     registered: Registered
+    allowed: Gray | None = None
 
 
 class Inspector:
@@ -70,14 +73,18 @@ class Inspector:
             moved = register(golden.reference, frame)
             if moved.likeness < MIN_LIKENESS:
                 moved = Registered(golden.image, (0.0, 0.0), moved.likeness)
+        allowed = None
+        if golden.tolerance is not None:
+            allowed = nearest_allowed(frame, moved, golden.tolerance)
         h, w = frame.shape
         m = self.recipe.multiple_px
         pair = np.empty((1, 2, -(-h // m) * m, -(-w // m) * m), np.float32)
         if pair.shape[2:] != frame.shape:
             pair[:] = 1.0
         np.multiply(frame, np.float32(1 / 255), out=pair[0, 0, :h, :w], casting="unsafe")
-        np.multiply(moved.golden, np.float32(1 / 255), out=pair[0, 1, :h, :w], casting="unsafe")
-        return Prepared(pair, (h, w), moved)
+        beside = moved.golden if allowed is None else allowed
+        np.multiply(beside, np.float32(1 / 255), out=pair[0, 1, :h, :w], casting="unsafe")
+        return Prepared(pair, (h, w), moved, allowed)
 
     def prepare_best(
         self, frame: Gray, goldens: Sequence[Golden], leeway: Leeway = TURNS
@@ -111,7 +118,7 @@ class Inspector:
         the golden image, so that a turn is put right.
         """
         which, prepared = self.prepare_best(frame.gray, goldens, replace(leeway, turns=True))
-        return _ready(prepared, which, scene_of(frame.gray, prepared.registered))
+        return _ready(prepared, which, scene_of(frame.gray, prepared.registered, prepared.allowed))
 
     def known(self, answer: KnownAnswer, variant: Variant | None = None) -> Ready:
         """See `Inspects.known`: frame and golden image are moved alike."""

@@ -1,5 +1,5 @@
 """A golden image learnt from good frames: each registered to the others, then the middle grey level
-of every pixel.
+of every pixel, and by how much each varies among them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from framegate.signed.part import MAX_LESSON, MIN_LESSON
 from framegate_gateway.inference.decoding import decode_gray
 from framegate_gateway.inference.part_area import outline_of
 from framegate_gateway.inference.registration import Gray, reference, register
+from framegate_gateway.inference.tolerance import learned_tolerance, loose_percent, tolerant_png
 
 MAX_LESSON_PIXELS: Final = 64 * 1024 * 1024
 """Read from the headers before decoding: five frames of 12 megapixels. Learning takes the inference
@@ -32,8 +33,11 @@ def learn_golden(encoded: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
 
     The facts: `used`, `left_out` (numbers of frames that show something else), `largest_shift_px`,
     `differing_share` (the largest share of pixels by which a used frame differs from the result: a
-    defect in one good frame shows here), `outline` (what of it is the part, as regions). Raises
-    Refused (REGISTRATION) where too few frames agree, Malformed (IMAGE).
+    defect in one good frame shows here), `outline` (what of it is the part, as regions),
+    `most_tolerated` (grey levels by which the frames let a pixel differ, at most), and
+    `tolerant_percent` (how much of the picture may by more than `inspected.LOOSE`).
+
+    Raises Refused (REGISTRATION) where too few frames agree, Malformed (IMAGE).
     """
     if not MIN_LESSON <= len(encoded) <= MAX_LESSON:
         raise Refused.of(
@@ -70,6 +74,7 @@ def learn_golden(encoded: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
             "one part type, one place, one light",
         )
     learned = np.median(np.stack(kept), axis=0).astype(np.uint8)
+    tolerance = learned_tolerance(kept, learned)
     differing = [float((cv2.absdiff(f, learned) > DIFFERS).mean()) for f in kept]
     facts = {
         "used": len(kept),
@@ -77,8 +82,10 @@ def learn_golden(encoded: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
         "largest_shift_px": round(max(shifts), 2),
         "differing_share": round(max(differing), 5),
         "outline": outline_of(learned),
+        "tolerant_percent": loose_percent(tolerance),
+        "most_tolerated": int(tolerance.max()),
     }
-    return bytes(cv2.imencode(".png", learned)[1].tobytes()), facts
+    return tolerant_png(learned, tolerance), facts
 
 
 def _most_typical(frames: Sequence[Gray], ready: Sequence[Any]) -> int:

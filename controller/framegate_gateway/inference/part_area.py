@@ -20,6 +20,7 @@ from framegate.signed.inspected import (
     Area,
     InspectedOf,
     Polygon,
+    cells_of,
     inspected_share,
     moved_area,
     require_inspected,
@@ -74,16 +75,23 @@ def require_part_inspected(
     ignored: Sequence[Any],
     shift: tuple[float, float],
     size: tuple[int, int],
+    loose: Area | None = None,
 ) -> int | None:
-    """Percent of the part in `area` that `masks` and `ignored`, polygons in the frame, leave; None
-    where there is no area. The part lies in the frame of `size` (h, w) moved by `shift` pixels
-    (x, y). Raises Refused (INSPECTED_SHARE).
+    """Percent of the part in `area` that `masks` and `ignored`, polygons in the frame, and what the
+    golden image tolerates in `loose` leave; None where there is no area. The part lies in the frame
+    of `size` (h, w) moved by `shift` pixels (x, y). Raises Refused (INSPECTED_SHARE).
     """
     if area is None:
         return None
     h, w = size
-    lies = moved_area(area, round(shift[0] * GRID / w), round(shift[1] * GRID / h))
-    share = inspected_share(_polygons(masks), _polygons(ignored), area=lies)
+    right, down = round(shift[0] * GRID / w), round(shift[1] * GRID / h)
+    lies = moved_area(area, right, down)
+    strict = lies
+    if loose is not None:
+        gone = moved_area(loose, right, down)
+        strict = tuple(row & ~out for row, out in zip(lies, gone, strict=True))
+    share = inspected_share(_polygons(masks), _polygons(ignored), area=strict)
+    share = share * cells_of(strict) // max(1, cells_of(lies))
     of = InspectedOf.FOREGROUND.words
     require_inspected(share, Reason.INSPECTED_SHARE, "masks and a part's rules", of)
     return share

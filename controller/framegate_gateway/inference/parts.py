@@ -17,6 +17,7 @@ from framegate.signed.inspected import (
     Polygon,
     area_of,
     inspected_share,
+    less_tolerant,
     require_inspected,
 )
 from framegate.wire import sha256
@@ -27,7 +28,8 @@ class Part:
     """One part type: encoded `goldens`; `thresholds` by class name over the model's own; boxes
     whose longer side is below `min_size_px`, or whose centre lies in a region of `ignore`
     (fractions of width and height), are no defects. `looks` are limits of second looks, as signed,
-    `outline` what in the golden images is the part, empty where nobody said.
+    `outline` what in the golden images is the part, empty where nobody said; `tolerant_percent` on
+    how much of the picture they may tolerate more than `inspected.LOOSE` grey levels.
     """
 
     part_type: str
@@ -38,6 +40,7 @@ class Part:
     version: int = 0
     looks: tuple[Mapping[str, Any], ...] = ()
     outline: tuple[Polygon, ...] = ()
+    tolerant_percent: int = 0
 
     @property
     def rules(self) -> dict[str, Any]:
@@ -47,6 +50,7 @@ class Part:
             "min_size_px": self.min_size_px,
             "ignore": self.ignore,
             "looks": self.looks,
+            "tolerant_percent": self.tolerant_percent,
         }
 
 
@@ -145,12 +149,15 @@ def left_to_inspect(
     each alone is refused where it is set, both together are met here.
     """
     what = "masks and a part's rules"
-    left = Inspected(inspected_share(head["masks"], rules["ignore"]), InspectedOf.PICTURE)
+    tolerant = int(rules.get("tolerant_percent", 0))
+    share = inspected_share(head["masks"], rules["ignore"])
+    left = less_tolerant(Inspected(share, InspectedOf.PICTURE), tolerant)
     require_inspected(left.percent, Reason.INSPECTED_SHARE, what)
     if outline:
-        share = inspected_share(head["masks"], rules["ignore"], area=area_of(outline))
-        left = Inspected(share, InspectedOf.OUTLINE)
-        require_inspected(share, Reason.INSPECTED_SHARE, what, left.of.words)
+        area = area_of(outline)
+        share = inspected_share(head["masks"], rules["ignore"], area=area)
+        left = less_tolerant(Inspected(share, InspectedOf.OUTLINE), tolerant, area)
+        require_inspected(left.percent, Reason.INSPECTED_SHARE, what, left.of.words)
     largest = MAX_MIN_SIZE_SHARE * min(head["width"], head["height"])
     if rules["min_size_px"] > largest:
         expected = f"a smallest size of at most {largest:.0f} px in a picture of this size"

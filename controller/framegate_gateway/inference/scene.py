@@ -46,7 +46,9 @@ class Light:
 class Scene:
     """`frame` and the moved golden image `golden`, both (h, w) uint8; `shift` (x, y) in pixels is
     how far it was moved, or `matrix` (3, 3) how, where it was more than moved; `ignored` are
-    polygons, in fractions of width and height, that the part leaves out, masks among them.
+    polygons, in fractions of width and height, that the part leaves out, masks among them;
+    `allowed` (h, w) is the golden image as near to the frame as it tolerates, None where it
+    tolerates nothing.
     """
 
     frame: Gray
@@ -54,6 +56,7 @@ class Scene:
     shift: tuple[float, float] = (0.0, 0.0)
     matrix: NDArray[np.float64] | None = None
     ignored: Sequence[Any] = ()
+    allowed: Gray | None = None
 
     @cached_property
     def seen(self) -> Mask:
@@ -112,19 +115,21 @@ class Scene:
 
     @cached_property
     def unlike(self) -> Gray:
-        """(h/2, w/2) how far the frame is from the golden image and every shift of it by a pixel of
-        the half resolution, mean of five by five pixels there, in grey levels.
+        """(h/2, w/2) how far the frame is from what the golden image allows, and every shift of it
+        by a pixel of the half resolution: the mean of five by five pixels there, in grey levels.
         """
         half, golden = self.half, self.half_golden
+        if self.allowed is not None:
+            golden = _halved(self.allowed)
         above = cv2.subtract(half, cv2.dilate(golden, _NEAR))
         below = cv2.subtract(cv2.erode(golden, _NEAR), half)
         mean = cv2.blur(cv2.max(above, below), (5, 5))
         return np.asarray(cv2.bitwise_and(mean, _halved(self.seen)), np.uint8)
 
 
-def scene_of(frame: Gray, moved: Registered) -> Scene:
-    """`frame` beside its golden image, as registration moved it."""
-    return Scene(frame, moved.golden, moved.shift, moved.matrix)
+def scene_of(frame: Gray, moved: Registered, allowed: Gray | None = None) -> Scene:
+    """`frame` beside its golden image, as registration moved it, and what of it is `allowed`."""
+    return Scene(frame, moved.golden, moved.shift, moved.matrix, allowed=allowed)
 
 
 def _whole(size: tuple[int, int]) -> Mask:

@@ -21,7 +21,6 @@ from framegate.errors import Malformed, Reason
 from framegate.payload.contract import ExaminedPayload
 from framegate.payload.kinds import BUILT_IN, Kinds
 from framegate.signed.heat import MAX_GRIDS
-from framegate.signed.part import MIN_LESSON
 from framegate_gateway.inference import pictures
 from framegate_gateway.inference.bundle import KnownAnswer, parse_bundle
 from framegate_gateway.inference.decoding import AS_STORED, COLOUR_AS_STORED, decode_gray
@@ -49,6 +48,7 @@ from framegate_gateway.inference.providers import CPU
 from framegate_gateway.inference.region_answers import heat_of
 from framegate_gateway.inference.rules import apply_rules, least_threshold
 from framegate_gateway.inference.session import inspects, new_session, require_provider
+from framegate_gateway.inference.tolerance import MIN_TOLERANT_FRAMES, tolerance_of
 from framegate_gateway.inference.variants import Variant, drawn_variant, is_steady
 
 MAX_AWAY: Final = 256
@@ -84,7 +84,9 @@ def warm_up(*, elsewhere: bool, provider: str, kinds: Kinds = BUILT_IN) -> None:
             examining_of(examined)
     np.fft.ifft(np.fft.fft(np.zeros(8)))  # series are read in lines of a spectrum
     lesson = cv2.imencode(".png", np.eye(64, dtype=np.uint8) * 255)[1]
-    learn_golden([bytes(lesson)] * MIN_LESSON)  # numpy imports parts of itself on first use
+    # numpy imports parts of itself on first use
+    learned, _ = learn_golden([bytes(lesson)] * MIN_TOLERANT_FRAMES)
+    tolerance_of(learned, 0)
     for kind in (".jpg", ".png"):
         picture = cv2.imencode(kind, np.zeros((8, 8), np.uint8))[1]
         cv2.imdecode(picture, AS_STORED)
@@ -177,7 +179,12 @@ class Service:
             self.goldens.pop(old, None)
         part_type, sizes = request["part_type"], request["golden_bytes"]
         if sizes:
-            self.goldens[part_type] = [golden_of(decode_gray(g)) for g in _split(body, sizes)]
+            self.goldens[part_type] = [
+                golden_of(
+                    decode_gray(g), tolerance_of(g, request["rules"].get("tolerant_percent", 0))
+                )
+                for g in _split(body, sizes)
+            ]
         claimed = (request["width"], request["height"])
         goldens = self.goldens[part_type]
         # another size is refused in any case; before decoding, because a small file may be a large
@@ -288,7 +295,8 @@ def _part_percent(golden: Golden, request: dict[str, Any], ready: Ready) -> int 
     shift = ready.scene.shift if ready.scene is not None and moved else (0.0, 0.0)
     size = (request["height"], request["width"])
     ignored = request["rules"].get("ignore") or ()
-    return require_part_inspected(golden.area, request["masks"], ignored, shift, size)
+    masks, loose = request["masks"], golden.loose
+    return require_part_inspected(golden.area, masks, ignored, shift, size, loose)
 
 
 def _rules_of(request: dict[str, Any], ready: Ready) -> dict[str, Any]:

@@ -27,6 +27,18 @@ MAX_MIN_SIZE_PX: Final = 64.0
 """The largest defect, by its longer side, that a part's rules may leave out."""
 MAX_MIN_SIZE_SHARE: Final = 0.10
 """The same as a share of the frame's shorter side: in a small picture fewer pixels are a lot."""
+MAX_TOLERANCE: Final = 48
+"""Grey levels by which a golden image may let any pixel differ. What is copper and what is ground
+differ by a hundred and more, so that a defect stands out wherever that is tolerated, if less.
+"""
+LOOSE: Final = 24
+"""Grey levels from which on a place counts as not inspected where shares are told: faint defects
+pass there.
+"""
+MAX_TOLERANT: Final = 20
+"""Percent of the picture where that much may be tolerated: print and light vary in places, and a
+part that varies everywhere is for a model of its own (`framegate-models learn`).
+"""
 
 
 Polygon = tuple[tuple[float, float], ...]
@@ -95,6 +107,15 @@ def area_of(polygons: tuple[Polygon, ...]) -> Area:
         for row, cells in chain(_outline(polygon), _inside(polygon)):
             rows[row] |= cells
     return tuple(rows)
+
+
+def less_tolerant(left: Inspected, tolerant_percent: int, area: Area = PICTURE) -> Inspected:
+    """What is left of `area` once a golden image tolerates more than `LOOSE` grey levels on
+    `tolerant_percent` of the picture: all of that counts as lying in the area, and as not masked.
+    """
+    cells, whole = cells_of(area), GRID * GRID
+    gone = min(100, -(-tolerant_percent * whole // max(1, cells))) if tolerant_percent else 0
+    return Inspected(max(0, left.percent - gone), left.of)
 
 
 def cells_of(area: Area) -> int:

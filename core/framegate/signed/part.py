@@ -17,8 +17,10 @@ from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose
 from framegate.looks.limits import parse_limits
 from framegate.signed.inspected import (
+    LOOSE,
     MAX_AT_LEAST,
     MAX_MIN_SIZE_PX,
+    MAX_TOLERANT,
     MIN_AREA_CELLS,
     Area,
     Inspected,
@@ -27,6 +29,7 @@ from framegate.signed.inspected import (
     area_of,
     cells_of,
     inspected_share,
+    less_tolerant,
     require_inspected,
 )
 from framegate.signed.mask import parse_regions
@@ -53,7 +56,8 @@ class PartStatement(Statement):
     at_least}]; `ignore`: [{points}] as masks have them; `source` and `approved_by` say where the
     images are from and who stands for them; `looks`: limits of second looks, as
     `framegate.looks.limits` has them; `outline`: [{points}], what in the golden image the part is,
-    empty where nobody said.
+    empty where nobody said; `tolerant_percent`: on how much of the picture golden images may
+    tolerate more than `LOOSE` grey levels.
     """
 
     part_type: str
@@ -68,17 +72,19 @@ class PartStatement(Statement):
     issued_at_ms: int
     looks: tuple[dict[str, Any], ...] = ()
     outline: tuple[dict[str, Any], ...] = ()
+    tolerant_percent: int = 0
 
     TYPE: ClassVar[str] = "application/vnd.framegate.part+json"
     PURPOSE: ClassVar[Purpose] = Purpose.PART
-    LATER: ClassVar[frozenset[str]] = frozenset({"looks", "outline"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"looks", "outline", "tolerant_percent"})
 
 
 def check_part(part: PartStatement) -> PartStatement:
     """The part, after its members were found in range: a printable id, 1 to `MAX_GOLDENS` digests,
     thresholds in (0, `MAX_AT_LEAST`], a smallest size of at most `MAX_MIN_SIZE_PX`, regions inside
     the image that leave `MIN_INSPECTED` percent of it and of the part's outline, which is no speck,
-    looks as `parse_limits` wants them. Raises Malformed or Refused (PART).
+    also beside what golden images tolerate, on `MAX_TOLERANT` percent at most (N216), looks as
+    `parse_limits` wants them. Raises Malformed or Refused (PART).
     """
     if not _PART.fullmatch(part.part_type) or ".." in part.part_type or part.version < 1:
         raise Malformed.of(
@@ -118,7 +124,22 @@ def check_part(part: PartStatement) -> PartStatement:
         left = inspected_share(ignored, area=outline)
         what = "a part's ignored regions"
         require_inspected(left, Reason.PART, what, InspectedOf.OUTLINE.words)
+    _check_tolerant(part)
     return part
+
+
+def _check_tolerant(part: PartStatement) -> None:
+    if not 0 <= part.tolerant_percent <= MAX_TOLERANT:
+        raise Refused.of(
+            Reason.PART,
+            f"golden images that tolerate more than {LOOSE} grey levels on at most"
+            f" {MAX_TOLERANT} % of the picture",
+            f"{part.tolerant_percent} %",
+            "learn them from frames that are alike, or learn a model: framegate-models learn",
+        )
+    left = left_by(part)
+    what = "a part's ignored regions and what its golden images tolerate"
+    require_inspected(left.percent, Reason.PART, what, left.of.words)
 
 
 def outline_area(regions: Sequence[Any]) -> Area | None:
@@ -129,11 +150,15 @@ def outline_area(regions: Sequence[Any]) -> Area | None:
 
 
 def left_by(part: PartStatement, masks: Sequence[Polygon] = ()) -> Inspected:
-    """How much of the part its rules and `masks` leave, of its outline where it has one."""
+    """How much of the part its rules, `masks` and what its golden images tolerate leave, of its
+    outline where it has one.
+    """
     ignored, outline = parse_regions(part.ignore), outline_area(part.outline)
     if outline is None:
-        return Inspected(inspected_share(ignored, masks), InspectedOf.PICTURE)
-    return Inspected(inspected_share(ignored, masks, area=outline), InspectedOf.OUTLINE)
+        left = Inspected(inspected_share(ignored, masks), InspectedOf.PICTURE)
+        return less_tolerant(left, part.tolerant_percent)
+    left = Inspected(inspected_share(ignored, masks, area=outline), InspectedOf.OUTLINE)
+    return less_tolerant(left, part.tolerant_percent, outline)
 
 
 def verify_part(

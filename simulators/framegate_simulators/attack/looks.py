@@ -18,6 +18,7 @@ from framegate.errors import FramegateError
 from framegate.looks.commission import propose
 from framegate.looks.kinds import KINDS, Look
 from framegate.looks.limits import MIN_COMMISSION
+from framegate.signed.inspected import MAX_TOLERANT
 from framegate.wire import ENCODING_PNG
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
@@ -229,6 +230,23 @@ def n206(t: Target) -> Seen:
             part_type=PART,
             goldens=[golden],
             rules=json.dumps({"looks": [row]}).encode(),
+            source="a lot",
+        )
+        with operator_stub(t.context) as stub:
+            seen.append(reason_of(lambda r=request, s=stub: s.AddPart(r)))  # type: ignore[misc]
+    return Seen(all(s.reason == "part" for s in seen), ", ".join(s.reason for s in seen))
+
+
+@attempt("N216", "a part whose golden images may tolerate much of the picture")
+def n216(t: Target) -> Seen:
+    t.sign_in_again()
+    golden = _png(t.once(Guarded).golden)
+    seen = []
+    for percent in (MAX_TOLERANT + 1, 100, -1):
+        request = pb.AddPartRequest(
+            part_type=PART,
+            goldens=[golden],
+            rules=json.dumps({"tolerant_percent": percent}).encode(),
             source="a lot",
         )
         with operator_stub(t.context) as stub:

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -201,9 +202,14 @@ class DemoPart(Story):
         if not self.defect:
             raise PlantError("no scratched plate was judged")
         picture = self.folder / "scratch.png"
-        shown = self.plant.framegate(
-            "verdict", "show", self.defect["verdict_id"], "--picture", picture
-        )
+
+        def proved() -> CompletedProcess[str] | None:
+            said = ("verdict", "show", self.defect["verdict_id"], "--picture", picture)
+            done = self.plant.framegate(*said, check=False)
+            return None if done.returncode else done
+
+        # its receipt waits for its batch
+        shown = wait_for("the verdict's receipt", proved, PATIENCE_S, every_s=1)
         self.console.print(shown.stdout, end="", markup=False)
         if "heat" not in shown.stdout:
             raise PlantError("the verdict bears no heat")

@@ -66,6 +66,7 @@ def test_a_sound_answer_passes():
     )
     facts = {"used": 5, "left_out": [3], "largest_shift_px": 1.5, "differing_share": 0.1}
     facts["outline"] = [{"points": [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]}]
+    facts |= {"tolerant_percent": 0, "most_tolerated": 24}
     lesson = asked("learn", sizes=[1] * 6)
     verify_answer(lesson, {"id": 7, "golden_taken": False, **facts}, PNG)
 

@@ -1,0 +1,258 @@
+"""Which way of learning suits a part: each is tried on sound pictures that it did not learn from,
+and on such with damage drawn on them. Nobody's defects are looked at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framegate_gateway.inference.recipe import PictureInput
+from framegate_gateway.inference.session import new_session
+from framegate_models.anomaly_accuracy import auroc, recall_up_to
+from framegate_models.damage import ALL, damaged
+from framegate_models.descriptions import (
+    Describer,
+    Descriptions,
+    Looking,
+    describe,
+    given_of,
+    variant_of,
+)
+from framegate_models.pretrained import Weights
+from framegate_models.sound_pictures import Sound, folds_of
+from framegate_models.strangeness import (
+    SCALES,
+    Floats,
+    Way,
+    learned_surface,
+    strange_by,
+    units_of,
+)
+from framegate_models.surface import Surface, Units
+from framegate_models.surface_graph import NUMBERS, judging_graph
+
+FOLDS: Final = 4
+"""In turn each quarter of the parts is judged by what was learned from the others."""
+DRAWN: Final = 300
+"""Pictures with damage by which ways are compared, each beside the same one without: a sound
+picture moved, turned and brightened a little, so that a way which does not bear that loses. All
+ways see the same ones, so that two are told apart by fewer points than either figure is known to.
+What counts is what is found up to the promised rate of false alarms: a line runs at the left end of
+the ROC curve, and the area under all of it says mostly what would be found if half were flagged.
+"""
+DRAWN_STRENGTHS: Final = (0.5, 1.0, 2.0)
+"""In turn: where all of it is found or none, it says nothing about which way is better."""
+DRAWN_SEED: Final = 1000
+"""Added to the plan's: damage to choose by is not damage that known answers are made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A way and what came of it: `numbers` (n, k) of the sound pictures by what was learned from
+    others, the `units` made of them, and of `drawn` pictures with damage the area under ROC, the
+    mean share found up to the promised rate of false alarms, and the share that is DEFECT by those
+    units.
+    """
+
+    way: Way
+    numbers: Floats
+    units: Units
+    auroc: float
+    near: float
+    flagged: float
+    drawn: int
+
+    @property
+    def strange(self) -> Floats:
+        """How far above what they hardly ever show the sound pictures are (n,)."""
+        return strange_by(self.way, self.numbers, self.units).most
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The surface learned in the way that found most, for pictures that come as `given`; its trial
+    and those of all ways that were tried, compared `up_to` a share of false alarms.
+    """
+
+    surface: Surface
+    given: PictureInput
+    trial: Trial
+    trials: tuple[Trial, ...]
+    up_to: float
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What was tried and chosen, for whoever signs it."""
+        best = self.trial
+        lines = [
+            f"learned {best.way}: of {len(self.trials)} ways it finds most drawn damage up to"
+            f" {100 * self.up_to:g} % false alarms ({best.drawn} scratches, spots, patches, blurs"
+            " and chips on sound pictures that it had not learned from)"
+        ]
+        lines += [
+            f"{one.way}: {100 * one.near:.1f} % found, {100 * one.flagged:.0f} % DEFECT, area under"
+            f" ROC {100 * one.auroc:.1f} %{' (chosen)' if one is best else ''}"
+            for one in self.trials
+        ]
+        return tuple(lines)
+
+    def as_rows(self) -> list[dict[str, Any]]:
+        """As a card has it."""
+        return [
+            {
+                "way": str(one.way),
+                "drawn": one.drawn,
+                "drawn_found": round(one.near, 4),
+                "up_to": self.up_to,
+                "drawn_flagged": round(one.flagged, 4),
+                "drawn_auroc": round(one.auroc, 4),
+                "chosen": one is self.trial,
+            }
+            for one in self.trials
+        ]
+
+
+class Inputs(NamedTuple):
+    """Of the network: for pictures as they are taken, and for such brought to one contrast."""
+
+    plain: PictureInput
+    evened: PictureInput
+
+
+class _Looked(NamedTuple):
+    """Descriptions of the pictures in one of the inputs, and what describes others alike."""
+
+    evened: bool
+    given: PictureInput
+    descriptions: Descriptions
+    describer: Describer
+
+
+class _Drawn(NamedTuple):
+    """A variant of the sound picture number `of`, and the same with damage."""
+
+    of: int
+    sound: NDArray[np.uint8]
+    damaged: NDArray[np.uint8]
+
+
+class Choosing:
+    """Tries ways on the pictures `learned`, at a `rate` of false alarms that is promised."""
+
+    def __init__(
+        self, weights: Weights, learned: Sequence[Sound], rate: float, how: Looking
+    ) -> None:
+        self._weights, self._learned, self._rate, self._how = weights, learned, rate, how
+        named = [one.part for one in learned]
+        self._parts = np.unique(named, return_inverse=True)[1].astype(np.int64)
+        self._folds = np.array(folds_of(named, FOLDS))
+        self._drawn = _drawn(learned, how.seed)
+
+    def best(self, inputs: Inputs) -> Chosen:
+        """The way that finds most drawn damage at few false alarms, learned from all pictures."""
+        trials: list[Trial] = []
+        best: tuple[Trial, _Looked] | None = None
+        for evened, given in enumerate(inputs):
+            looked = self._looked(given, bool(evened))
+            mine = self._trials(looked)
+            trials += mine
+            better = max(mine, key=lambda one: one.near)
+            # the other's descriptions are let go: they may fill the memory
+            if best is None or better.near > best[0].near:
+                best = better, looked
+        if best is None:
+            raise AssertionError("there are inputs")
+        trial, looked = best
+        self._how.said("learning", 0.0, str(trial.way))
+        surface = self._surface(trial.way, looked, looked.descriptions, self._how.seed)
+        self._how.said("learning", 1.0, "")
+        return Chosen(
+            replace(surface, units=trial.units),
+            looked.given,
+            trial,
+            tuple(trials),
+            self._rate,
+        )
+
+    def _looked(self, given: PictureInput, evened: bool) -> _Looked:
+        how = self._how
+        describer = Describer(self._weights, SCALES, given, evened=evened, threads=how.threads)
+        pictures = [one.picture for one in self._learned]
+        # half of the time is each one's
+        until = how.until if evened else (how.until + time.monotonic()) / 2
+        descriptions = describe(describer, pictures, replace(how, until=until))
+        return _Looked(evened, given, descriptions, describer)
+
+    def _surface(self, way: Way, looked: _Looked, by: Descriptions, seed: int) -> Surface:
+        network = given_of(looked.given, evened=looked.evened)
+        return learned_surface(way, by, self._parts, network, np.random.default_rng(seed))
+
+    def _trials(self, looked: _Looked) -> list[Trial]:
+        """Each quarter judged by what was learned from the others, sound and damaged."""
+        ways = [Way(looked.evened, nearest) for nearest in (False, True)]
+        sound: list[list[Any]] = [[None] * len(self._learned) for _ in ways]
+        moved: list[list[Any]] = [[] for _ in ways]
+        bad: list[list[Any]] = [[] for _ in ways]
+        for fold in range(FOLDS):
+            self._how.said("trying", fold / FOLDS, f"quarter {fold + 1} by the others")
+            judges = self._judges(ways, looked, fold)
+            for number in np.flatnonzero(self._folds == fold):
+                scales = looked.descriptions.scales
+                shown = [one[number : number + 1].astype(np.float32) for one in scales]
+                for judge, rows in zip(judges, sound, strict=True):
+                    rows[number] = _numbers(judge, shown)
+            for drawn in self._drawn:
+                if self._folds[drawn.of] == fold:
+                    for picture, sides in ((drawn.sound, moved), (drawn.damaged, bad)):
+                        shown = looked.describer.of(picture)
+                        for judge, rows in zip(judges, sides, strict=True):
+                            rows.append(_numbers(judge, shown))
+        self._how.said("trying", 1.0, "")
+        return [
+            self._trial(way, np.array(good), np.array(beside), np.array(damage))
+            for way, good, beside, damage in zip(ways, sound, moved, bad, strict=True)
+        ]
+
+    def _judges(self, ways: Sequence[Way], looked: _Looked, fold: int) -> list[Any]:
+        others = looked.descriptions.of(self._folds[looked.descriptions.pictures] != fold)
+        seed = self._how.seed + 1 + fold
+        surfaces = [self._surface(way, looked, others, seed) for way in ways]
+        return [new_session(judging_graph(one), self._how.threads) for one in surfaces]
+
+    def _trial(self, way: Way, sound: Floats, moved: Floats, bad: Floats) -> Trial:
+        # what is promised is promised of parts as they come, not as files were kept
+        units = units_of(way, np.concatenate([sound, moved]), self._rate)
+        good, damage = (strange_by(way, numbers, units) for numbers in (moved, bad))
+        return Trial(
+            way,
+            sound,
+            units,
+            auroc(damage.score, good.score),
+            recall_up_to(damage.score, good.score, self._rate),
+            float((damage.most > 0).mean()),
+            len(bad),
+        )
+
+
+def _numbers(judge: Any, shown: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    feeds = {f"scale{i}": one for i, one in enumerate(shown)}
+    return np.asarray(judge.run([NUMBERS], feeds)[0][0], np.float64)
+
+
+def _drawn(learned: Sequence[Sound], seed: int) -> list[_Drawn]:
+    """`DRAWN` pictures with damage, on each of the sound ones in turn."""
+    rng = np.random.default_rng(seed + DRAWN_SEED)
+    order = rng.permutation(len(learned))
+    rows = []
+    for number in range(DRAWN):
+        of = int(order[number % len(order)])
+        strength = DRAWN_STRENGTHS[number % len(DRAWN_STRENGTHS)]
+        sound = variant_of(learned[of].picture, rng)
+        rows.append(_Drawn(of, sound, damaged(sound, rng, strength, ALL).picture))
+    return rows
