@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 from collections.abc import Iterable
 from glob import escape
 from pathlib import Path
@@ -142,6 +141,4 @@ def _second_name(path: Path, aside: Path) -> None:
     except FileExistsError:
         raise
     except OSError:
-        copied = path.with_name(f"{path.name}.copying")
-        shutil.copyfile(path, copied)
-        copied.replace(aside)
+        write_public(aside, path.read_bytes(), durable=True)

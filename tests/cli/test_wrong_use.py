@@ -32,6 +32,7 @@ SERVE = {
     "framegate-console run": "serves until it is ended",
     "framegate witness run": "serves until it is ended",
     "framegate-gateway run": "waits for its host's agent",
+    "framegate-gateway backend": "waits for its host's agent",
     "framegate-sim camera": "writes frames for as long as it is read",
     "framegate-sim sensor": "writes windows for as long as it is read",
     "framegate-sim machine": "keeps a simulated machine on",

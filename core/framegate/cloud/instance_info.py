@@ -15,8 +15,8 @@ from typing import Final
 from cryptography import x509
 
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason
-from framegate.identity.certificates import UNREADABLE
 from framegate.identity.ber import SEQUENCE, Element, elements
+from framegate.identity.certificates import UNREADABLE
 from framegate.identity.endorsement import (
     EK_USAGE,
     load_chain,

@@ -65,8 +65,7 @@ THREATS: Final = (
             *range(170, 176),
             *range(180, 207),
             *range(210, 212),
-            *range(213, 216),
-            *range(217, 223),
+            *range(213, 223),
         )
     ),
 )

@@ -145,6 +145,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N194": ("signature",),
         "N195": ("accepted, and the claim is fail",),
         "N206": ("part, part, part, part",),
+        "N216": ("part, part, part",),
         "N200": ("payload, PASS, DEFECT, payload-replayed, payload-replayed",),
         "N201": ("DEFECT, inspected-share, mask",),
         "N202": ("0 bytes left the sensor", "payload, payload"),

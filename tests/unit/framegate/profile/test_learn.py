@@ -146,7 +146,7 @@ def test_cameras_beside_gateways_make_no_profile():
     log = parse_boot_log(boot_log(measurements(Firmware("x"))))
     with pytest.raises(Malformed) as caught:
         learn([Observation(log, kind=k) for k in Kind], **HOW)
-    assert caught.value.failures[0].actual == "camera and gateway"
+    assert caught.value.failures[0].actual == "backend and camera and gateway"
 
 
 def test_required_are_the_files_that_every_start_reads():

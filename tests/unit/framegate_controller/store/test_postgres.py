@@ -449,6 +449,7 @@ def test_an_early_default_of_no_bytes_is_bytes_after_the_migration(tmp_path):
             "ix_evidence_boot_log_sha256",
         ):
             connection.exec_driver_sql(f"DROP INDEX {index}")
+        connection.exec_driver_sql("ALTER TABLE evidence DROP COLUMN log_at")
         connection.commit()
     store.close()
     store = open_registry(tmp_path / "registry.db")
