@@ -167,7 +167,7 @@ async def test_the_pages_worker_verifies_and_says_what_does_not_hold(seat, judge
     page, shown = judged
     text, failed = await said(page)
     assert text.startswith("It holds") and failed == []
-    assert await page.locator("#verify [data-state=held]").count() == 12
+    assert await page.locator("#verify [data-state=held]").count() == 13
     whole = shown["receipt"]
     cases = {
         "batch-path": {**whole, "leaf": shown["another"]["leaf"]},
