@@ -9,9 +9,9 @@ CHECKS := check-types check-code check-pages check-names check-images
 # A test that hangs says where it does, and fails instead of holding the run up
 BOUNDED = $(PY) -m pytest -o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true
 FIRST := try demo quick test docs
-TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
-# The same, with every line as it comes
-BESIDE = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=none
+# Side by side, with every line as it comes; or each part's when it is done
+BESIDE = $(MAKE) --no-print-directory --jobs=2 --keep-going
+TOGETHER = $(BESIDE) --output-sync=target
 SOURCE ?=
 STORE ?=
 # Tests start hundreds of processes: each reads compiled modules instead of compiling them again

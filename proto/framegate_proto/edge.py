@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import struct
 from collections.abc import Awaitable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
 from cryptography import x509
@@ -108,6 +108,13 @@ def to_status(error: FramegateError) -> tuple[grpc.StatusCode, str, tuple[tuple[
         failures=to_failures(error.failures[:MAX_FAILURES])
     ).SerializeToString()
     return _STATUS.get(error.reason, default), error.reason.value, ((FAILURES_KEY, raw),)
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: FramegateError) -> NoReturn:
+    """End a call with `error`'s failures in the trailing metadata."""
+    code, details, metadata = to_status(error)
+    await context.abort(code, details, trailing_metadata=metadata)
+    raise AssertionError("abort returns to nobody")
 
 
 def from_rpc_error(error: Any, hint: str) -> FramegateError:

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from framegate.identity.key_usage import key_usage
 from framegate.identity.pem import private_pem
 
 
@@ -33,24 +34,13 @@ def issued(name, by=None, *, ca=False):
             critical=False,
         )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(_usage(ca=ca), critical=True)
+        .add_extension(
+            key_usage(*("key_cert_sign", "crl_sign") if ca else ("digital_signature",)),
+            critical=True,
+        )
         .sign(issuer_key, hashes.SHA256())
     )
     return key, built
-
-
-def _usage(*, ca: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not ca,
-        key_cert_sign=ca,
-        crl_sign=ca,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def folder_of(path, pair, clients: bytes):

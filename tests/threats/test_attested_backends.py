@@ -3,7 +3,6 @@ anywhere, and nothing else does.
 """
 
 import base64
-import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,12 +21,12 @@ from framegate.signed.inference import (
     verify_inference,
 )
 from framegate.signed.receipt import BackendResult
-from framegate.wire import Captured
 from framegate_gateway.backend.standing import BackendName, PinnedBackend
 from framegate_gateway.inference.attested_model import AttestedBackend, AttestedModel
 from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.trust.access import _site
 from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.fixtures.frames import captured
 from framegate_simulators.fixtures.gateway import warrant_for
 from support.attested_backend import BACKEND, AttestedServer
 from support.other_sites import bundle, known, pinned
@@ -59,8 +58,7 @@ async def computed(desk, address, frame=b"", site=""):
     model = client(desk, address, site)
     try:
         await model.open(desk.models.bundle)
-        digest = hashlib.sha256(frame).hexdigest() if frame else ""
-        return await model.infer(desk.models.bundle.recipe, SHAPE, TENSOR, digest)
+        return await model.infer(desk.models.bundle.recipe, SHAPE, TENSOR, frame)
     finally:
         await model.close()
 
@@ -76,19 +74,7 @@ async def receipt_of(desk, address, site=""):
     """The receipt of a frame that the server computed."""
     image = b"image of the backend"
     said = await computed(desk, address, image, site)
-    head = Captured(
-        part="b1",
-        part_type="t",
-        trigger_sequence=60,
-        captured_at_ms=1,
-        uncertainty_ms=1,
-        encoding=1,
-        width=640,
-        height=640,
-        mask_version=0,
-        mask_sha256=b"",
-        size=9,
-    )
+    head = captured(60, 9)
     sealed = desk.session.seal(head, image)
     admitted = desk.link.admit(desk.link.open_frame(sealed.metadata, sealed.sealed))
     inspection = replace(Inspection((), "aa", 100), backend=said.proof)
@@ -276,7 +262,7 @@ async def test_n214_no_byte_of_a_result_in_a_receipt_may_be_another(receipts_des
     }
     for name, envelope in signed.items():
         image = f"image {name}".encode()
-        sealed = receipts_desk.session.seal(_head(name), image)
+        sealed = receipts_desk.session.seal(captured(70 + len(name), 9), image)
         link = receipts_desk.link
         admitted = link.admit(link.open_frame(sealed.metadata, sealed.sealed))
         result = BackendResult(envelope, (server.issuer,))
@@ -291,22 +277,6 @@ async def test_n214_no_byte_of_a_result_in_a_receipt_may_be_another(receipts_des
         with pytest.raises(ReceiptRefused) as caught:
             verify_receipt(receipt, keys.root.pem, site_roots=[north.root.pem])
         assert caught.value.check == "backend"
-
-
-def _head(name):
-    return Captured(
-        part=name.replace(" ", "-"),
-        part_type="t",
-        trigger_sequence=70 + len(name),
-        captured_at_ms=1,
-        uncertainty_ms=1,
-        encoding=1,
-        width=640,
-        height=640,
-        mask_version=0,
-        mask_sha256=b"",
-        size=9,
-    )
 
 
 def test_two_lists_of_tensors_have_two_digests():

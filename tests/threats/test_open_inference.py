@@ -89,7 +89,7 @@ async def port(keys, tmp_path, monkeypatch):
     async def abort(context, error):
         raise error
 
-    monkeypatch.setattr(open_inference, "_abort", abort)
+    monkeypatch.setattr(open_inference, "abort", abort)
     made = Port(keys, tmp_path)
     await made.models.start()
     yield made

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from framegate.identity.certificates import TLS_USAGE, Purpose
+from framegate.identity.key_usage import key_usage
 from framegate_controller.ca.keys import ISSUING, SIGNING
 
 BACKDATE: Final = timedelta(minutes=1)
@@ -49,16 +50,6 @@ LIVES: Final = MappingProxyType(
 Machines renew with every attestation; an operator's is at most a shift, and a session may be
 shorter; servers', lines' and enforcers' are carried by people.
 """
-_KEY_USAGES: Final = (
-    "content_commitment",
-    "data_encipherment",
-    "key_agreement",
-    "key_encipherment",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +179,5 @@ def _fleet_name(common_name: str, fleet: str) -> x509.Name:
 
 
 def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
-    usage = dict.fromkeys(_KEY_USAGES, False)
-    if is_ca:
-        usage |= {"key_cert_sign": True, "crl_sign": True}
-    return x509.KeyUsage(digital_signature=True, **usage)
+    of_a_ca = ("key_cert_sign", "crl_sign") if is_ca else ()
+    return key_usage("digital_signature", *of_a_ca)

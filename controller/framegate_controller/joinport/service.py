@@ -40,7 +40,7 @@ from framegate_controller.joinport.uploads import (
     read_offer,
 )
 from framegate_controller.timing import NONCE_LIFE_MS
-from framegate_proto.edge import to_status
+from framegate_proto.edge import abort
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
@@ -90,9 +90,7 @@ class Edge:
             log.error("a call failed", exc_info=error)
             error = Unavailable.of(Reason.INTERNAL, "an answer", "a fault of the join port")
         self._count(error.reason, context)
-        code, details, metadata = to_status(error)
-        await context.abort(code, details, trailing_metadata=metadata)
-        raise AssertionError("abort returns to nobody")
+        await abort(context, error)
 
     def _count(self, reason: str, context: Any) -> None:
         if reason == Reason.SIGN_IN:  # the controller records who it was that failed

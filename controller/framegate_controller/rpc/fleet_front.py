@@ -20,7 +20,7 @@ import grpc
 from framegate.errors import FramegateError
 from framegate_controller.joinport.connections import Connection, Connections
 from framegate_controller.joinport.relay import Relay
-from framegate_controller.rpc.wire import abort
+from framegate_proto.edge import abort
 
 MAX_CONNECTIONS: Final = 2_048
 """At once: every machine and person of a large plant has one. Each costs three descriptors and some

@@ -12,7 +12,7 @@ import grpc
 
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate_controller.events.notices import Notice
-from framegate_proto.edge import to_status
+from framegate_proto.edge import abort
 
 log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -31,13 +31,6 @@ async def to_the_end(work: Coroutine[Any, Any, F]) -> F:
     told.
     """
     return await asyncio.shield(asyncio.create_task(work))
-
-
-async def abort(context: Context, error: FramegateError) -> NoReturn:
-    """End the call with `error`'s failures in the trailing metadata."""
-    code, details, metadata = to_status(error)
-    await context.abort(code, details, trailing_metadata=metadata)
-    raise AssertionError("abort returns to nobody")
 
 
 async def _refuse(name: str, error: Exception, context: Context) -> NoReturn:

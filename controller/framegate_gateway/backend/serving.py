@@ -33,7 +33,7 @@ from framegate_gateway.inference.attested_model import (
     inputs_of,
 )
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
-from framegate_proto.edge import presented_certificate, presented_chain, to_status
+from framegate_proto.edge import abort, presented_certificate, presented_chain
 from framegate_proto.v1 import open_inference_pb2 as oip
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
@@ -144,7 +144,7 @@ class BackendService(oip_rpc.GRPCInferenceServiceServicer):
         try:
             self._caller(context)
         except FramegateError as error:
-            await _abort(context, error)
+            await abort(context, error)
         there = not request.version or request.version in self._models
         return oip.ModelReadyResponse(ready=request.name == MODEL and there)
 
@@ -157,7 +157,7 @@ class BackendService(oip_rpc.GRPCInferenceServiceServicer):
             if request.name != MODEL:
                 raise _no_model(request.name)
         except FramegateError as error:
-            await _abort(context, error)
+            await abort(context, error)
         return oip.ModelMetadataResponse(name=MODEL, versions=list(self._models), platform="onnx")
 
     async def ModelInfer(
@@ -177,7 +177,7 @@ class BackendService(oip_rpc.GRPCInferenceServiceServicer):
             self._caller(context)  # 1
             answer = await self._answered(request)  # 2-5
         except FramegateError as error:
-            await _abort(context, error)
+            await abort(context, error)
         return answer
 
     async def _answered(self, request: oip.ModelInferRequest) -> oip.ModelInferResponse:
@@ -271,8 +271,3 @@ def _no_model(name: str) -> Refused:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-async def _abort(context: Context, error: FramegateError) -> None:
-    code, details, metadata = to_status(error)
-    await context.abort(code, details, trailing_metadata=metadata)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,14 +105,14 @@ class AttestedModel(RemoteModel):
         name = ("grpc.ssl_target_name_override", self._standing.server_name)
         return grpc.aio.secure_channel(self._address, tls, options=(name, *OPTIONS))
 
-    async def _asking(self, request: oip.ModelInferRequest, frame_sha256: str) -> None:
+    async def _asking(self, request: oip.ModelInferRequest, frame: bytes) -> None:
         self._standing.require()
         if self._channel is not None and self._with != self._standing.tls():
             await self.close()
             self._channel = self._opened()
         request.id = secrets.token_hex(NONCE_BYTES)
         request.model_version = self._digest
-        request.parameters[FRAME].string_param = frame_sha256
+        request.parameters[FRAME].string_param = hashlib.sha256(frame).hexdigest() if frame else ""
 
     def _proof(
         self,

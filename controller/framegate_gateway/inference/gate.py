@@ -5,6 +5,7 @@ it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -46,32 +47,21 @@ class Golden:
     signature: Signature
     tolerance: Gray | None = None
     masked: dict[Any, Golden] = field(default_factory=dict)
-    _poses: list[PoseReference] = field(default_factory=list)
-    _area: list[Area | None] = field(default_factory=list)
-    _loose: list[Area] = field(default_factory=list)
 
-    @property
+    @cached_property
     def area(self) -> Area | None:
         """Where in it the part is, `part_area.part_area`: worked out once, for the first frame."""
-        if not self._area:
-            self._area.append(part_area(self.image))
-        return self._area[0]
+        return part_area(self.image)
 
-    @property
+    @cached_property
     def loose(self) -> Area | None:
         """Where it tolerates so much that faint defects pass; None where nothing is tolerated."""
-        if self.tolerance is None:
-            return None
-        if not self._loose:
-            self._loose.append(loose_area(self.tolerance))
-        return self._loose[0]
+        return None if self.tolerance is None else loose_area(self.tolerance)
 
-    @property
+    @cached_property
     def poses(self) -> PoseReference:
         """What poses are looked for by: worked out for the first frame that needs it."""
-        if not self._poses:
-            self._poses.append(pose_reference(self.image))
-        return self._poses[0]
+        return pose_reference(self.image)
 
 
 def golden_of(image: Gray, tolerance: Gray | None = None) -> Golden:

@@ -9,7 +9,6 @@ say so (N122); one that is attested signs what it answers (`attested_model`).
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 from array import array
 from collections.abc import Sequence
@@ -121,10 +120,10 @@ class RemoteModel:
             )
 
     async def infer(
-        self, recipe: Recipe, shape: list[int], tensor: bytes, frame_sha256: str = ""
+        self, recipe: Recipe, shape: list[int], tensor: bytes, frame: bytes = b""
     ) -> Outputs:
-        """What the network of `recipe` says to one input of this shape, made of the frame with this
-        digest (hex; empty for a known answer's).
+        """What the network of `recipe` says to one input of this shape, made of the encoded
+        `frame`; empty for a known answer's.
 
         1. the answer has exactly the outputs that were asked for, each once;
         2. each is of the recipe's type and of a shape that it may have for this input;
@@ -139,7 +138,7 @@ class RemoteModel:
         _add_inputs(request, recipe, shape, tensor)
         for one in wanted:
             request.outputs.add(name=one.name)
-        await self._asking(request, frame_sha256)
+        await self._asking(request, frame)
         answer = await self._call(self._stub().ModelInfer(request, timeout=INFER_TIMEOUT_S))
         names = sorted(output.name for output in answer.outputs)
         raws = answer.raw_output_contents
@@ -176,7 +175,7 @@ class RemoteModel:
     def _opened(self) -> grpc.aio.Channel:
         raise Unavailable.of(Reason.INFERENCE, "a way to the backend", "none")
 
-    async def _asking(self, request: oip.ModelInferRequest, frame_sha256: str) -> None:
+    async def _asking(self, request: oip.ModelInferRequest, frame: bytes) -> None:
         """Just before a request is sent."""
 
     def _proof(
@@ -309,8 +308,7 @@ class RemoteEngine(Engine):
         prepared, pair = await self._submit(device, {**head, "kind": "prepare"}, image)
         if "failed" in prepared:
             return prepared
-        frame = hashlib.sha256(image).hexdigest()
-        said = await self._remote.infer(self.bundle.recipe, prepared["shape"], pair, frame)
+        said = await self._remote.infer(self.bundle.recipe, prepared["shape"], pair, image)
         sides = {side: head[side] for side in ("width", "height")}
         finished, _ = await self._submit(
             device,

@@ -28,7 +28,7 @@ from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.models import Models
 from framegate_gateway.trust.feed import Standing, TrustView
 from framegate_gateway.trust.keys import GatewayKeys
-from framegate_proto.edge import presented_certificate, to_status
+from framegate_proto.edge import abort, presented_certificate
 from framegate_proto.v1 import open_inference_pb2 as oip
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
@@ -92,7 +92,7 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
             self._caller(context)
             self._named(request.name, request.version)
         except FramegateError as error:
-            await _abort(context, error)
+            await abort(context, error)
         answer = oip.ModelMetadataResponse(
             name=MODEL, versions=[self._digest], platform="framegate"
         )
@@ -125,7 +125,7 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
                 inspection = await self._inspected(client, digest, request)
             self._caller(context)  # 5: trust that ended while the frame was in the model
         except FramegateError as error:
-            await _abort(context, error)
+            await abort(context, error)
         answer = oip.ModelInferResponse(model_name=MODEL, model_version=digest, id=request.id)
         answer.parameters["golden_sha256"].string_param = inspection.golden_sha256
         n = len(inspection.defects)
@@ -263,8 +263,3 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
                 ", ".join(sorted(inputs))[:100] or "none",
             )
         return inputs["frame"], inputs["part_type"].decode(errors="replace")[:256]
-
-
-async def _abort(context: Context, error: FramegateError) -> None:
-    code, details, metadata = to_status(error)
-    await context.abort(code, details, trailing_metadata=metadata)

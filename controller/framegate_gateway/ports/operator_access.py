@@ -16,7 +16,7 @@ from framegate_gateway.trust.access import GatewayAllowed
 from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_gateway.vault.egress import MAX_REASON, Egress
-from framegate_proto.edge import DRY_RUN_KEY, presented_certificate, to_status
+from framegate_proto.edge import DRY_RUN_KEY, abort, presented_certificate
 
 Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
@@ -124,10 +124,3 @@ async def answered(context: Context, run: Callable[[], Awaitable[T]]) -> T:
         return await run()
     except FramegateError as error:
         await abort(context, error)
-        raise
-
-
-async def abort(context: Context, error: FramegateError) -> None:
-    """End the call with the error, reasons and all."""
-    code, details, metadata = to_status(error)
-    await context.abort(code, details, trailing_metadata=metadata)

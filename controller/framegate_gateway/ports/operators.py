@@ -24,7 +24,6 @@ from framegate_gateway.ports.operator_access import (
     AuthorisedCall,
     Context,
     OperatorAccess,
-    abort,
     answered,
 )
 from framegate_gateway.ports.picture_words import badge, caption
@@ -35,6 +34,7 @@ from framegate_gateway.trust.keys import GatewayKeys
 from framegate_gateway.vault.archive import Archive
 from framegate_gateway.vault.egress import Egress, ExportRequest
 from framegate_gateway.verdicts.journal import KeptFrame
+from framegate_proto.edge import abort
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 

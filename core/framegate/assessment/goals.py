@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -15,6 +14,7 @@ from framegate.assessment.facts import fact_named, measured
 from framegate.assessment.reading import DAY_MS, Reading, View
 from framegate.errors import Malformed, Reason
 from framegate.identity.names import parse_name
+from framegate.toml_text import parse_toml
 
 MAX_TEXT: Final = 12_000
 """Bytes of a file: it is quoted in an entry of the record."""
@@ -79,10 +79,7 @@ def parse_goals(text: str) -> tuple[Goal, ...]:
     """
     if len(text.encode()) > MAX_TEXT:
         raise Malformed.of(Reason.TOO_LARGE, f"a file of at most {MAX_TEXT} bytes", len(text))
-    try:
-        body = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # of numbers too long to read, too (N206)
-        raise _malformed("TOML", ascii(str(error))[:100]) from error
+    body = parse_toml(text, lambda e: _malformed("TOML", ascii(str(e))[:100]))
     rows = body.get("goal")
     if set(body) != {"version", "goal"} or body["version"] != 1 or type(rows) is not list:  # 1
         raise _malformed("version = 1 and [[goal]]", sorted(map(ascii, body))[:8])

@@ -5,7 +5,6 @@ end.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -19,6 +18,7 @@ from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose, from_ms
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.statement import CLOCK_SLACK_MS, Statement
+from framegate.toml_text import parse_toml
 
 MAX_TEXT: Final = 12_000
 """Bytes of a file: signed and quoted it has to fit into an entry of the record."""
@@ -90,10 +90,7 @@ def parse_said(text: str, known: Iterable[str], now_ms: int) -> list[Said]:
 def _rows(text: str) -> list[Any]:
     if len(text.encode()) > MAX_TEXT:
         raise Malformed.of(Reason.TOO_LARGE, f"a file of at most {MAX_TEXT} bytes", len(text))
-    try:
-        body = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # of numbers too long to read, too (N206)
-        raise _malformed("TOML", ascii(str(error))[:100]) from error
+    body = parse_toml(text, lambda e: _malformed("TOML", ascii(str(e))[:100]))
     rows = body.get("statement")
     if set(body) != {"version", "statement"} or body["version"] != 1 or type(rows) is not list:
         raise _malformed("version = 1 and [[statement]]", sorted(map(ascii, body))[:8])

@@ -14,9 +14,9 @@ from cryptography import x509
 from framegate.errors import FramegateError, Reason, Refused
 from framegate.federation.bundle import TrustBundle
 from framegate.identity.certificates import (
-    UNREADABLE,
     Purpose,
     VerifiedCertificate,
+    alternative_names,
     load_certificate,
     verify_certificate,
 )
@@ -65,12 +65,4 @@ def under_any(
 
 def uris_of(leaf: x509.Certificate) -> list[str]:
     """The URIs among its names. Raises Refused (CERTIFICATE) where they cannot be read."""
-    try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return names.get_values_for_type(x509.UniformResourceIdentifier)
-    except x509.ExtensionNotFound:
-        return []
-    except UNREADABLE as error:
-        raise Refused.of(
-            Reason.CERTIFICATE, "names that can be read", type(error).__name__
-        ) from error
+    return alternative_names(leaf, x509.UniformResourceIdentifier)

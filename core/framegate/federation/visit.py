@@ -19,7 +19,7 @@ from framegate.access.caller import OPERATOR_PREFIX
 from framegate.errors import Malformed, Reason, Refused
 from framegate.federation.bundle import DOMAIN_SUFFIX, TrustBundle
 from framegate.federation.endpoint import under_any, uris_of
-from framegate.identity.certificates import UNREADABLE, Purpose, load_certificate
+from framegate.identity.certificates import Purpose, alternative_names, load_certificate
 from framegate.identity.names import parse_name
 
 SCHEME: Final = "spiffe://"
@@ -97,7 +97,7 @@ def verified_visit(
     if life > VISIT_LIFE + BACKDATED:  # 2
         raise _refused(f"a certificate of at most {VISIT_LIFE}", str(life))
     wanted = f"{here}{DOMAIN_SUFFIX}"
-    names = _dns(leaf)
+    names = alternative_names(leaf, x509.DNSName)
     if names != [wanted]:  # 3
         raise _refused(f"a certificate for {wanted}", ascii(names)[:200])
     person = str(parse_name(verified.common_name.removeprefix(OPERATOR_PREFIX), "person"))
@@ -109,16 +109,6 @@ def verified_visit(
     if verified.key != key:  # 5
         raise _refused("a certificate for the key of this sign-in", "one for another")
     return Visitor(fleet=pinned.fleet, person=person, until=leaf.not_valid_after_utc)
-
-
-def _dns(leaf: x509.Certificate) -> list[str]:
-    try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return names.get_values_for_type(x509.DNSName)
-    except x509.ExtensionNotFound:
-        return []
-    except UNREADABLE as error:
-        raise _refused("names that can be read", type(error).__name__) from error
 
 
 def _refused(expected: str, actual: str) -> Refused:

@@ -265,6 +265,23 @@ def common_name(certificate: x509.Certificate, reason: Reason = Reason.CERTIFICA
     return str(names[0].value)
 
 
+def alternative_names(
+    certificate: x509.Certificate,
+    kind: type[x509.DNSName | x509.UniformResourceIdentifier],
+    reason: Reason = Reason.CERTIFICATE,
+) -> list[str]:
+    """The names of one `kind` among its alternative names, none where it has none. Raises Refused
+    (`reason`) where they cannot be read.
+    """
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return names.get_values_for_type(kind)
+    except x509.ExtensionNotFound:
+        return []
+    except UNREADABLE as error:
+        raise Refused.of(reason, "names that can be read", type(error).__name__) from error
+
+
 def from_ms(ms: int) -> datetime:
     """Aware UTC datetime of milliseconds since the epoch. Raises Malformed past the year 9999: such
     a number is nobody's clock.

@@ -5,7 +5,6 @@ A zone that it does not name is enforced.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from framegate.errors import Malformed, Reason
 from framegate.identity.names import parse_name
+from framegate.toml_text import parse_toml
 
 FILE: Final = "pilots.toml"
 """Its name in the folder of the access policy, with which it is signed and approved."""
@@ -84,10 +84,7 @@ def parse_pilots(text: str) -> Pilots:
     """
     if len(text.encode()) > MAX_BYTES:  # 1
         raise _bad(f"{FILE} of at most {MAX_BYTES} bytes", len(text.encode()))
-    try:
-        body = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise _bad(f"TOML in {FILE}", str(error)) from error
+    body = parse_toml(text, lambda e: _bad(f"TOML in {FILE}", str(e)))
     if len(body) > MAX_ZONES:
         raise _bad(f"at most {MAX_ZONES} zones", len(body))
     return MappingProxyType({zone: _pilot(zone, said) for zone, said in body.items()})

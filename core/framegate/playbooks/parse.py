@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -15,6 +14,7 @@ from framegate.playbooks.playbook import ALWAYS, By, Cap, Mode, Never, Playbook,
 from framegate.playbooks.sighting import ROUTINE
 from framegate.record.event import Severity
 from framegate.record.events import events
+from framegate.toml_text import parse_toml
 
 MAX_BYTES: Final = 16 * 1024
 """A playbook is a page; whoever approves it reads all of it."""
@@ -74,10 +74,7 @@ def _bad(expected: str, actual: object, hint: str = "") -> Malformed:
 def _table(text: str) -> Mapping[str, Any]:
     if len(text.encode()) > MAX_BYTES:
         raise _bad(f"a playbook of at most {MAX_BYTES} bytes", len(text.encode()))
-    try:
-        body = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise _bad("TOML", str(error)[:60]) from error
+    body = parse_toml(text, lambda e: _bad("TOML", str(e)[:60]))
     _no_others(body, _KEYS, "a playbook")
     return body
 

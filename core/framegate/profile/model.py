@@ -7,7 +7,6 @@ What it does not mention is not allowed.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,6 +24,7 @@ from framegate.profile.extends import parse_extends
 from framegate.profile.ima_table import parse_ima_rules
 from framegate.profile.members import bad, digests_of, member, strings, table_of, tables
 from framegate.profile.posture_limits import PostureLimits, parse_limits
+from framegate.toml_text import parse_toml
 from framegate.tpm.attest import PcrSelection
 from framegate.tpm.constants import BANK_BY_NAME, DIGEST_SIZE
 from framegate.tpm.policy import TLS_KEY_PCRS
@@ -134,10 +134,7 @@ def parse_profile(data: bytes) -> FirmwareProfile:
         raise Malformed.of(
             Reason.TOO_LARGE, f"a profile of at most {MAX_PROFILE_BYTES} bytes", len(data)
         )
-    try:
-        body = tomllib.loads(data.decode())
-    except (ValueError, RecursionError) as error:  # of numbers too long to read, too (N206)
-        raise bad("TOML in UTF-8", error) from error
+    body = parse_toml(data, lambda e: bad("TOML in UTF-8", e))
     head = table_of(body, "profile", _HEAD)
     tpm = table_of(body, "tpm", {"firmware"})
     known = {

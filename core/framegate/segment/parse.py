@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from types import MappingProxyType
@@ -23,6 +22,7 @@ from framegate.segment.policy import (
     SegmentZone,
     Transport,
 )
+from framegate.toml_text import parse_toml
 
 MAX_BYTES: Final = 128 * 1024
 """Some thousand bindings; the access policy around it is held to its own limit."""
@@ -62,10 +62,7 @@ def parse_segments(text: str) -> Mapping[str, Segment]:
     """
     if len(text.encode()) > MAX_BYTES:  # 1
         raise bad(f"{FILE} of at most {MAX_BYTES} bytes", len(text.encode()))
-    try:
-        body = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise bad(f"TOML in {FILE}", str(error)[:80]) from error
+    body = parse_toml(text, lambda e: bad(f"TOML in {FILE}", str(e)[:80]))
     if not 0 < len(body) <= MAX_SEGMENTS:
         raise bad(f"1 to {MAX_SEGMENTS} tables, named after zones of the fleet", len(body))
     return MappingProxyType({name: _segment(name, body) for name in body})

@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 from cryptography import x509
 
 from framegate.errors import Reason, Refused
-from framegate.identity.certificates import UNREADABLE, Purpose, common_name
+from framegate.identity.certificates import Purpose, alternative_names, common_name
 from framegate.identity.evidence_form import EvidenceForm
 from framegate.identity.names import Kind, device_id, spiffe_id, split_device_id
 from framegate.receipt_verifier import RESULT_TYPE
@@ -114,8 +114,9 @@ def verify_inference(
     wanted = spiffe_id(device_id(kind, zone, own), asked.fleet)
     if kind != Kind.BACKEND or name != asked.backend or result.backend != name:  # 5
         raise _refused(f"a result of {asked.backend}", f"one of {result.backend}, by {name}")
-    if _uris(signer) != [wanted]:
-        raise _refused(wanted, ascii(_uris(signer))[:200])
+    uris = alternative_names(signer, x509.UniformResourceIdentifier, Reason.BACKEND)
+    if uris != [wanted]:
+        raise _refused(wanted, ascii(uris)[:200])
     form = _form(signer)  # 6
     for member in ("model_sha256", "frame_sha256", "request", "input_sha256", "output_sha256"):
         if getattr(result, member) != getattr(asked, member):  # 7
@@ -133,16 +134,6 @@ def _form(signer: x509.Certificate) -> EvidenceForm:
         return EvidenceForm(str(unit.value))
     except ValueError as error:  # none, several, or one that is not known
         raise _refused("one form of evidence in the certificate", "another, or none") from error
-
-
-def _uris(signer: x509.Certificate) -> list[str]:
-    try:
-        names = signer.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return names.get_values_for_type(x509.UniformResourceIdentifier)
-    except x509.ExtensionNotFound:
-        return []
-    except UNREADABLE as error:
-        raise _refused("names that can be read", type(error).__name__) from error
 
 
 def _refused(expected: str, actual: str) -> Refused:

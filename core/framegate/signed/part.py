@@ -22,6 +22,7 @@ from framegate.signed.inspected import (
     MAX_MIN_SIZE_PX,
     MAX_TOLERANT,
     MIN_AREA_CELLS,
+    PICTURE,
     Area,
     Inspected,
     InspectedOf,
@@ -154,11 +155,9 @@ def left_by(part: PartStatement, masks: Sequence[Polygon] = ()) -> Inspected:
     outline where it has one.
     """
     ignored, outline = parse_regions(part.ignore), outline_area(part.outline)
-    if outline is None:
-        left = Inspected(inspected_share(ignored, masks), InspectedOf.PICTURE)
-        return less_tolerant(left, part.tolerant_percent)
-    left = Inspected(inspected_share(ignored, masks, area=outline), InspectedOf.OUTLINE)
-    return less_tolerant(left, part.tolerant_percent, outline)
+    area, of = (PICTURE, InspectedOf.PICTURE) if outline is None else (outline, InspectedOf.OUTLINE)
+    left = Inspected(inspected_share(ignored, masks, area=area), of)
+    return less_tolerant(left, part.tolerant_percent, area)
 
 
 def verify_part(

@@ -6,11 +6,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +16,7 @@ from framegate.errors import Reason
 from framegate_host.private_files import private_folder
 from framegate_operator.connection import operator_stub, sign_in_stub
 from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.attack.doors import silent_connections
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
 from framegate_simulators.plant.processes import BIN, PlantError, wait_for
 from framegate_simulators.plant.witness import PlantWitness
@@ -108,7 +107,7 @@ def n222(t: Target) -> Seen:
     witness = PlantWitness(t.plant, "crowded")
     witness.start()
     try:
-        with _silent(witness.port):
+        with silent_connections(witness.port, SILENT):
             answered = 0
             for _ in range(5):
                 with contextlib.suppress(OSError):
@@ -118,16 +117,3 @@ def n222(t: Target) -> Seen:
     finally:
         witness.stop()
     return Seen(answered == 5, f"{SILENT} silent; {answered} of 5 questions answered")
-
-
-@contextlib.contextmanager
-def _silent(port: int) -> Iterator[None]:
-    opened: list[socket.socket] = []
-    try:
-        for _ in range(SILENT):
-            with contextlib.suppress(OSError):
-                opened.append(socket.create_connection(("127.0.0.1", port), TIMEOUT_S))
-        yield
-    finally:
-        for each in opened:
-            each.close()

@@ -78,8 +78,8 @@ def n187(t: Target) -> Seen:
 
 
 @contextlib.contextmanager
-def _silent(port: int, count: int) -> Iterator[None]:
-    """Connections that say nothing."""
+def silent_connections(port: int, count: int) -> Iterator[None]:
+    """So many connections to a port of this host that say nothing."""
     opened: list[socket.socket] = []
     try:
         for _ in range(count):
@@ -108,7 +108,7 @@ def n188(t: Target) -> Seen:
 @attempt("N189", "connections that say nothing, at the controller's listener for metrics")
 def n189(t: Target) -> Seen:
     port = (t.plant.metrics or {})["controller"]
-    with _silent(port, 100):
+    with silent_connections(port, 100):
         answered = 0
         for _ in range(5):
             with (
@@ -122,7 +122,7 @@ def n189(t: Target) -> Seen:
 @attempt("N190", "six hundred connections that say nothing, at the web console")
 def n190(t: Target) -> Seen:
     site = t.once(Website)
-    with _silent(site.port, SILENT):
+    with silent_connections(site.port, SILENT):
         seen = [site.get("/signin", PAGE).status for _ in range(5)]
     return Seen(seen == [200] * 5, f"{SILENT} silent; pages meanwhile: {seen}")
 

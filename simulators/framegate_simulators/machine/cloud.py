@@ -8,7 +8,6 @@ import base64
 import json
 import struct
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import tpm2_pytss as tss
@@ -22,12 +21,13 @@ from framegate.cloud.hcl_report import MAGIC
 from framegate.cloud.instance_info import INSTANCE_INFO
 from framegate.cloud.snp_report import REPORT_BYTES
 from framegate.identity.endorsement import EK_USAGE
+from framegate.identity.key_usage import key_usage
 from framegate.tpm.buffer import tpm2b
 from framegate.tpm.constants import Alg, Attr
 from framegate.tpm.public import AK_ATTRS, Public, marshal_public_rsa, parse_public
 from framegate.wire import sha256
 from framegate_agent.tpm.endorsement import HCL_KEY, HCL_REPORT
-from framegate_simulators.machine.tpm import Swtpm, nv_store
+from framegate_simulators.machine.tpm import Swtpm, certificate_builder, nv_store
 
 CHIP: Final = bytes(range(64))
 TCB: Final = bytes.fromhex("04000000000018db")
@@ -63,17 +63,7 @@ def _name(text: str) -> x509.Name:
 
 
 def _builder(subject: str, issuer: str, key: Any, *, ca: bool) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(_name(subject))
-        .issuer_name(_name(issuer))
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=3650))
-        .add_extension(x509.BasicConstraints(ca, None), critical=True)
-    )
+    return certificate_builder(_name(subject), _name(issuer), key, ca=ca)
 
 
 class ChipWorks:
@@ -151,23 +141,10 @@ class InstanceWorks:
 
     def issue(self, key: Any, *, production: bool = True, info: bytes | None = None) -> bytes:
         """DER certificate of the attestation key of an instance."""
-        usages = dict.fromkeys(
-            (
-                "content_commitment",
-                "data_encipherment",
-                "key_agreement",
-                "key_encipherment",
-                "key_cert_sign",
-                "crl_sign",
-                "encipher_only",
-                "decipher_only",
-            ),
-            False,
-        )
         said = instance_info(production=production) if info is None else info
         return (
             _builder("instance", "Instances CA", key, ca=False)
-            .add_extension(x509.KeyUsage(digital_signature=True, **usages), critical=True)
+            .add_extension(key_usage("digital_signature"), critical=True)
             .add_extension(x509.ExtendedKeyUsage([EK_USAGE]), critical=False)
             .add_extension(x509.UnrecognizedExtension(INSTANCE_INFO, said), critical=False)
             .sign(self._key, hashes.SHA256())

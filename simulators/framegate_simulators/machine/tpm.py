@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from framegate.identity.device_identity import IAK_USAGE
 from framegate.identity.endorsement import EK_USAGE
+from framegate.identity.key_usage import key_usage
 from framegate.tpm.constants import Alg, Curve
 from framegate.tpm.public import AK_ATTRS, marshal_public, parse_public
 from framegate_agent.tpm.templates import EK_TEMPLATES
@@ -45,7 +46,10 @@ class TpmMaker:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} EK Root CA")])
         return cls(
-            key, _builder(subject, subject, key.public_key(), ca=True).sign(key, hashes.SHA256())
+            key,
+            certificate_builder(subject, subject, key.public_key(), ca=True).sign(
+                key, hashes.SHA256()
+            ),
         )
 
     @classmethod
@@ -84,7 +88,9 @@ class TpmMaker:
         days: int = 3650,
     ) -> bytes:
         """DER EK certificate for `key`; the switches break it on purpose."""
-        builder = _builder(x509.Name([]), self.certificate.subject, key, ca=ca, days=days)
+        builder = certificate_builder(
+            x509.Name([]), self.certificate.subject, key, ca=ca, days=days
+        )
         tcg = [
             ("2.23.133.2.1", "id:46474154"),
             ("2.23.133.2.2", "simulated"),
@@ -94,24 +100,10 @@ class TpmMaker:
             x509.Name([x509.NameAttribute(x509.ObjectIdentifier(o), v) for o, v in tcg])
         )
         builder = builder.add_extension(x509.SubjectAlternativeName([san]), critical=True)
-        usage = dict.fromkeys(
-            (
-                "digital_signature",
-                "content_commitment",
-                "data_encipherment",
-                "crl_sign",
-                "encipher_only",
-                "decipher_only",
-            ),
-            False,
-        )
         agreement = isinstance(key, ec.EllipticCurvePublicKey)
-        builder = builder.add_extension(
-            x509.KeyUsage(
-                **usage, key_agreement=agreement, key_encipherment=not agreement, key_cert_sign=ca
-            ),
-            critical=True,
-        )
+        exchange = "key_agreement" if agreement else "key_encipherment"
+        usages = (exchange, "key_cert_sign") if ca else (exchange,)
+        builder = builder.add_extension(key_usage(*usages), critical=True)
         if eku:
             builder = builder.add_extension(x509.ExtendedKeyUsage([EK_USAGE]), critical=False)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
@@ -121,23 +113,8 @@ class TpmMaker:
     ) -> bytes:
         """DER IAK certificate for `key`."""
         subject = x509.Name([x509.NameAttribute(NameOID.SERIAL_NUMBER, "simulated-1")])
-        builder = _builder(subject, self.certificate.subject, key, ca=False)
-        usages = dict.fromkeys(
-            (
-                "content_commitment",
-                "data_encipherment",
-                "key_agreement",
-                "key_encipherment",
-                "key_cert_sign",
-                "crl_sign",
-                "encipher_only",
-                "decipher_only",
-            ),
-            False,
-        )
-        builder = builder.add_extension(
-            x509.KeyUsage(digital_signature=True, **usages), critical=True
-        )
+        builder = certificate_builder(subject, self.certificate.subject, key, ca=False)
+        builder = builder.add_extension(key_usage("digital_signature"), critical=True)
         return (
             builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .sign(self.key, hashes.SHA256())
@@ -145,7 +122,7 @@ class TpmMaker:
         )
 
 
-def _builder(
+def certificate_builder(
     subject: x509.Name,
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
@@ -153,6 +130,7 @@ def _builder(
     ca: bool,
     days: int = 3650,
 ) -> x509.CertificateBuilder:
+    """To be signed: from a day ago until `days` from now; below 0 it has ended."""
     now = datetime.now(UTC)
     builder = (
         x509.CertificateBuilder()

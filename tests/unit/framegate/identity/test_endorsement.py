@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import EvidenceRejected, Malformed, Reason
 from framegate.identity.endorsement import EK_USAGE, MAX_CHAIN, load_chain, verify_maker_chain
+from framegate.identity.key_usage import key_usage
 from support.enrolment import endorse
-from support.key_usage import key_usage
 
 
 def test_chains_of_several_certificates_in_one_index(maker):

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason
 from framegate.identity.ber import elements
 from framegate.identity.endorsement import EK_USAGE, load_ek_certificate, verify_endorsement
+from framegate.identity.key_usage import key_usage
 from framegate.identity.lenient import load_leniently, verify_leniently
-from support.key_usage import key_usage
 
 NOW = datetime.now(UTC)
 
