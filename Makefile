@@ -5,13 +5,11 @@ PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 # The longest first; each says what is wrong by itself, also where another failed
 CHECKS := check-types check-code check-pages check-names check-images
-.PHONY: help setup setup-dev try quick unit tests $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify deb-again image check-images demo-vibration vibration-model demo-sites clean
+.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify deb-again image check-images demo-vibration vibration-model demo-sites clean
 # A test that hangs says where it does, and fails instead of holding the run up
 BOUNDED = $(PY) -m pytest -o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true
 FIRST := try demo quick test docs
-# Side by side, with every line as it comes; or each part's when it is done
-BESIDE = $(MAKE) --no-print-directory --jobs=2 --keep-going
-TOGETHER = $(BESIDE) --output-sync=target
+TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
 SOURCE ?=
 STORE ?=
 # Tests start hundreds of processes: each reads compiled modules instead of compiling them again
@@ -78,10 +76,11 @@ drill: setup ## A camera replays old pictures: how soon is it found and containe
 	@$(PY) -m framegate_simulators.demo.drill
 
 test: setup-dev ## The tests (but for make plants, make blocks, make load), and beside them all checks
-	@$(BESIDE) tests $(CHECKS)
-
-tests:
-	@$(BOUNDED) -n auto
+	@mkdir -p build
+	@$(TOGETHER) $(CHECKS) > build/checks.log 2>&1 & checks=$$!; trap 'kill $$checks' INT TERM; \
+	$(BOUNDED) -n auto; tests=$$?; \
+	wait $$checks || { cat build/checks.log; echo "the checks failed, as said above; the tests ended with $$tests" >&2; exit 1; }; \
+	exit $$tests
 
 plants: setup-dev ## Whole plants: people, models, CAs in hardware, brokers, your own camera; and long walks
 	@$(PY) -m pytest -n auto -m plants

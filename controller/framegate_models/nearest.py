@@ -53,7 +53,7 @@ def seen_places(
     for number in range(n):
         one = joined((described[0][number : number + 1], described[1][number : number + 1]))[0]
         space[number] = (one.reshape(len(mean), -1).T - mean) @ directions
-    kept = most_unlike(space.mean(axis=1), MAX_KEPT)
+    kept = most_unlike(space.mean(axis=1, dtype=np.float32), MAX_KEPT)
     pictures = np.ascontiguousarray(space[kept].transpose(1, 0, 2))
     far = np.empty((n, h * w), np.float32)
     same = parts[:, None] == parts[kept][None]
