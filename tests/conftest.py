@@ -31,8 +31,11 @@ from framegate_simulators.machine.ima import allowlist_of
 from framegate_simulators.machine.tpm import TpmMaker
 from support.bench import Bench
 from support.clock import Clock
+from support.in_memory import folder_in_memory, put_files_of_this_run_into
 from support.lanes import PLANTS, Lanes
 from support.paths import ROOT
+
+IN_MEMORY = pytest.StashKey[Path]()
 
 pytest_plugins = [
     "support.access",
@@ -73,6 +76,21 @@ pytest_plugins = [
     "support.decided",
     "support.chromium",
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What a run writes stands in memory where there is room: a tenth less work, no wear."""
+    if not hasattr(config, "workerinput") and (folder := folder_in_memory()) is not None:
+        put_files_of_this_run_into(folder)
+        config.stash[IN_MEMORY] = folder
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What a run left in memory goes with it, unless somebody may want to look at it."""
+    folder = session.config.stash.get(IN_MEMORY, None)
+    if folder is not None and exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.hookimpl(optionalhook=True)

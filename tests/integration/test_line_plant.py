@@ -350,6 +350,7 @@ def _memory(pid: int) -> bytes:
     return b"".join(regions)
 
 
+@pytest.mark.plants
 def test_commands_say_what_to_do(line, tmp_path):
     p = line.plant
     none = p.command(

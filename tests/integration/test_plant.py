@@ -154,6 +154,7 @@ def test_power_cut_heals_without_an_operator(plant):
     assert plant.state_of(cam) == "trusted"
 
 
+@pytest.mark.plants
 def test_long_silence_is_stale_and_heals(plant):
     cam = plant.sites["cam1"]
     plant.stop_agent(cam)
@@ -235,6 +236,7 @@ def test_n87_no_secret_in_logs_and_files_are_private(plant):
     assert stat.S_IMODE((plant.folder / "gw1" / "agent.sock").stat().st_mode) == 0o660
 
 
+@pytest.mark.plants
 def test_machine_of_no_ticket_and_wrong_ticket_are_told_what_to_do(plant, tmp_path: Path):
     site = plant.add_machine("spare")
     nothing = plant.command(
@@ -259,6 +261,7 @@ def test_machine_of_no_ticket_and_wrong_ticket_are_told_what_to_do(plant, tmp_pa
     assert idle.returncode == 7
 
 
+@pytest.mark.plants
 def test_agent_whose_tpm_goes_away_ends_with_a_word_for_its_supervisor(plant):
     site = plant.add_machine("mortal")
     plant.join(site, plant.invite(site))
@@ -330,6 +333,7 @@ def test_a_result_is_shown_and_checked_offline(plant, tmp_path):
     )
 
 
+@pytest.mark.plants
 def test_an_auditor_learns_lints_and_explains_from_the_fleet(plant, tmp_path):
     plant.framegate(
         "profile", "learn", "--from", "cam1", "--name", "learnt", "--out", tmp_path / "learnt.toml"
@@ -357,6 +361,7 @@ def test_an_auditor_learns_lints_and_explains_from_the_fleet(plant, tmp_path):
     )
 
 
+@pytest.mark.plants
 def test_a_mainboard_is_changed(plant):
     """`camera replace`: the new machine joins in the old one's place, and the old one is nobody
     from that moment on.

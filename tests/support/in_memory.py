@@ -1,0 +1,42 @@
+"""The files of a run in memory instead of on a disk: its thousands of databases are flushed with
+every commit, and nobody reads them afterwards.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+MEMORY: Final = Path("/dev/shm")
+LEAST_FREE: Final = 4 << 30
+"""Bytes. What one run holds at a time is below 1 GiB: folders of tests that passed are taken away
+at once. Less is usual in containers (64 MiB), which have a disk for it.
+"""
+PREFIX: Final = f"framegate-tests-{os.getuid()}-"
+
+
+def folder_in_memory() -> Path | None:
+    """A new folder, private; None where somebody named another by TMPDIR, or where memory is too
+    small, or would not run a test's program.
+    """
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
+        return None
+    of = os.statvfs(MEMORY)
+    if of.f_bavail * of.f_frsize < LEAST_FREE or of.f_flag & os.ST_NOEXEC:
+        return None
+    _forget_runs_that_ended()
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=MEMORY))
+
+
+def put_files_of_this_run_into(folder: Path) -> None:
+    """For this process, its workers and whatever they start."""
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
+def _forget_runs_that_ended() -> None:
+    """Files of a run that failed stay to be looked at until the next one."""
+    for left in MEMORY.glob(f"{PREFIX}*"):
+        pid = left.name.removeprefix(PREFIX).partition("-")[0]
+        if not Path("/proc", pid).exists():
+            shutil.rmtree(left, ignore_errors=True)
