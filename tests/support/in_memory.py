@@ -13,12 +13,14 @@ LEAST_FREE: Final = 4 << 30
 """Bytes. What one run holds at a time is below 1 GiB: folders of tests that passed are taken away
 at once. Less is usual in containers (64 MiB), which have a disk for it.
 """
-PREFIX: Final = f"framegate-tests-{os.getuid()}-"
+PREFIX: Final = "fg."
+"""Short: a socket's path has room for 107 bytes."""
 
 
 def folder_in_memory() -> Path | None:
-    """A new folder, private; None where somebody named another by TMPDIR, or where memory is too
-    small, or would not run a test's program.
+    """A new folder; None where somebody named another by TMPDIR, or where memory is too small, or
+    would not run a test's program. What stands in it is private by itself: others may pass through,
+    for the tests in which they try.
     """
     if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
         return None
@@ -26,7 +28,13 @@ def folder_in_memory() -> Path | None:
     if of.f_bavail * of.f_frsize < LEAST_FREE or of.f_flag & os.ST_NOEXEC:
         return None
     _forget_runs_that_ended()
-    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=MEMORY))
+    folder = MEMORY / f"{PREFIX}{os.getpid()}"
+    try:
+        folder.mkdir(0o700)
+    except FileExistsError:
+        return None
+    folder.chmod(0o711)
+    return folder
 
 
 def put_files_of_this_run_into(folder: Path) -> None:
@@ -37,6 +45,6 @@ def put_files_of_this_run_into(folder: Path) -> None:
 def _forget_runs_that_ended() -> None:
     """Files of a run that failed stay to be looked at until the next one."""
     for left in MEMORY.glob(f"{PREFIX}*"):
-        pid = left.name.removeprefix(PREFIX).partition("-")[0]
-        if not Path("/proc", pid).exists():
+        ended = not Path("/proc", left.name.removeprefix(PREFIX)).exists()
+        if ended and left.lstat().st_uid == os.getuid():
             shutil.rmtree(left, ignore_errors=True)
