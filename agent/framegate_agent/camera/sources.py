@@ -99,7 +99,7 @@ class VideoSource:
     def __iter__(self) -> Iterator[Shot]:
         if self._address.isdigit():
             capture = cv2.VideoCapture(int(self._address), cv2.CAP_V4L2)
-        elif self._address.startswith("/dev/"):
+        elif Path(self._address).is_char_device():  # /dev holds files too: /dev/shm
             capture = cv2.VideoCapture(self._address, cv2.CAP_V4L2)
         else:
             capture = cv2.VideoCapture(self._address, cv2.CAP_FFMPEG)
