@@ -13,6 +13,8 @@ from framegate.receipt_verifier import ReceiptPending, ReceiptRefused, verify_re
 from support.page_verifier import page_verified
 from support.receipts import proved, series_receipt
 
+pytestmark = pytest.mark.slow
+
 MUTATIONS = 80
 ALL = (
     "format",

@@ -21,6 +21,8 @@ from framegate_proto.v1 import framegate_pb2 as pb
 from support.mapped import CAM1, map_segment
 from support.segments import planned_segment
 
+pytestmark = pytest.mark.slow
+
 
 def of(*nodes, edges=(), zones=("cameras", "gateways")):
     return SiteMap(segment="line-1", zones=zones, nodes=tuple(nodes), edges=tuple(edges))

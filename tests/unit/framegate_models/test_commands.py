@@ -16,6 +16,8 @@ from framegate_models.sampling import LabelledPair
 from framegate_simulators.boards.boards import CLASSES
 from framegate_simulators.boards.train import drawn_pair
 
+pytestmark = pytest.mark.slow
+
 RUN = CliRunner()
 
 

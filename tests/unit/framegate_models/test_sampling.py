@@ -7,6 +7,8 @@ from framegate_models.sampling import CROP_PX, disturb, mirror_of, sample, targe
 from framegate_simulators.boards.boards import CLASSES
 from framegate_simulators.boards.train import drawn_pair
 
+pytestmark = pytest.mark.slow
+
 
 def test_targets_and_mirrors():
     heat, geometry, mask = targets(np.array([[40, 40, 72, 56]], np.float32), np.array([3]), 6, 320)

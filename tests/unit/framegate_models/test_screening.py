@@ -1,12 +1,15 @@
 """Near duplicates and disputed labels."""
 
 import numpy as np
+import pytest
 
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_models.evaluate import inspector_of, measure
 from framegate_models.sampling import LabelledPair
 from framegate_models.screening import label_outliers, near_duplicates
 from framegate_simulators.boards.train import drawn_pair
+
+pytestmark = pytest.mark.slow
 
 
 def test_near_duplicates_are_found_and_different_boards_are_not():

@@ -19,6 +19,8 @@ from framegate_models.surface_graph import (
     judging_graph,
 )
 
+pytestmark = pytest.mark.slow
+
 SIDES = 192, 256
 
 

@@ -12,6 +12,8 @@ import yaml
 from support.paths import ROOT
 from support.scrape import tool
 
+pytestmark = pytest.mark.slow
+
 MONITORING = ROOT / "monitoring"
 ALERTS = tomllib.loads((ROOT / "docs/alerts.toml").read_text())
 

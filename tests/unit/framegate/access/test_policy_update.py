@@ -16,6 +16,8 @@ from framegate_operator.permissions import role_table
 from framegate_proto.v1 import framegate_pb2 as pb
 from support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 FOLDER = ROOT / "tests/vectors/access/before-playbooks"
 BEFORE = {path.name: path.read_text() for path in sorted(FOLDER.iterdir())}
 OWN = '@id("ours") forbid (principal, action == Action::"data.erase", resource);\n'

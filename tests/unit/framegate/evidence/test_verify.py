@@ -23,6 +23,8 @@ from framegate_simulators.machine.boot import Firmware, boot_log, measurements, 
 from support.evidence import captured_evidence
 from support.structures import refused_join
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime.now(UTC) + timedelta(hours=1)
 """After the fleet of these tests was founded, however late in a run that is."""
 

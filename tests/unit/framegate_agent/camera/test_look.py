@@ -14,6 +14,8 @@ from framegate_agent.camera.capture import Capture
 from framegate_agent.camera.look import look_at
 from framegate_agent.camera.look_record import parse_look
 
+pytestmark = pytest.mark.slow
+
 
 def checkered(high: int, low: int = 0) -> np.ndarray:
     image = np.full((400, 500), low, np.uint8)

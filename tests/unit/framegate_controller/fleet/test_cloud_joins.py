@@ -9,6 +9,8 @@ from framegate_controller.fleet.makers import add_maker
 from framegate_simulators.machine.cloud import ChipWorks, InstanceWorks, RsaKey
 from support.replacement import row
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def chips() -> ChipWorks:

@@ -15,6 +15,8 @@ from framegate_controller.fleet.rollouts import change_rollout, start_rollout, t
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 
+pytestmark = pytest.mark.slow
+
 CAMERA = Firmware("simulated-camera")
 
 

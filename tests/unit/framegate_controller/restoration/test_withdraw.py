@@ -22,6 +22,8 @@ from framegate_gateway.receipts.store import ReceiptStore
 from framegate_simulators.fixtures.access import add_person
 from support.other_sites import site
 
+pytestmark = pytest.mark.slow
+
 CAMERA = "camera.line-1.cam1"
 
 

@@ -14,6 +14,8 @@ from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
+pytestmark = pytest.mark.slow
+
 CAM = "camera.line-1.cam1"
 PATIENCE_S = 60.0
 

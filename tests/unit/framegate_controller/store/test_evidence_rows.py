@@ -9,6 +9,8 @@ from framegate.registry.evidence import KeptEvidence
 from framegate.wire import sha256
 from framegate_controller.store.database import open_registry
 
+pytestmark = pytest.mark.slow
+
 LOG = bytes(range(256)) * 40
 
 

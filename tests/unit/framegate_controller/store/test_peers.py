@@ -25,6 +25,8 @@ from framegate_controller.store.shared.limits import ADDRESS_TRIES, PAIR_TRIES, 
 from framegate_controller.timing import TICKET_TRIES
 from support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 DUTIES = frozenset({"rollouts", "sinks"})
 MISSED = object()
 

@@ -25,6 +25,8 @@ from framegate_controller.store.ports import EntryQuery, Moved
 from framegate_controller.store.tables.schema import METADATA
 from support.stored_values import BYTES, KEPT, PUT_AGAIN, TakenBack, any_of, put_again
 
+pytestmark = pytest.mark.slow
+
 FEW = settings(max_examples=3)
 CAMERA = Device(
     id=DeviceId("camera.line-1.cam1"),

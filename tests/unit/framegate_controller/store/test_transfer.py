@@ -14,6 +14,8 @@ from framegate_controller.store.database import open_store
 from framegate_controller.store.transfer import TRANSIENT, copy_rows, move_rows
 from support.registries import Registry
 
+pytestmark = pytest.mark.slow
+
 ENTRIES = 37
 
 

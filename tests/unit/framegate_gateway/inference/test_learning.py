@@ -12,6 +12,8 @@ from framegate_gateway.inference.registration import reference, register
 from framegate_simulators.boards.boards import draw_board
 from support.boards import moved
 
+pytestmark = pytest.mark.slow
+
 BOARD = draw_board(77, design=1, defects=8, clean_capture=True)
 
 

@@ -14,6 +14,8 @@ from framegate_gateway.receipts.rows import packed_leaves
 from framegate_simulators.fixtures.gateway import CAMERA
 from support.receipts import proved
 
+pytestmark = pytest.mark.slow
+
 OTHER = "camera.line-1.cam2"
 FRAMES = 600
 

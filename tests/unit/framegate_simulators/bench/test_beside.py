@@ -9,6 +9,8 @@ from framegate_simulators.bench import beside
 from framegate_simulators.bench.evidence_files import CASES, make_evidence, read_case
 from framegate_simulators.bench.verifier_engine import verifier
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory):

@@ -9,6 +9,8 @@ from framegate_simulators.boards.damage import classify
 from framegate_simulators.boards.strokes import Stroke
 from framegate_simulators.boards.tracing import necked, trace
 
+pytestmark = pytest.mark.slow
+
 
 def signed_of(copper):
     inside = cv2.distanceTransform(copper, cv2.DIST_L2, 5)
