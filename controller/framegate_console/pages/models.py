@@ -26,6 +26,7 @@ from framegate_console.pages.verdicts import image
 from framegate_console.rendering import at
 from framegate_console.sessions import Session
 from framegate_console.visit import Visit
+from framegate_operator.answers import json_object, reading
 from framegate_operator.part_types import seen_types
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -145,12 +146,19 @@ async def learn(visit: Visit) -> Response:
     reply = await _learnt(visit, at, request, reason)
     assert visit.session is not None  # noqa: S101 - a page of who is signed in
     identifier = secrets.token_hex(16)
-    _lessons[identifier] = Lesson(
-        visit.session, part_type, bytes(reply.image), json.loads(reply.facts)
-    )
+    _lessons[identifier] = Lesson(visit.session, part_type, bytes(reply.image), _facts(reply.facts))
     while len(_lessons) > LESSONS:
         _lessons.popitem(last=False)
     return visit.go(f"/lesson/{identifier}")
+
+
+def _facts(raw: bytes) -> dict[str, Any]:
+    """What a gateway says of what it learnt, as far as pages show it. Raises Malformed (N220)."""
+    facts = json_object(raw, "what was learnt of the part")
+    with reading("what was learnt of the part, in numbers and lists"):
+        shown = {"used": int(facts["used"]), "left_out": list(facts["left_out"])}
+        outline = list(facts.get("outline", []))
+        return {**shown, "outline": outline, "tolerant_percent": facts.get("tolerant_percent", 0)}
 
 
 def _gateway_of(live: Live, chosen: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from framegate.record.fleet_events import PartRemoved, PartSet
 from framegate.registry.model import Part
 from framegate.signed.dsse import parse_envelope, strict_json
 from framegate.signed.inspected import GRID, LOOSE, cells_of
+from framegate.signed.mask import signed_form
 from framegate.signed.part import (
     MAX_GOLDEN_BYTES,
     MAX_GOLDENS,
@@ -120,7 +121,9 @@ def parse_change(
         outline=tuple(read["outline"]),
         tolerant_percent=read["tolerant_percent"],
     )
-    return PartChange(check_part(part), tuple(goldens))
+    checked = check_part(part)
+    regions = {n: tuple(signed_form(getattr(checked, n))) for n in ("ignore", "outline")}
+    return PartChange(replace(checked, **regions), tuple(goldens))
 
 
 def _check_goldens(goldens: Sequence[bytes], source: str) -> None:

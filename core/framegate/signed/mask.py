@@ -130,6 +130,18 @@ def parse_masks(regions: Sequence[Any]) -> MaskRegions:
     return MaskRegions(polygons, tuple(channels))
 
 
+def signed_form(regions: Sequence[Any]) -> list[dict[str, Any]]:
+    """Regions that `parse_masks` took, as they are signed: whoever wrote an edge, 1 or 1.0, its
+    digest is the same.
+    """
+    return [
+        region
+        if "channel" in region
+        else {"points": [[float(x), float(y)] for x, y in region["points"]]}
+        for region in regions
+    ]
+
+
 def check_masks(regions: Sequence[Any]) -> MaskRegions:
     """The regions of masks that may be set: `parse_masks`, and their polygons leave
     `MIN_INSPECTED` percent of the picture. Raises Malformed or Refused (MASK).
