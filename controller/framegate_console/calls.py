@@ -133,24 +133,30 @@ class Calls:
         devices = (await self.operator("List", pb.ListRequest(kind="gateway"))).devices
         return [Endpoint(d.device, a) for d in devices for a in d.operator_addresses if a]
 
-    async def first(self, ask: Callable[[Endpoint], Awaitable[T]], nothing: Refused) -> T:
-        """The first gateway's answer to `ask`; all are asked at once. Raises what one of them said,
-        that it does not answer before that it has nothing.
+    async def answers(
+        self, ask: Callable[[Endpoint], Awaitable[T]], nothing: Refused, *, of: str = ""
+    ) -> list[T]:
+        """What gateways answer to `ask`, all asked at once; `of`: this one alone, whose word it is.
+        Raises what one of them said where none answers, that it does not answer before that it has
+        nothing.
         """
-        endpoints = await self.gateways()
+        endpoints = [at for at in await self.gateways() if of in {"", at.device}]
         if not endpoints:
-            wanted = nothing.failures[0].expected
-            raise Unavailable.of(Reason.UNAVAILABLE, wanted, "no gateway process has shown itself")
+            wanted, seen = nothing.failures[0].expected, "no gateway process has shown itself"
+            raise Unavailable.of(Reason.UNAVAILABLE, wanted, of or seen)
         told = await asyncio.gather(*map(ask, endpoints), return_exceptions=True)
         problem: BaseException = nothing
+        answers: list[T] = []
         for one in told:
             if not isinstance(one, BaseException):
-                return one
-            if not isinstance(one, FramegateError):
+                answers.append(one)
+            elif not isinstance(one, FramegateError):
                 raise one
-            if one.reason != Reason.NOT_FOUND:
+            elif one.reason != Reason.NOT_FOUND:
                 problem = one
-        raise problem
+        if not answers:
+            raise problem
+        return answers
 
     async def approved(self, at: Endpoint, verb: str, request: Any, reason: str) -> bytes:
         """The controller's approval of exactly `request` at this gateway; asked for where there is

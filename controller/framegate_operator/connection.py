@@ -106,15 +106,16 @@ def gateways(context: OperatorContext) -> list[tuple[str, str]]:
 
 
 def first_answer(
-    context: OperatorContext, ask: Callable[[Any], T], nothing: Refused
+    context: OperatorContext, ask: Callable[[Any], T], nothing: Refused, *, of: str = ""
 ) -> tuple[str, T]:
-    """(device, answer) of the first gateway whose stub answers `ask`. Raises what one said, that
-    it does not answer before that it has nothing; Unavailable where no gateway stands.
+    """(device, answer) of the first gateway whose stub answers `ask`; `of`: of this one, whose word
+    it is. Raises what one said, that it does not answer before that it has nothing;
+    Unavailable where no gateway stands.
     """
-    endpoints = gateways(context)
+    endpoints = [e for e in gateways(context) if of in {"", e[0]}]
     if not endpoints:
         wanted, hint = nothing.failures[0].expected, "framegate gateway list"
-        seen = "unknown: no gateway process has shown itself"
+        seen = f"unknown: no process of {of or 'any gateway'} has shown itself"
         raise Unavailable.of(Reason.UNAVAILABLE, wanted, seen, hint)
     problem: FramegateError = nothing
     for device, address in endpoints:
@@ -127,10 +128,10 @@ def first_answer(
 
 
 def nearer(problem: FramegateError, error: FramegateError) -> FramegateError:
-    """Which of what two gateways said is the answer: while one of them cannot be asked, that
-    another has nothing does not say that there is nothing.
+    """Which of what two gateways said is the answer: while one of them cannot be asked, or says
+    what cannot be, that another has nothing does not say that there is nothing.
     """
-    return problem if isinstance(problem, Unavailable) and _absent(error) else error
+    return problem if not _absent(problem) and _absent(error) else error
 
 
 def _absent(error: FramegateError) -> bool:

@@ -13,6 +13,7 @@ from framegate.errors import Reason, Refused
 from framegate_host.console import safe, show_json
 from framegate_operator.answers import json_object, reading
 from framegate_operator.connection import first_answer, load_context
+from framegate_operator.one_receipt import maker_of
 from framegate_operator.options import Context, read
 from framegate_operator.output import ago, data, errors, show_table
 from framegate_operator.verdict_names import VerdictName, verdict_named
@@ -40,7 +41,8 @@ def show(
         )
         operator = load_context(context)
         request = pb.LineageRequest(id=verdict_named(operator, identifier))
-        _, reply = first_answer(operator, lambda s: s.Lineage(request), nothing)
+        maker = maker_of(operator, request.id)
+        _, reply = first_answer(operator, lambda s: s.Lineage(request), nothing, of=maker)
         chain = json_object(reply.lineage, "a verdict's lineage")
         with reading("a verdict's lineage"):
             if output == "json":

@@ -10,10 +10,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused, Unavailable
-from framegate.receipt_verifier import ReceiptRefused, VerifiedReceipt, verify_receipt
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate_host.console import safe, talk
-from framegate_operator.connection import first_answer, gateway_stub, gateways
+from framegate_operator.connection import gateway_stub, gateways
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.receipt_files import ExportRange
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -78,34 +77,3 @@ def nothing_of_time(silent: Sequence[str]) -> FramegateError:
         return Unavailable.of(Reason.UNAVAILABLE, "receipts of that time", seen, hint)
     hint = "framegate verdict list says when there were any; --since goes further back"
     return Refused.of(Reason.NOT_FOUND, "receipts of that time", "none", hint)
-
-
-def one_receipt(operator: OperatorContext, identifier: str) -> dict[str, Any]:
-    """The receipt with this id or unique beginning, of the gateway that has it. Raises as
-    `first_answer`.
-    """
-
-    def ask(stub: Any) -> dict[str, Any]:
-        for reply in stub.Receipts(pb.ReceiptsRequest(id=identifier), stream=True):
-            return dict(json.loads(reply.receipt))
-        raise nothing
-
-    nothing = Refused.of(
-        Reason.NOT_FOUND, "a gateway with that receipt", "none", "framegate verdict list"
-    )
-    return first_answer(operator, ask, nothing)[1]
-
-
-def verified_receipt(
-    receipt: dict[str, Any], root: bytes, *, need_camera: bool, need_log: bool
-) -> VerifiedReceipt:
-    """What a gateway's receipt proves. Raises EvidenceRejected where it does not hold."""
-    try:
-        return verify_receipt(receipt, root, need_camera=need_camera, need_log=need_log)
-    except ReceiptRefused as error:
-        raise EvidenceRejected.of(
-            Reason.RECEIPT,
-            "a receipt that holds",
-            error,
-            "the gateway's answer proves nothing; look into its host",
-        ) from error

@@ -33,6 +33,7 @@ from framegate_host.private_files import replacing_private, write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.machines import device_named
+from framegate_operator.one_receipt import one_receipt
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import (
     ago,
@@ -44,10 +45,8 @@ from framegate_operator.output import (
 )
 from framegate_operator.receipt_export import (
     nothing_of_time,
-    one_receipt,
     range_of,
     receipts_of_time,
-    verified_receipt,
 )
 from framegate_operator.receipt_files import (
     Checked,
@@ -80,8 +79,7 @@ def show(
     """
     with errors():
         operator = load_context(context)
-        receipt = one_receipt(operator, verdict_named(operator, identifier))
-        verified = verified_receipt(receipt, operator.root, need_camera=False, need_log=False)
+        verified = one_receipt(operator, verdict_named(operator, identifier)).verified
         result = _result(operator, verified.claims["fg"].get("result_id", ""))
         if output == "json":
             show_json(
@@ -192,7 +190,7 @@ def export(
         count, silent = 0, list[str]()
         with replacing_private(out) as file:
             rows = receipts_of_time(operator, request, limit, silent)
-            for receipt in [one_receipt(operator, identifier)] if identifier else rows:
+            for receipt in [one_receipt(operator, identifier).receipt] if identifier else rows:
                 file.write(json.dumps(receipt, separators=(",", ":")).encode() + b"\n")
                 count += 1
             if not count:

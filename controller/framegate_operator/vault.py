@@ -29,6 +29,7 @@ from framegate_operator.connection import (
 )
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.machines import device_named, short_names
+from framegate_operator.one_receipt import maker_of
 from framegate_operator.options import WRITE, Context, Output, read, write
 from framegate_operator.output import ago_ms, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -167,9 +168,10 @@ def export_frame(
         nothing = Refused.of(
             Reason.NOT_FOUND, "a gateway with that frame", "none", "framegate verdict list"
         )
-        device, _ = first_answer(
-            operator, lambda stub: stub.Lineage(pb.LineageRequest(id=identifier)), nothing
-        )  # an approval is for one gateway: the one that has it
+        # an approval is for one gateway: the one that made the verdict
+        asked = pb.LineageRequest(id=identifier)
+        maker = maker_of(operator, identifier)
+        device, _ = first_answer(operator, lambda s: s.Lineage(asked), nothing, of=maker)
         with gateway_stub(operator, device, dict(gateways(operator))[device]) as stub:
             request = pb.ExportRequest(id=identifier, reason=reason, destination=to)
             reply = with_approval(

@@ -23,9 +23,9 @@ from framegate_operator.answers import reading
 from framegate_operator.connection import first_answer, gateway_stub, gateways, load_context
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.machines import device_named
+from framegate_operator.one_receipt import maker_of, one_receipt
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import OUTCOME_STYLE, ago, data, errors, short_id, show_table
-from framegate_operator.receipt_export import one_receipt, verified_receipt
 from framegate_operator.traffic import ANSWER_S
 from framegate_operator.verdict_names import VerdictName, verdict_named, verified_verdicts
 from framegate_operator.verdict_reviews import confirm, reject, reviews
@@ -167,7 +167,8 @@ def picture(
         )
         operator = load_context(context)
         request = pb.PictureRequest(verdict_id=verdict_named(operator, verdict_id))
-        device, reply = first_answer(operator, lambda stub: stub.Picture(request), nothing)
+        maker = maker_of(operator, request.verdict_id)
+        device, reply = first_answer(operator, lambda s: s.Picture(request), nothing, of=maker)
         write_private(out, reply.png)
         talk.print(f"{out} from {safe(device)}")
 
@@ -191,9 +192,9 @@ def show(
         require_place(picture)
         operator = load_context(context)
         identifier = verdict_named(operator, verdict_id)
-        if picture is not None:
-            _draw(operator, identifier, picture)
         receipt = _receipt(operator, identifier)
+        if picture is not None:
+            _draw(operator, receipt, picture)
         if output == "json":
             show_json({"claims": receipt.claims, "verdict": receipt.verdict})
             return
@@ -230,17 +231,16 @@ def tell_verdict(operator: OperatorContext, verdict_id: str) -> None:
 
 
 def _receipt(operator: OperatorContext, verdict_id: str) -> VerifiedReceipt:
-    return verified_receipt(
-        one_receipt(operator, verdict_id), operator.root, need_camera=False, need_log=False
-    )
+    return one_receipt(operator, verdict_id).verified
 
 
-def _draw(operator: OperatorContext, verdict_id: str, picture: Path) -> None:
+def _draw(operator: OperatorContext, receipt: VerifiedReceipt, picture: Path) -> None:
     nothing = Refused.of(
         Reason.NOT_FOUND, "a gateway with that verdict", "none", "framegate verdict list"
     )
-    request = pb.PictureRequest(verdict_id=verdict_id)
-    device, reply = first_answer(operator, lambda stub: stub.ShowVerdict(request), nothing)
+    request = pb.PictureRequest(verdict_id=receipt.claims["cti"])
+    maker = receipt.claims["iss"]
+    device, reply = first_answer(operator, lambda s: s.ShowVerdict(request), nothing, of=maker)
     write_private(picture, reply.png)
     talk.print(f"{picture} from {safe(device)}")
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from jinja2 import TemplateError
 from starlette.responses import Response
 
-from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason, Refused
 from framegate.receipt_verifier import (
     ReceiptPending,
     ReceiptRefused,
@@ -24,6 +26,8 @@ from framegate_console.live import Live
 from framegate_console.pages.line import answered, latest
 from framegate_console.pages.live_page import LivePage, Loaded
 from framegate_console.visit import Visit
+from framegate_operator.answers import json_object, reading
+from framegate_operator.one_receipt import OneReceipt, only_one
 from framegate_proto.v1 import framegate_pb2 as pb
 
 _ID: Final = re.compile(r"[0-9a-f]{6,64}")
@@ -84,17 +88,22 @@ async def show(visit: Visit) -> Response:
     identifier = _identifier(visit)
     receipt = await _receipt(visit, identifier)
     proof = proved(receipt, visit.console.context.root)
-    lineage = await _lineage(visit, identifier)
-    return visit.show(
-        "verdict.html",
-        title="verdict.title",
-        id=identifier,
-        proof=proof,
-        chain=lineage,
-        verdict=_verdict(receipt),
-        heats=heat_grids(proof),
-        scripts=("verdict.js",),
-    )
+    claims = _verdict(receipt)
+    lineage = await _lineage(visit, identifier, str(claims.get("iss", "")))
+    try:
+        return visit.show(
+            "verdict.html",
+            title="verdict.title",
+            id=identifier,
+            proof=proof,
+            chain=lineage,
+            verdict=claims,
+            heats=heat_grids(proof),
+            scripts=("verdict.js",),
+        )
+    except (TemplateError, ValueError, TypeError, AttributeError) as error:  # N220
+        wanted, hint = "a verdict and what stands behind it", "look into its gateway's host"
+        raise Malformed.of(Reason.MALFORMED, wanted, type(error).__name__, hint) from error
 
 
 def proved(receipt: Mapping[str, Any], root: bytes) -> Proof:
@@ -137,7 +146,8 @@ async def _picture(visit: Visit, *, frame_only: bool) -> Response:
         return bytes((await visit.calls.gateway(at, "ShowVerdict", request)).png)
 
     try:
-        png = await visit.calls.first(ask, nothing)
+        maker = await _maker(visit, request.verdict_id)
+        png, *_ = await visit.calls.answers(ask, nothing, of=maker)
     except FramegateError as error:
         if visit.session is None or visit.session.over:
             return Response(status_code=401)
@@ -156,7 +166,11 @@ def image(png: bytes) -> Response:
 
 
 async def _receipt(visit: Visit, identifier: str) -> Mapping[str, Any]:
+    """The receipt of this id, of whichever gateway has one that holds (N220): one that does not is
+    shown, as refused, only where there is none that does.
+    """
     nothing = Refused.of(Reason.NOT_FOUND, "a verdict with this id", "none at any gateway")
+    root = visit.console.context.root
 
     async def ask(at: Endpoint) -> Mapping[str, Any]:
         rows = await visit.calls.gateway_rows(
@@ -164,25 +178,53 @@ async def _receipt(visit: Visit, identifier: str) -> Mapping[str, Any]:
         )
         if not rows:
             raise nothing
-        return dict(json.loads(rows[0].receipt))
+        receipt = json_object(rows[0].receipt, "a receipt")
+        if not str(_verdict(receipt).get("cti", "")).startswith(identifier):
+            wanted, seen = f"the receipt of {identifier}", f"{at.device} answers with another"
+            raise EvidenceRejected.of(Reason.RECEIPT, wanted, seen, "look into its host")
+        return receipt
 
-    return await visit.calls.first(ask, nothing)
+    told = await visit.calls.answers(ask, nothing)
+    sound: list[OneReceipt] = []
+    for receipt in told:
+        with contextlib.suppress(ReceiptRefused, ValueError, KeyError, TypeError):
+            verified = verify_receipt(dict(receipt), root, need_camera=False, need_log=False)
+            sound.append(OneReceipt(dict(receipt), verified))
+    return only_one(sound, identifier).receipt if sound else told[0]
 
 
-async def _lineage(visit: Visit, identifier: str) -> Mapping[str, Any]:
+async def _maker(visit: Visit, identifier: str) -> str:
+    """The gateway that made a verdict: of those that this session heard, verified, or by its
+    receipt; empty where no gateway has one.
+    """
+    heard = next((v for v in visit.live.verdicts if v.verdict_id == identifier), None)
+    if heard is not None:
+        return heard.gateway
+    try:
+        return str(_verdict(await _receipt(visit, identifier)).get("iss", ""))
+    except Refused as error:
+        if error.reason != Reason.NOT_FOUND:
+            raise
+        return ""
+
+
+async def _lineage(visit: Visit, identifier: str, maker: str) -> Mapping[str, Any]:
     nothing = Refused.of(Reason.NOT_FOUND, "a verdict with this id", "none at any gateway")
 
     async def ask(at: Endpoint) -> Mapping[str, Any]:
         reply = await visit.calls.gateway(at, "Lineage", pb.LineageRequest(id=identifier))
-        return dict(json.loads(reply.lineage))
+        return json_object(reply.lineage, "a verdict's lineage")
 
-    return await visit.calls.first(ask, nothing)
+    lineage, *_ = await visit.calls.answers(ask, nothing, of=maker)
+    return lineage
 
 
 def _verdict(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the receipt's leaf says, as it stands; nothing of it counts unless the proof holds."""
-    claims: Mapping[str, Any] = json.loads(base64.b64decode(receipt["leaf"]))
-    return claims
+    """What the receipt's leaf says, as it stands; nothing of it counts unless the proof holds.
+    Raises Malformed (N220).
+    """
+    with reading("a receipt with a leaf"):
+        return json_object(base64.b64decode(receipt["leaf"]), "a receipt's leaf")
 
 
 def _identifier(visit: Visit) -> str:
