@@ -122,8 +122,9 @@ def parse_change(
         tolerant_percent=read["tolerant_percent"],
     )
     checked = check_part(part)
-    regions = {n: tuple(signed_form(getattr(checked, n))) for n in ("ignore", "outline")}
-    return PartChange(replace(checked, **regions), tuple(goldens))
+    ignore, outline = signed_form(checked.ignore), signed_form(checked.outline)
+    signed = replace(checked, ignore=tuple(ignore), outline=tuple(outline))
+    return PartChange(signed, tuple(goldens))
 
 
 def _check_goldens(goldens: Sequence[bytes], source: str) -> None:
