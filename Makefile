@@ -5,7 +5,7 @@ PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 # The longest first; each says what is wrong by itself, also where another failed
 CHECKS := check-types check-code check-pages check-names check-images
-.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify deb-again image check-images demo-vibration vibration-model demo-sites clean
+.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify deb-again image check-images demo-vibration vibration-model demo-sites demo-upgrade clean
 # A test that hangs says where it does, and fails instead of holding the run up
 BOUNDED = $(PY) -m pytest -o faulthandler_timeout=240 -o faulthandler_exit_on_timeout=true
 FIRST := try demo quick test docs
@@ -44,6 +44,9 @@ demo-watch: setup ## Four attacks, and who sees them: a SIEM over TLS, Prometheu
 
 demo-assess: setup ## Where a plant stands: a goal missed, a control broken, evidence an auditor recomputes
 	@$(PY) -m framegate_simulators.demo.assess
+
+demo-upgrade: setup ## A plant of the version before becomes one of this version while it runs (PostgreSQL); BEFORE=v0.1.0
+	@./scripts/before.sh && $(PY) -m framegate_simulators.demo.upgrade
 
 demo-sites: setup ## Two fleets: bundles pinned, a receipt verified across, a visitor, a link cut, one withdrawn
 	@$(PY) -m framegate_simulators.demo.sites
