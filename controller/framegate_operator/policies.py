@@ -14,7 +14,7 @@ import typer
 from framegate.access.policy import SCHEMA, PolicySet, default_files, parse_policy
 from framegate.access.questions import device_facts, inspect_request
 from framegate.errors import Malformed, Reason
-from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk
+from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk, typed
 from framegate_host.private_files import public_folder, write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
@@ -46,7 +46,7 @@ def init(out: Annotated[Path, typer.Option(help="Folder to write.")]) -> None:
         write_public(example / "example.json", json.dumps(EXAMPLE, indent=1).encode() + b"\n")
         talk.print(
             f"{out}: {', '.join(sorted(default_files()))}, tests/example.json; "
-            f"next: framegate policy test {out}"
+            f"next: framegate policy test {typed(out)}"
         )
 
 
@@ -61,7 +61,9 @@ def pull(
         policy = fetch_policy(load_context(context), version)
         write_folder(out, policy.files)
         write_public(out / "VERSION", f"{policy.version}\n".encode())
-        talk.print(f"{out}: {policy.label}; next: change it, then framegate policy validate {out}")
+        talk.print(
+            f"{out}: {policy.label}; next: change it, then framegate policy validate {typed(out)}"
+        )
 
 
 @app.command("validate")

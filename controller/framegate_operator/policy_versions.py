@@ -10,7 +10,7 @@ import typer
 
 from framegate.access.policy import SCHEMA, parse_policy
 from framegate.access.policy_update import updated_policy
-from framegate_host.console import show_json, talk
+from framegate_host.console import show_json, talk, typed
 from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import WRITE, Context, Output, read, write
@@ -97,7 +97,7 @@ def update(
             apply_files(done.files, note=note, base=policy.version, output=output, context=context)
         elif folder is not None and not WRITE.get().dry_run:
             write_folder(folder, done.files)
-            talk.print(f"next: framegate policy apply {folder}")
+            talk.print(f"next: framegate policy apply {typed(folder)}")
 
 
 @read
