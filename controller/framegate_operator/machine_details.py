@@ -35,7 +35,6 @@ from framegate_operator.traffic import (
 )
 from framegate_proto.v1 import framegate_pb2 as pb
 
-_NOTHING: Final = "nothing to do"
 _WHAT_TRUST_MEANS: Final = MappingProxyType(
     {
         "invited": "a ticket is out and nobody has joined with it",
@@ -184,7 +183,7 @@ def _tell_why(detail: pb.DeviceDetail, traffic: Traffic) -> None:
         show_failures(failures, data)
     camera = traffic.of(s.device)
     uninspected = to_do(camera, s.name) if s.kind == "camera" and camera is not None else ""
-    data.print(f"\nNext: {safe(_next(s, bool(failures), silence) or uninspected or _NOTHING)}")
+    data.print(f"\nNext: {safe(_next(s, bool(failures), silence, uninspected))}")
 
 
 def _silence(s: pb.DeviceSummary, traffic: Traffic) -> str:
@@ -210,8 +209,8 @@ def _frames(s: pb.DeviceSummary, traffic: Traffic) -> str:
     return f"Frames: {rate} a second, the last {last}; in the last minute {lately}."
 
 
-def _next(s: pb.DeviceSummary, failed: bool, silence: str) -> str:
-    """What its state asks for; empty where that is nothing."""
+def _next(s: pb.DeviceSummary, failed: bool, silence: str, uninspected: str = "") -> str:
+    """What its state asks for; where that is nothing, what its UNINSPECTED frames ask for."""
 
     def command(verb: str) -> str:
         return f"framegate {s.kind} {verb} {s.name}"
@@ -221,7 +220,7 @@ def _next(s: pb.DeviceSummary, failed: bool, silence: str) -> str:
     if s.state == "trusted" and silence:
         return "see to its source and its agent (framegate-agent doctor); framegate status"
     if s.state == "trusted":
-        return ""
+        return uninspected or "nothing to do"
     if s.state == "invited":
         return f"run framegate-agent join on the machine, or {command('retire')}"
     if s.state == "pending":

@@ -145,5 +145,5 @@ def _tell(target: Path, part_type: str, cameras: Sequence[str], proposal: Propos
     )
     talk.print(
         f"next: framegate part add {typed(part_type)} --golden IMAGE --source TEXT"
-        f" --looks {safe(target)}"
+        f" --looks {typed(target)}"
     )

@@ -188,7 +188,8 @@ def list_(output: Output = "table", context: Context = None) -> None:
         show_table(
             ("part", "version", "golden images", "rules", "source", "approved by", "since"),
             cells,
-            empty="no part yet: framegate part add PART --golden IMAGE --source TEXT",
+            empty="no part was added to the fleet so far: "
+            "framegate part add PART --golden IMAGE --source TEXT",
         )
         _show_seen(asked)
 
@@ -338,7 +339,7 @@ def learn(
                 told += f"--tolerant {facts['tolerant_percent']} "
             talk.print(
                 f"look at it, then: framegate part add {typed(part_type)} "
-                f"--golden {safe(target)} {told}--source TEXT"
+                f"--golden {typed(target)} {told}--source TEXT"
             )
 
 

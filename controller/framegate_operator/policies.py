@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,7 +90,7 @@ def validate(folder: Folder, output: Output = "table") -> None:
             talk.print(
                 f"[yellow]without {name}: what the default policy forbids by it is allowed[/]"
             )
-        tell_missing(policy, f"framegate policy update {folder}")
+        tell_missing(policy, f"framegate policy update {shlex.quote(str(folder))}")
         talk.print(f"valid: {len(policy.effects)} policies, {policy.sha256.hex()[:16]}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -32,7 +33,7 @@ def apply_folder(folder: Path, *, note: str, base: int, output: str, context: Pa
     VERSION, else the one in force).
     """
     files = read_folder(folder)
-    tell_missing(parse_policy(files), f"framegate policy update {folder}")
+    tell_missing(parse_policy(files), f"framegate policy update {shlex.quote(str(folder))}")
     kept = folder / "VERSION"
     known = base or (int(kept.read_text().strip() or 0) if kept.exists() else 0)
     version = apply_files(files, note=note, base=known, output=output, context=context)

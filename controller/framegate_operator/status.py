@@ -100,7 +100,7 @@ def _show(screen: Screen) -> None:
     data.print()
     columns = ("camera", "zone", "state", "frames/s", "last frame", *Outcome)
     rows = [_camera_row(screen.traffic, d) for d in cameras[:SHOWN]]
-    show_table(columns, rows, empty="no camera yet", spare=("zone",))
+    show_table(columns, rows, empty="no camera yet", spare=("zone", "frames/s"))
     for d in cameras[:SHOWN]:
         if note := _camera_note(screen.traffic, d):
             data.print(f"{safe(d.name)}: {safe(note)}", soft_wrap=True)

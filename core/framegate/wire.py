@@ -357,6 +357,11 @@ class Captured(Record):
 
 ENCODING_JPEG: Final = 1
 ENCODING_PNG: Final = 2
+RECENT_FRAMES: Final = 64
+"""A gateway remembers so many of a session's latest frames, and takes one that comes again for a
+camera that stands still: a stuck driver repeats its last buffers, a replayed loop is longer than
+any line's memory should be.
+"""
 MAX_FRAME_BYTES: Final = 32 * 1024 * 1024
 """Sealed frame; a 64-megapixel JPEG at high quality stays below it."""
 MAX_FRAME_PIXELS: Final = 64 * 1024 * 1024

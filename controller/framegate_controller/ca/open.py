@@ -5,6 +5,7 @@ One root, one issuing CA for each kind of certificate, one key for each kind of 
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -116,7 +117,7 @@ def load_fleet(folder: Path, passphrase_file: Path | None = None) -> FleetKeys:
     """
     if not (folder / "fleet").exists():
         state = folder.parent  # what --state names; a new fleet makes its keys in there
-        new = f"a new one: framegate-controller init --state {state}"
+        new = f"a new one: framegate-controller init --state {shlex.quote(str(state))}"
         hint = f"--state DIR where it is elsewhere; {new}"
         raise Unavailable.of(Reason.UNAVAILABLE, f"a fleet in {state}", "none", hint)
     passphrase = read_passphrase(folder, passphrase_file)

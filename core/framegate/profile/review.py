@@ -246,8 +246,11 @@ def explain(profile: FirmwareProfile) -> list[str]:
             if ima.signed
             else ""
         )
+        lists = "the allowlist"
+        if len(ima.allowlists) != 1:
+            lists = f"one of {len(ima.allowlists)} allowlists"
         lines.append(
-            f"Every measured file stands in {len(ima.allowlists)} allowlist(s){signed}; "
+            f"Every measured file stands in {lists}{signed}; "
             f"at most {ima.max_violations} violations; boot_aggregate fits the boot PCRs."
         )
         if ima.required:

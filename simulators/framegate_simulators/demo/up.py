@@ -105,6 +105,7 @@ class TryPlant:
         env = (
             f"export PATH={shlex.quote(str(BIN))}:$PATH\n"
             f"export FRAMEGATE_CONTEXT={shlex.quote(str(self._folder / 'operator.json'))}\n"
+            f"export FRAMEGATE_CONTROLLER_STATE={shlex.quote(str(self._folder / 'controller'))}\n"
         )
         (self._folder / "env").write_text(env)
         self._console.print(
