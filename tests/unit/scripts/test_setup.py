@@ -166,7 +166,7 @@ def test_no_python_and_an_unknown_level(checkout: Checkout):
 
 
 def test_a_log_is_told_how_far_it_is(checkout: Checkout):
-    """Where standard error is no terminal, minutes without a word look like a command that hangs."""
+    """Where standard error is no terminal, minutes without a word look like a hang."""
     slow = PYTHON.replace(">> calls ;;", '>> calls; echo "Collecting numpy==2"; sleep 2 ;;', 1)
     assert slow != PYTHON
     checkout.python.write_text(slow)
