@@ -23,8 +23,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from framegate.errors import Reason, Unavailable
-from framegate.wire import parse_ticket, sha256
+from framegate.errors import Reason, Refused, Unavailable
+from framegate.wire import TICKET_PREFIX, parse_ticket, sha256
 from framegate_agent import VERSION
 from framegate_agent.settings import AgentSettings
 from framegate_agent.state import JOINED, AgentState, StateFile, TrustedClock
@@ -198,8 +198,13 @@ def _after_a_look(state: Path, source: str, part_type: str) -> str:
 def _ticket_text(given: str) -> str:
     if given == "-":
         return sys.stdin.read()
-    is_file = len(given) < MAX_PATH and Path(given).is_file()
-    return Path(given).read_text() if is_file else given
+    if given.strip().startswith(TICKET_PREFIX):
+        return given
+    if len(given) < MAX_PATH and not Path(given).is_file():
+        wanted = f"a ticket's file, or its text, which begins with {TICKET_PREFIX}"
+        hint = "framegate camera invite NAME --out FILE writes one"
+        raise Refused.of(Reason.NOT_FOUND, wanted, f"no file {given!a}", hint)
+    return Path(given).read_text() if len(given) < MAX_PATH else given
 
 
 @app.command()
