@@ -21,8 +21,6 @@ from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailab
 from framegate_host.console import EXIT_FAILED, EXIT_USAGE, exit_code, show_failures, talk
 from framegate_host.logs import tell_crashes
 
-EXIT_INTERRUPTED: Final = 130
-"""128 and the number of SIGINT, as shells have it."""
 _DISTRIBUTION: Final = "framegate"
 _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises where words on the command line do not fit; it has no public name for it."""

@@ -13,6 +13,8 @@ from typing import Final
 
 from framegate_host.start_imports import import_to_stay
 
+EXIT_INTERRUPTED: Final = 130
+"""128 and the number of SIGINT, as shells have it."""
 EXIT_UNAVAILABLE: Final = 7
 """As in `framegate_host.console`, which a broken install may not be able to import."""
 _LAST_STANDARD: Final = 2
@@ -57,6 +59,8 @@ class Program:
         hold_standard_descriptors()
         try:
             import_to_stay(self.module).run_app()
+        except KeyboardInterrupt:  # while it still loads: later on the program itself says what
+            raise SystemExit(EXIT_INTERRUPTED) from None
         except ModuleNotFoundError as error:
             missing = (error.name or "").split(".")[0]
             if not missing or missing.startswith(OURS):

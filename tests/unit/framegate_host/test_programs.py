@@ -223,3 +223,11 @@ def test_a_module_of_ours_that_is_missing_is_a_fault_and_not_advice(monkeypatch,
     monkeypatch.setattr(programs, "import_to_stay", broken)
     with pytest.raises(ModuleNotFoundError):
         MODELS.run()
+
+
+def test_ctrl_c_while_a_program_loads_is_no_traceback(tmp_path, monkeypatch):
+    (tmp_path / "loads.py").write_text("raise KeyboardInterrupt\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        Program("framegate-x", "loads", "").run()
+    assert ended.value.code == 130
