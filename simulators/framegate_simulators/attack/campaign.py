@@ -90,6 +90,7 @@ MODULES: Final = (
     agent,
     people,
     asked,
+    typed,
     backends,
     crowds,
     playbooks,
