@@ -42,6 +42,7 @@ from framegate_simulators.attack import (
     standing,
     stores,
     structures,
+    typed,
     watched,
 )
 from framegate_simulators.attack.controls import control
