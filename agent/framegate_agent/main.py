@@ -95,9 +95,10 @@ def join(
     ] = None,
 ) -> None:
     """Join a fleet with a ticket from: framegate camera invite NAME."""
-    from framegate.identity.certificate_file import load_certificate_file  # noqa: PLC0415 - see above
-    from framegate_agent.attestation import Attester  # noqa: PLC0415 - see above
-    from framegate_agent.findings import tell_findings  # noqa: PLC0415 - see above
+    # why here: see the module's head
+    from framegate.identity.certificate_file import load_certificate_file  # noqa: PLC0415
+    from framegate_agent.attestation import Attester  # noqa: PLC0415
+    from framegate_agent.findings import tell_findings  # noqa: PLC0415
 
     with errors():
         parsed = parse_ticket(_ticket_text(ticket))

@@ -178,10 +178,8 @@ def test_a_trusted_camera_whose_frames_are_not_inspected_is_something_to_do(caps
     )
     sent.outcomes["UNINSPECTED"] = 3
     answer = pb.GatewayStatus(gateway=GW, cameras=[sent], gate_open=True, now_ms=2)
-    summary = pb.DeviceSummary(
-        device=CAM, kind="camera", zone="line-1", name="cam1", state="trusted",
-        result_remaining_ms=9_000,
-    )  # fmt: skip
+    who = {"device": CAM, "kind": "camera", "zone": "line-1", "name": "cam1"}
+    summary = pb.DeviceSummary(**who, state="trusted", result_remaining_ms=9_000)
     traffic = traffic_of((GatewayFacts(GW, "h:1", answer),))
     machine_details._tell_why(pb.DeviceDetail(summary=summary), traffic)
     said = capsys.readouterr().out
