@@ -57,6 +57,8 @@ class Program:
     def run(self) -> None:
         """Run it. Where a module is missing, say which extra brings it and end with exit code 7."""
         hold_standard_descriptors()
+        # its C library tells of each handshake that fails, beside what we say of it in words
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         try:
             import_to_stay(self.module).run_app()
         except KeyboardInterrupt:  # while it still loads: later on the program itself says what
