@@ -56,17 +56,22 @@ prometheus() {
     rm -rf "$into"
 }
 
+EVERY_S=${EVERY_S:-10}
 # fetched COMMAND…: pip, of whose many lines a person sees how far it is, and where it fails all of them
 fetched() {
     lines=$(mktemp)
     # shellcheck disable=SC2086
     all=$(cat $pins | grep -c '^[A-Za-z0-9].*==' || true)
+    waited=0
     "$@" > "$lines" 2>&1 &
     pip=$!
     trap 'kill "$pip" 2>/dev/null; exit 130' INT TERM HUP
     while kill -0 "$pip" 2>/dev/null; do
-        if [ -t 2 ]; then printf '\rframegate setup: %s of %s packages ' "$(grep -c '^Collecting ' "$lines" || true)" "$all" >&2; fi
-        sleep 1
+        came=$(grep -c '^Collecting ' "$lines" || true)
+        if [ -t 2 ]; then printf '\rframegate setup: %s of %s packages ' "$came" "$all" >&2
+        # a log cannot be rewritten: a line where it goes on, and not every second
+        elif [ $((waited % EVERY_S)) = 0 ] && [ "$waited" != 0 ]; then say "$came of $all packages after $waited s"; fi
+        sleep 1; waited=$((waited + 1))
     done
     if [ -t 2 ]; then printf '\r\033[K' >&2; fi
     trap - INT TERM HUP

@@ -53,6 +53,9 @@ TPM_TRIES: Final = 5
 """TPM errors in a row after which the daemon ends with exit code 7."""
 FIRST_BACKOFF_S: Final = 0.5
 MAX_BACKOFF_S: Final = 30.0
+STATUS_S: Final = 0.5
+STATUS_LOOKS: Final = 10
+"""How often what people read of this daemon is written, and looked at whether it has to be."""
 ATTEST_MOST_S: Final = 180.0
 """One attestation: some 40 commands of a TPM that may take 0.6 s for each, an event log that is
 read, four calls of at most 20 s.
@@ -376,7 +379,16 @@ class Agent:
     async def _status_loop(self) -> None:
         while True:
             self._write_status("running")
-            await asyncio.sleep(0.5)
+            told = self._inspected
+            for _ in range(STATUS_LOOKS):
+                await asyncio.sleep(STATUS_S / STATUS_LOOKS)
+                if self._inspected != told:
+                    break
+
+    @property
+    def _inspected(self) -> bool:
+        """Whether any frame has its outcome: whoever waits for the first hears of it at once."""
+        return any(s.tally.outcomes for s in self.streams)
 
     def _write_status(self, running: str) -> None:
         progress = self._progress()

@@ -316,7 +316,10 @@ def _clock(file: StateFile) -> Finding:
             f"{lag:.0f} s behind what signed messages said",
             "set the clock: timedatectl set-ntp true",
         )
-    return Finding("clock", True, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
+    now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    if floor == BUILD_MS:  # nothing of a fleet was seen, so a later time cannot be told from now
+        now += ", later than this program; the fleet's time is not known here yet"
+    return Finding("clock", True, now)
 
 
 def _controller(file: StateFile) -> Finding:

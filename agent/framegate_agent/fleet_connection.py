@@ -9,9 +9,8 @@ from typing import Final
 
 import grpc
 
-from framegate.errors import Reason, Unavailable
 from framegate_agent.channel import with_tpm_key
-from framegate_agent.state import AgentState, TrustedClock
+from framegate_agent.state import AgentState, NotCertified, TrustedClock
 from framegate_agent.tpm.chip import Tpm
 
 log = logging.getLogger(__name__)
@@ -51,12 +50,7 @@ class FleetConnection:
         state = self._state()
         certificate = state.own_certificate
         if certificate is None or self.certificate_life_s() <= 0:
-            raise Unavailable.of(
-                Reason.CERTIFICATE,
-                "a certificate for this boot's key",
-                "none",
-                "it comes with the next attestation",
-            )
+            raise NotCertified.yet()
         await self.drop()
         state = self._state()
         self._channel = with_tpm_key(

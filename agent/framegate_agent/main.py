@@ -11,6 +11,7 @@ import base64
 import json
 import logging
 import os
+import shlex
 import sys
 import time
 import traceback
@@ -21,17 +22,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from framegate.errors import Failure, Reason, Unavailable
-from framegate.identity.certificate_file import load_certificate_file
-from framegate.identity.names import split_device_id
-from framegate.wire import parse_ticket, sha256
+from framegate.errors import Reason, Refused, Unavailable
+from framegate.wire import TICKET_PREFIX, parse_ticket, sha256
 from framegate_agent import VERSION
-from framegate_agent.attestation import Attester
 from framegate_agent.settings import AgentSettings
-from framegate_agent.state import AgentState, StateFile, TrustedClock
+from framegate_agent.state import JOINED, AgentState, StateFile, TrustedClock
 from framegate_agent.tpm.chip import Tpm
 from framegate_host import console
 from framegate_host.console import (
@@ -39,8 +35,8 @@ from framegate_host.console import (
     OutputFormat,
     safe,
     service_exit_code,
-    show_failures,
     talk,
+    typed,
 )
 from framegate_host.logs import start_logging
 from framegate_host.private_files import write_private
@@ -55,8 +51,6 @@ from framegate_host.setting_values import toml_of
 from framegate_host.signals import run_service, until_stopped
 from framegate_host.support import support_command
 
-SHOWN: Final = 8
-"""Findings that a person reads; the others say the same of other files and events."""
 MAX_PATH: Final = 1024
 """Characters; a ticket has more."""
 FRESH_S: Final = 5
@@ -101,6 +95,11 @@ def join(
     ] = None,
 ) -> None:
     """Join a fleet with a ticket from: framegate camera invite NAME."""
+    # why here: see the module's head
+    from framegate.identity.certificate_file import load_certificate_file  # noqa: PLC0415
+    from framegate_agent.attestation import Attester  # noqa: PLC0415
+    from framegate_agent.findings import tell_findings  # noqa: PLC0415
+
     with errors():
         parsed = parse_ticket(_ticket_text(ticket))
         file = StateFile(state)
@@ -128,20 +127,9 @@ def join(
             talk.print(f"[green]{outcome.state.device} is trusted[/]; start it: {safe(starting)}")
             return
         talk.print(f"[yellow]{outcome.state.device} is {outcome.state.state}[/]")
-        _tell_findings(outcome.state.device, outcome.failures)
+        tell_findings(outcome.state.device, outcome.failures)
         talk.print(f"where the controller's side is settled, start it: {safe(starting)}")
         raise typer.Exit(EXIT_UNTRUSTED)
-
-
-def _tell_findings(device: str, failures: Sequence[Failure]) -> None:
-    """The first of them: a model that the fleet does not know differs in everything."""
-    show_failures(failures[:SHOWN])
-    if len(failures) > SHOWN:
-        kind, _, name = split_device_id(device)
-        talk.print(
-            f"and {len(failures) - SHOWN} more: framegate {kind} why {name}; a model that is new "
-            f"to the fleet: framegate {kind} adopt {name}"
-        )
 
 
 def _keep(state: Path, options: Mapping[str, object]) -> None:
@@ -156,7 +144,7 @@ def _keep(state: Path, options: Mapping[str, object]) -> None:
 def _elsewhere(state: Path) -> str:
     """How the folder of the state is named, where it is not where it is looked for."""
     default = declared(AgentSettings)["state"].default
-    return "" if state == default else f" --state {state}"
+    return "" if state == default else f" --state {shlex.quote(str(state))}"
 
 
 @app.command("check-source")
@@ -196,14 +184,28 @@ def check_source(
         )
         for remark in remarks:
             talk.print(f"[yellow]{remark}[/]")
-        talk.print(f"look at it, then: framegate-agent run{_elsewhere(state)} --source SOURCE")
+        talk.print(f"look at it, then: {_after_a_look(state, source, part_type)}")
+
+
+def _after_a_look(state: Path, source: str, part_type: str) -> str:
+    """What follows a picture that is as it should be: run it, where the machine has joined."""
+    elsewhere = safe(_elsewhere(state))
+    if not (state / JOINED).exists():
+        return f"framegate-agent doctor{elsewhere}"
+    kind = f" --part-type {typed(part_type)}" if part_type else ""
+    return f"framegate-agent run{elsewhere} --source {typed(source)}{kind}"
 
 
 def _ticket_text(given: str) -> str:
     if given == "-":
         return sys.stdin.read()
-    is_file = len(given) < MAX_PATH and Path(given).is_file()
-    return Path(given).read_text() if is_file else given
+    if given.strip().startswith(TICKET_PREFIX):
+        return given
+    if len(given) < MAX_PATH and not Path(given).is_file():
+        wanted = f"a ticket's file, or its text, which begins with {TICKET_PREFIX}"
+        hint = "framegate camera invite NAME --out FILE writes one"
+        raise Refused.of(Reason.NOT_FOUND, wanted, f"no file {given!a}", hint)
+    return Path(given).read_text() if len(given) < MAX_PATH else given
 
 
 @app.command()
@@ -249,12 +251,20 @@ def status(state: Path, output: Output = "table") -> None:
         if output == "json":
             print(json.dumps({**body, "fresh": fresh}))
         else:
-            table = Table(show_header=False, box=None)
-            for name, value in _status_rows(body, fresh):
-                table.add_row(name, safe(value))
-            Console(highlight=False).print(table)
+            _show_rows((), [(n, safe(v)) for n, v in _status_rows(body, fresh)])
         good = body["state"] == "trusted" and fresh and not body["controller"]
         raise typer.Exit(0 if good else EXIT_UNTRUSTED)
+
+
+def _show_rows(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on standard output; its cells may hold markup."""
+    from rich.console import Console  # noqa: PLC0415 - see the module's head
+    from rich.table import Table  # noqa: PLC0415 - see above
+
+    table = Table(*titles, show_header=bool(titles), box=None)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
 
 
 def _status_rows(body: dict[str, Any], fresh: bool) -> Iterator[tuple[str, str]]:
@@ -294,7 +304,7 @@ def ek(tcti: str, output: Output = "table") -> None:
             print(json.dumps({**body, "certificates": len(endorsement.certificates)}))
         else:
             count = len(endorsement.certificates)
-            talk.print(f"{facts.maker} TPM, {endorsement.label}, {count} certificate(s)")
+            talk.print(f"{facts.maker} TPM, {endorsement.label}, certificates: {count or 'none'}")
             print(digest)
 
 
@@ -317,11 +327,9 @@ def doctor(
     if output == "json":
         print(json.dumps([asdict(finding) for finding in findings]))
     else:
-        table = Table("", "check", "seen", "fix", box=None)
-        for f in findings:
-            good = "[green]good[/]" if f.good else "[red]bad[/]"
-            table.add_row(good, f.check, safe(f.seen), safe(f.fix))
-        Console(highlight=False).print(table)
+        marks = {True: "[green]good[/]", False: "[red]bad[/]"}
+        rows = [(marks[f.good], f.check, safe(f.seen), safe(f.fix)) for f in findings]
+        _show_rows(("", "check", "seen", "fix"), rows)
     raise typer.Exit(0 if all(f.good for f in findings) else 1)
 
 

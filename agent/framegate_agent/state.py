@@ -18,13 +18,29 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Reason, Refused, Unavailable
+from framegate.errors import Failure, Reason, Refused, Unavailable
 from framegate.identity.certificates import load_certificate
 from framegate_host.file_lock import hold
 from framegate_host.private_files import keep_private, state_folder
 
 BUILD_MS: Final = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
 """No certificate of a fleet is older than this program: a clock before it is wrong."""
+
+
+JOINED: Final = "agent.json"
+"""The file in an agent's folder that says which fleet it joined, and as what."""
+
+
+class NotCertified(Unavailable):
+    """This boot's key has no certificate so far: it comes with the next attestation, and whatever
+    stands in its way is told by that.
+    """
+
+    @classmethod
+    def yet(cls) -> NotCertified:
+        """With the words for it."""
+        wanted, hint = "a certificate for this boot's key", "it comes with the next attestation"
+        return cls([Failure(Reason.CERTIFICATE, wanted, "none", hint)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +96,7 @@ class StateFile:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.path = folder / "agent.json"
+        self.path = folder / JOINED
         self.status_path = folder / "status.json"
         state_folder(folder)
 

@@ -4,6 +4,7 @@ verdicts with.
 
 from __future__ import annotations
 
+import shlex
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class Credentials:
 
 def load_credentials(folder: Path, line: str) -> Credentials:
     """The credentials in `folder`, for `line`. Raises Unavailable or Refused, saying what to do."""
-    hint = f"framegate-controller line-certificate {line} --out {folder}"
+    hint = f"framegate-controller line-certificate {line} --out {shlex.quote(str(folder))}"
     try:
         if (folder / "line.key").stat().st_mode & 0o077:
             raise Refused.of(

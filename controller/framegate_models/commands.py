@@ -15,7 +15,7 @@ import typer
 from framegate.errors import Reason, Unavailable
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.signed_folder import SIGNATURE, check_folder
-from framegate_host.console import talk
+from framegate_host.console import safe, talk, typed
 from framegate_host.key_files import read_private_key, read_public_key
 from framegate_models.evaluate_command import evaluate, show_score
 from framegate_models.manifest import sign_folder
@@ -144,8 +144,8 @@ def train(  # noqa: PLR0913 - a command's options
             )
         show_score(measured.as_dict())
         talk.print(
-            f"bundle {out}, digest {bundle.digest.hex()[:16]}, unsigned: framegate model sign {out}"
-            " --key KEY"
+            f"bundle {safe(out)}, digest {bundle.digest.hex()[:16]}, unsigned: "
+            f"framegate model sign {typed(out)} --key KEY"
         )
         talk.print(
             f"report {out}.report/report.md: look at its pictures before you approve anything"

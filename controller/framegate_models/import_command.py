@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -109,7 +110,7 @@ def import_network(  # noqa: PLR0913 - a command's options
         print(f"pictures: {', '.join(map(str, paths))}")
         talk.print(
             f"bundle {out}, digest {bundle.digest.hex()[:16]}, unsigned: look at the pictures, then"
-            f" framegate model sign {out} --key KEY"
+            f" framegate model sign {shlex.quote(str(out))} --key KEY"
         )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from framegate.identity.names import parse_name
-from framegate_host.console import safe, show_json, talk
+from framegate_host.console import safe, show_json, talk, typed
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, Why, detail_of, summary_json
 from framegate_operator.options import WRITE, Context, Output, write
@@ -40,7 +40,7 @@ def profile(
             return
         talk.print(f"{safe(summary.device)}: profile {safe(profile)}, now {summary.state}")
         if summary.state == "suspect":
-            talk.print(f"next: framegate {kind} release {safe(summary.name)}")
+            talk.print(f"next: framegate {kind} release {typed(summary.name)}")
 
 
 @write

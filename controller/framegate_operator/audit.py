@@ -24,7 +24,7 @@ from framegate.record.verify import (
 )
 from framegate.record.witness import head_line, parse_head
 from framegate.signed.receipt import Checkpoint
-from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
+from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk, typed
 from framegate_host.private_files import replacing_private, write_private, write_public
 from framegate_host.program import nearest
 from framegate_host.witness_file import last_head, read_heads, write_head
@@ -121,7 +121,10 @@ def show(
 @app.command("prove")
 def prove(
     index: Annotated[int, typer.Argument(min=0, help="The entry's number.")],
-    out: Annotated[Path | None, typer.Option(help="Default: standard output.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Default: standard output. Beside it the fleet's root: FILE.root.pem."),
+    ] = None,
     from_size: Annotated[
         int,
         typer.Option(min=0, help="Also prove that the log only grew since it had so many entries."),
@@ -144,7 +147,11 @@ def prove(
             print(text)
         else:
             write_private(out, text.encode() + b"\n")
-            talk.print(f"{out}: entry {index}; next: framegate audit verify {out} --root root.pem")
+            root = _root_beside(out, operator.root)
+            talk.print(
+                f"{safe(out)}: entry {index}; "
+                f"next: framegate audit verify {typed(out)} --root {typed(root)}"
+            )
 
 
 @app.command("export")
@@ -177,11 +184,18 @@ def export(
                         talk.print(f"{count} of {head.size} entries")
                 for envelope in (*head.earlier, head.checkpoint):
                     file.write(head_line(envelope) + b"\n")
-        write_public(out.with_name(out.name + ".root.pem"), operator.root)
+        root = _root_beside(out, operator.root)
         talk.print(
-            f"{out}: {head.size} entries, {len(head.earlier) + 1} signed heads; "
-            f"next: framegate audit verify {out} --root {out.name}.root.pem"
+            f"{safe(out)}: {head.size} entries, {len(head.earlier) + 1} signed heads; "
+            f"next: framegate audit verify {typed(out)} --root {typed(root)}"
         )
+
+
+def _root_beside(out: Path, root: bytes) -> Path:
+    """Where the fleet's root certificate stands now: what was taken away is verified with it."""
+    beside = out.with_name(out.name + ".root.pem")
+    write_public(beside, root)
+    return beside
 
 
 @app.command("verify")

@@ -5,6 +5,7 @@ they say of an export; neither asks anybody.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -92,7 +93,7 @@ def _entries(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             try:
                 body = json.loads(line)
             except (ValueError, RecursionError) as error:
-                wanted, hint = "a line of JSON", f"framegate audit verify {file}"
+                wanted, hint = "a line of JSON", f"framegate audit verify {shlex.quote(str(file))}"
                 raise Malformed.of(Reason.AUDIT, wanted, f"line {number}", hint) from error
             if isinstance(body, dict) and type(body.get("index")) is int:
                 yield body["index"], body

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -158,9 +159,8 @@ def read_context(chosen: Path | str | None) -> OperatorContext:
             "framegate-controller init writes one; framegate context add NAME FILE",
         ) from error
     if mode and context.key:
-        raise Refused.of(
-            Reason.USAGE, f"{path} readable by you alone", oct(mode), f"chmod 600 {path}"
-        )
+        wanted, seen = f"{path} readable by you alone", f"others may open it (mode ..{mode:02o})"
+        raise Refused.of(Reason.USAGE, wanted, seen, f"chmod 600 {shlex.quote(str(path))}")
     return context
 
 

@@ -14,8 +14,8 @@ from framegate.transparency.decision import Decision, Kind, parse_decision
 from framegate.transparency.head import TreeHead
 from framegate.transparency.note import parse_note, parse_note_key, verified_keys
 from framegate.transparency.proof import FORKED_HINT
-from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
-from framegate_host.private_files import write_private
+from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk, typed
+from framegate_host.private_files import write_private, write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.decision_files import (
     CosignerKeys,
@@ -117,19 +117,27 @@ def prove(
         index = _index_of(what, decisions)
         write_private(out, proof_of(export, index).data)
         talk.print(f"{out}: {decisions[index].kind} {safe(decisions[index].subject)}")
-        talk.print(f"next: framegate log verify {out} --key KEY --cosigner KEY")
+        talk.print(f"next: framegate log verify {typed(out)} --key KEY --cosigner KEY")
 
 
 @app.command("export")
 def export(
-    out: Annotated[Path, typer.Option(help="Where the log goes.")], context: Context = None
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Where the log goes; beside it the fleet's root certificate as FILE.root.pem."
+        ),
+    ],
+    context: Context = None,
 ) -> None:
     """The whole log under the head that machines are shown, to be verified by anybody."""
     with errors():
         exported = _published(_whole(context))
         write_private(out, exported.data)
+        root = out.with_name(out.name + ".root.pem")
+        write_public(root, load_context(context).root)
         talk.print(f"{out}: {len(exported.entries)} decisions")
-        talk.print(f"next: framegate log verify {out} --root root.pem --cosigner KEY")
+        talk.print(f"next: framegate log verify {typed(out)} --root {typed(root)} --cosigner KEY")
 
 
 @app.command("verify")

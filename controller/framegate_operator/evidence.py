@@ -38,7 +38,7 @@ from framegate_operator.evidence_keep import keep
 from framegate_operator.evidence_show import show
 from framegate_operator.evidence_verify import verify
 from framegate_operator.options import Output
-from framegate_operator.output import show_table
+from framegate_operator.output import counted, show_table
 
 app = typer.Typer(
     no_args_is_help=True, help="Evidence in files: replay, verify, show. Needs no controller."
@@ -204,7 +204,7 @@ def _tell(replayed: _Replayed, *, asked: bool) -> None:
         talk.print(f"nothing to compare: the expectation has no {replayed.bank} values")
     if replayed.findings:
         count = len(replayed.findings)
-        talk.print(f"{count} structural finding(s); a firmware profile would refuse this log:")
+        talk.print(f"{counted(count, 'structural finding')}; a firmware profile refuses this log:")
         show_failures(replayed.findings)
     if replayed.edited:
         talk.print("REFUSED: this log was edited after it was measured")

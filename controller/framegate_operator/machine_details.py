@@ -31,6 +31,7 @@ from framegate_operator.traffic import (
     frames_cells,
     frames_json,
     gateway_silence,
+    to_do,
 )
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -180,7 +181,9 @@ def _tell_why(detail: pb.DeviceDetail, traffic: Traffic) -> None:
         checks = f"{len(failures)} check{'s' if len(failures) > 1 else ''}"
         data.print(f"\nIts evidence of {ago(detail.failures_ms)} failed in {checks}:")
         show_failures(failures, data)
-    data.print(f"\nNext: {_next(s, bool(failures), silence)}")
+    camera = traffic.of(s.device)
+    uninspected = to_do(camera, s.name) if s.kind == "camera" and camera is not None else ""
+    data.print(f"\nNext: {safe(_next(s, bool(failures), silence, uninspected))}")
 
 
 def _silence(s: pb.DeviceSummary, traffic: Traffic) -> str:
@@ -206,7 +209,9 @@ def _frames(s: pb.DeviceSummary, traffic: Traffic) -> str:
     return f"Frames: {rate} a second, the last {last}; in the last minute {lately}."
 
 
-def _next(s: pb.DeviceSummary, failed: bool, silence: str) -> str:
+def _next(s: pb.DeviceSummary, failed: bool, silence: str, uninspected: str = "") -> str:
+    """What its state asks for; where that is nothing, what its UNINSPECTED frames ask for."""
+
     def command(verb: str) -> str:
         return f"framegate {s.kind} {verb} {s.name}"
 
@@ -215,7 +220,7 @@ def _next(s: pb.DeviceSummary, failed: bool, silence: str) -> str:
     if s.state == "trusted" and silence:
         return "see to its source and its agent (framegate-agent doctor); framegate status"
     if s.state == "trusted":
-        return "nothing to do"
+        return uninspected or "nothing to do"
     if s.state == "invited":
         return f"run framegate-agent join on the machine, or {command('retire')}"
     if s.state == "pending":

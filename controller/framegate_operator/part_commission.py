@@ -5,7 +5,6 @@ sound frames, and a picture of what they come from.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,7 +16,7 @@ from framegate.looks.commission import Proposal, propose
 from framegate.looks.kinds import Look
 from framegate.looks.limits import LEAST_SHARE, MAX_COMMISSION, MIN_COMMISSION, parse_limits
 from framegate.signed.dsse import strict_json
-from framegate_host.console import safe, talk
+from framegate_host.console import safe, talk, typed
 from framegate_host.private_files import require_place, write_private
 from framegate_operator.answers import camera_names, json_object, measured_looks
 from framegate_operator.connection import gateway_stub, load_context, with_approval
@@ -145,6 +144,6 @@ def _tell(target: Path, part_type: str, cameras: Sequence[str], proposal: Propos
         f" {safe(target.with_suffix('.svg'))}"
     )
     talk.print(
-        f"next: framegate part add {safe(shlex.quote(part_type))} --golden IMAGE --source TEXT"
-        f" --looks {safe(target)}"
+        f"next: framegate part add {typed(part_type)} --golden IMAGE --source TEXT"
+        f" --looks {typed(target)}"
     )

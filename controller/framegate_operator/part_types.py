@@ -108,5 +108,7 @@ def one_gateway(operator: OperatorContext, named: str) -> tuple[str, str]:
     }
     if len(matching) != 1:
         seen = ", ".join(sorted(matching)) or "none of that name"
-        raise Refused.of(Reason.USAGE, "one gateway: --gateway NAME", seen)
+        raise Refused.of(
+            Reason.USAGE, "one gateway: --gateway NAME", seen, "framegate gateway list"
+        )
     return next(iter(matching.items()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,7 +12,7 @@ from framegate.errors import Malformed, Reason, Refused
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.inspected import LOOSE, MAX_TOLERANT
 from framegate.signed.part import PartStatement, left_by
-from framegate_host.console import safe, show_json, talk
+from framegate_host.console import safe, show_json, talk, typed
 from framegate_host.private_files import private_folder, require_place, write_private
 from framegate_operator.answers import json_object, reading
 from framegate_operator.connection import (
@@ -189,7 +188,8 @@ def list_(output: Output = "table", context: Context = None) -> None:
         show_table(
             ("part", "version", "golden images", "rules", "source", "approved by", "since"),
             cells,
-            empty="no part yet: framegate part add PART --golden IMAGE --source TEXT",
+            empty="no part was added to the fleet so far: "
+            "framegate part add PART --golden IMAGE --source TEXT",
         )
         _show_seen(asked)
 
@@ -209,7 +209,7 @@ def _show_seen(asked: Asked) -> None:
     show_table(("part type", "verdicts", "last", ""), cells, empty=none)
     for t in asked.types:
         if t.unknown:
-            talk.print(f"next: framegate part learn {safe(shlex.quote(t.part_type))}")
+            talk.print(f"next: framegate part learn {typed(t.part_type)}")
 
 
 @app.command()
@@ -314,7 +314,7 @@ def learn(
             outline = target.with_suffix(OUTLINE_SUFFIX)
             if facts["outline"]:
                 write_private(outline, regions_text(facts["outline"]).encode())
-                told = f"--outline {safe(shlex.quote(str(outline)))} "
+                told = f"--outline {typed(outline)} "
                 talk.print(f"{safe(outline)}: what of it is the part, as far as it stands off")
             else:
                 told = ""
@@ -338,8 +338,8 @@ def learn(
             if facts["tolerant_percent"]:
                 told += f"--tolerant {facts['tolerant_percent']} "
             talk.print(
-                f"look at it, then: framegate part add {safe(shlex.quote(part_type))} "
-                f"--golden {safe(target)} {told}--source TEXT"
+                f"look at it, then: framegate part add {typed(part_type)} "
+                f"--golden {typed(target)} {told}--source TEXT"
             )
 
 

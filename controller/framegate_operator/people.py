@@ -14,7 +14,7 @@ from framegate.access.verbs import Role
 from framegate.errors import Malformed, Reason
 from framegate.federation.visit import issuer_of
 from framegate.identity.names import parse_name
-from framegate_host.console import safe, show_json, talk
+from framegate_host.console import safe, show_json, talk, typed
 from framegate_host.operator_context import context_body
 from framegate_host.private_files import require_place, write_private
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
@@ -105,12 +105,12 @@ def _give(reply: pb.OperatorReply, out: Path | None, output: str, of_site: str =
     if reply.enrolment:
         talk.print(
             "give them the file and this code, good for a day; they run: framegate context add"
-            f" NAME {path}; framegate login {person.name} --enrol"
+            f" NAME {typed(path)}; framegate login {typed(person.name)} --enrol"
         )
         print(reply.enrolment)
     else:
         how = "--from THEIR-CONTEXT" if of_site else "--oidc"
-        talk.print(f"they run: framegate context add NAME {path}; framegate login {how}")
+        talk.print(f"they run: framegate context add NAME {typed(path)}; framegate login {how}")
 
 
 @app.command("list")

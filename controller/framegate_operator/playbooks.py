@@ -13,7 +13,7 @@ from framegate.playbooks.actions import NATURES
 from framegate.playbooks.cacao import cacao_of
 from framegate.playbooks.parse import MAX_BYTES, parse_playbook
 from framegate.playbooks.playbook import Playbook
-from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk
+from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk, typed
 from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
@@ -154,7 +154,7 @@ def enable(
         else:
             talk.print(
                 f"playbook {safe(row.name)} revision {row.revision} is in force, mode {row.mode}; "
-                f"next: framegate playbook history {safe(row.name)}"
+                f"next: framegate playbook history {typed(row.name)}"
             )
 
 

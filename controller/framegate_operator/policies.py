@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ import typer
 from framegate.access.policy import SCHEMA, PolicySet, default_files, parse_policy
 from framegate.access.questions import device_facts, inspect_request
 from framegate.errors import Malformed, Reason
-from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk
+from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk, typed
 from framegate_host.private_files import public_folder, write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
@@ -46,7 +47,7 @@ def init(out: Annotated[Path, typer.Option(help="Folder to write.")]) -> None:
         write_public(example / "example.json", json.dumps(EXAMPLE, indent=1).encode() + b"\n")
         talk.print(
             f"{out}: {', '.join(sorted(default_files()))}, tests/example.json; "
-            f"next: framegate policy test {out}"
+            f"next: framegate policy test {typed(out)}"
         )
 
 
@@ -61,7 +62,9 @@ def pull(
         policy = fetch_policy(load_context(context), version)
         write_folder(out, policy.files)
         write_public(out / "VERSION", f"{policy.version}\n".encode())
-        talk.print(f"{out}: {policy.label}; next: change it, then framegate policy validate {out}")
+        talk.print(
+            f"{out}: {policy.label}; next: change it, then framegate policy validate {typed(out)}"
+        )
 
 
 @app.command("validate")
@@ -87,7 +90,7 @@ def validate(folder: Folder, output: Output = "table") -> None:
             talk.print(
                 f"[yellow]without {name}: what the default policy forbids by it is allowed[/]"
             )
-        tell_missing(policy, f"framegate policy update {folder}")
+        tell_missing(policy, f"framegate policy update {shlex.quote(str(folder))}")
         talk.print(f"valid: {len(policy.effects)} policies, {policy.sha256.hex()[:16]}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -10,7 +11,7 @@ import typer
 
 from framegate.access.policy import SCHEMA, parse_policy
 from framegate.access.policy_update import updated_policy
-from framegate_host.console import show_json, talk
+from framegate_host.console import show_json, talk, typed
 from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import WRITE, Context, Output, read, write
@@ -32,7 +33,7 @@ def apply_folder(folder: Path, *, note: str, base: int, output: str, context: Pa
     VERSION, else the one in force).
     """
     files = read_folder(folder)
-    tell_missing(parse_policy(files), f"framegate policy update {folder}")
+    tell_missing(parse_policy(files), f"framegate policy update {shlex.quote(str(folder))}")
     kept = folder / "VERSION"
     known = base or (int(kept.read_text().strip() or 0) if kept.exists() else 0)
     version = apply_files(files, note=note, base=known, output=output, context=context)
@@ -97,7 +98,7 @@ def update(
             apply_files(done.files, note=note, base=policy.version, output=output, context=context)
         elif folder is not None and not WRITE.get().dry_run:
             write_folder(folder, done.files)
-            talk.print(f"next: framegate policy apply {folder}")
+            talk.print(f"next: framegate policy apply {typed(folder)}")
 
 
 @read

@@ -22,7 +22,7 @@ from framegate.profile.model import FirmwareProfile, parse_profile
 from framegate.profile.posture import parse_posture
 from framegate.tpm.constants import BANK_BY_NAME
 from framegate.wire import sha256
-from framegate_host.console import safe, talk
+from framegate_host.console import safe, talk, typed
 from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
@@ -96,8 +96,10 @@ def learn_(  # noqa: PLR0913 - a command's options
         )
         tell_unlearnt(machines)
         write_learnt(learnt, out)
-        explain_it, sign_it = f"framegate profile explain {out}", f"framegate profile sign {out}"
-        talk.print(f"next: read it ({explain_it}), then {sign_it} --key KEY")
+        talk.print(
+            f"next: read it (framegate profile explain {typed(out)}), "
+            f"then framegate profile sign {typed(out)} --key KEY"
+        )
 
 
 def tell_unlearnt(machines: Sequence[Observation]) -> None:

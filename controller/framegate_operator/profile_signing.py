@@ -16,7 +16,7 @@ from framegate.identity import pem
 from framegate.profile.model import PROFILE_TYPE, parse_profile
 from framegate.profile.review import lint
 from framegate.signed.dsse import parse_envelope, seal_envelope
-from framegate_host.console import safe, talk
+from framegate_host.console import safe, talk, typed
 from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
@@ -45,7 +45,7 @@ def sign(
     """Sign a profile. Refuses one in which lint finds an error, unless forced."""
     with errors():
         target = sign_profile(file, key, out, force=force)
-        talk.print(f"next: framegate profile import {target} --allowlist FILE")
+        talk.print(f"next: framegate profile import {typed(target)} --allowlist FILE")
 
 
 def sign_profile(file: Path, key: Path, out: Path | None = None, *, force: bool = False) -> Path:

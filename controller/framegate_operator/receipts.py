@@ -28,7 +28,7 @@ from framegate.receipt_verifier import (
     of_words,
     skipped_triggers,
 )
-from framegate_host.console import EXIT_UNAVAILABLE, EXIT_UNTRUSTED, safe, show_json, talk
+from framegate_host.console import EXIT_UNAVAILABLE, EXIT_UNTRUSTED, safe, show_json, talk, typed
 from framegate_host.private_files import replacing_private, write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
@@ -205,7 +205,7 @@ def export(
             )
         talk.print(
             f"{count} receipts in {out}, the fleet's root in {root}; "
-            f"verify: framegate receipt verify {out} --root {root}"
+            f"verify: framegate receipt verify {typed(out)} --root {typed(root)}"
         )
 
 

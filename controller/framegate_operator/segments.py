@@ -33,7 +33,7 @@ from framegate.segment.radius import Vlans, radius_users
 from framegate.segment.refusal import FEED_LOST, SPOOFED, Verdict
 from framegate.segment.ruling import TRUSTED, Ruling
 from framegate.segment.site_map import SeenFlow
-from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk
+from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk, typed
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, ago_ms, data, errors, show_table
@@ -69,7 +69,7 @@ def validate(folder: Folder, output: Output = "table") -> None:
             return
         rows = [(name, *_counts(s).values()) for name, s in segments.items()]
         show_table(("segment", "zones", "conduits", "bindings", "enforced"), rows, empty="")
-        talk.print(f"valid: {len(segments)} segments; next: framegate segment test {folder}")
+        talk.print(f"valid: {len(segments)} segments; next: framegate segment test {typed(folder)}")
 
 
 @app.command("test")

@@ -12,7 +12,7 @@ import typer
 
 from framegate.errors import Reason, Unavailable
 from framegate.registry.sink import SinkKind
-from framegate_host.console import safe, show_json, talk
+from framegate_host.console import safe, show_json, talk, typed
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, errors, seconds_of, show_table
@@ -104,7 +104,7 @@ def add(  # noqa: PLR0913 - a command's options
             return
         talk.print(f"{safe(row.name)}: entries from {row.first} on; confirmed: {row.confirms}")
         talk.print(f"credentials, if it wants some: {FOLDER.format(safe(row.name))}")
-        talk.print(f"next: framegate siem test {safe(row.name)}")
+        talk.print(f"next: framegate siem test {typed(row.name)}")
 
 
 @app.command("remove")

@@ -10,7 +10,7 @@ import typer
 
 from framegate.errors import Reason, Refused
 from framegate.federation.bundle import bundle_of, parse_bundle
-from framegate_host.console import safe, show_json, talk
+from framegate_host.console import safe, show_json, talk, typed
 from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext, read_context
@@ -108,7 +108,7 @@ def add(
         talk.print(f"{safe(row.name)}: fleet {safe(row.fleet)} counts here")
         for key in keys:
             talk.print(f"key {key}")
-        talk.print(f"next: framegate site show {safe(row.name)}")
+        talk.print(f"next: framegate site show {typed(row.name)}")
 
 
 @app.command("withdraw")

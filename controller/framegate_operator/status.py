@@ -24,6 +24,7 @@ from framegate_operator.traffic import (
     ask_traffic,
     frames_cells,
     frames_json,
+    to_do,
 )
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -97,9 +98,12 @@ def _show(screen: Screen) -> None:
     )
     cameras.sort(key=lambda d: d.state == "trusted")
     data.print()
-    columns = ("camera", "zone", "state", "frames/s", "last frame", *Outcome, "")
+    columns = ("camera", "zone", "state", "frames/s", "last frame", *Outcome)
     rows = [_camera_row(screen.traffic, d) for d in cameras[:SHOWN]]
-    show_table(columns, rows, empty="no camera yet")
+    show_table(columns, rows, empty="no camera yet", spare=("zone", "frames/s"))
+    for d in cameras[:SHOWN]:
+        if note := _camera_note(screen.traffic, d):
+            data.print(f"{safe(d.name)}: {safe(note)}", soft_wrap=True)
     if len(cameras) > SHOWN:
         data.print(f"and {len(cameras) - SHOWN} more: framegate camera list")
     if screen.traffic.lines:
@@ -135,10 +139,18 @@ def _camera_row(traffic: Traffic, d: pb.DeviceSummary) -> tuple[object, ...]:
     camera = traffic.of(d.device)
     unknown = "?" if rate == "?" else 0
     outcomes = [camera.outcomes.get(o, 0) if camera else unknown for o in Outcome]
+    return d.name, d.zone, d.state, rate, last, *outcomes
+
+
+def _camera_note(traffic: Traffic, d: pb.DeviceSummary) -> str:
+    """Why no frames come, or why they are not inspected; empty where all is as it should be. It
+    stands below the table: a column of sentences leaves no room for it on 80.
+    """
+    camera = traffic.of(d.device)
     note = traffic.silence(d.device)
     if not note and camera is not None and camera.outcomes.get(Outcome.UNINSPECTED):
         note = f"UNINSPECTED: {camera.reason}"
-    return d.name, d.zone, d.state, rate, last, *outcomes, note
+    return note
 
 
 def _line_row(line: LineFacts) -> tuple[object, ...]:
@@ -211,8 +223,8 @@ def _things_at_cameras(screen: Screen) -> Iterator[str]:
         silence, camera = screen.traffic.silence(d.device), screen.traffic.of(d.device)
         if silence and not d.maintenance_until_ms:
             yield f"{d.name}: {silence}: framegate camera why {d.name}"
-        elif camera is not None and camera.outcomes.get(Outcome.UNINSPECTED):
-            yield f"{d.name} has UNINSPECTED parts ({camera.reason}): framegate verdict list"
+        elif camera is not None and (wanted := to_do(camera, d.name)):
+            yield f"{d.name} has UNINSPECTED parts ({camera.reason}): {wanted}"
 
 
 def _json(screen: Screen) -> dict[str, Any]:

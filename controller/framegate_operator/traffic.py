@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
-from framegate.errors import FramegateError
+from framegate.errors import FramegateError, Reason
 from framegate.identity.names import split_device_id
+from framegate.signed.statement import Outcome
 from framegate_operator.connection import gateway_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.output import span
@@ -28,6 +30,14 @@ seconds.
 """
 LINE_SILENT_S: Final = 5.0
 """A line's adapter speaks once a second; five missed words mean that it or its broker is gone."""
+_UNINSPECTED_BY: Final = MappingProxyType(
+    {
+        Reason.PART_UNKNOWN.value: "framegate part list",
+        Reason.FRAME_FROZEN.value: "look at the camera, its picture stands still, or its source "
+        "sends old ones again; framegate verdict list --camera {}",
+    }
+)
+"""What to do about UNINSPECTED frames, by the reason that the gateway names; `{}` is the camera."""
 _UNKNOWN: Final = "unknown: "
 NO_SOURCE: Final = "no stream yet: does its agent run, with --source?"
 
@@ -190,6 +200,15 @@ def traffic_of(gateways: tuple[GatewayFacts, ...]) -> Traffic:
                 lines[line.line] = told
     unanswered = frozenset(split_device_id(g.device).zone for g in gateways if g.status is None)
     return Traffic(gateways, cameras, tuple(lines[n] for n in sorted(lines)), unanswered)
+
+
+def to_do(camera: CameraFacts, name: str) -> str:
+    """What somebody may do about UNINSPECTED frames of a camera that sends; empty where it has
+    none.
+    """
+    if not camera.outcomes.get(Outcome.UNINSPECTED):
+        return ""
+    return _UNINSPECTED_BY.get(camera.reason, "framegate verdict list --camera {}").format(name)
 
 
 def frames_json(traffic: Traffic, device: str) -> dict[str, Any]:

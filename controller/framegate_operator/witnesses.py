@@ -11,7 +11,7 @@ import typer
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.transparency.note import parse_note_key
-from framegate_host.console import safe, show_json, talk
+from framegate_host.console import safe, show_json, talk, typed
 from framegate_host.logs import start_logging, started
 from framegate_host.ready_file import write_ready
 from framegate_host.signals import STOP_SIGNALS
@@ -40,7 +40,7 @@ def init(
 
     with errors():
         print(make_witness(state, name).text)
-        talk.print(f"next: framegate witness watch KEY --state {state}")
+        talk.print(f"next: framegate witness watch KEY --state {typed(state)}")
 
 
 @app.command("watch")
@@ -57,7 +57,7 @@ def watch(
         talk.print(
             f"{safe(known.name)} is {'watched from the next start on' if new else 'watched'}"
         )
-        talk.print(f"next: framegate witness run --state {state}")
+        talk.print(f"next: framegate witness run --state {typed(state)}")
 
 
 @app.command("show")
@@ -114,7 +114,7 @@ def run(
         witness = WitnessState(state, also)
         try:
             if not witness.origins:
-                hint = f"framegate witness watch KEY --state {state}"
+                hint = f"framegate witness watch KEY --state {typed(state)}"
                 raise Refused.of(Reason.USAGE, "a log to watch", "none", hint)
             server = WitnessServer((listen, port), witness)
             _serve(server, ready_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def load_credentials(folder: Path) -> EnforcerCredentials:
     1. the key is its owner's alone; 2. it is the certificate's; 3. that is an enforcer's; 4. the
     issuing CAs are signed by the root. Raises Unavailable or Refused, saying what to do.
     """
-    hint = f"framegate-controller enforcer-certificate NAME --zone ZONE --out {folder}"
+    quoted = shlex.quote(str(folder))
+    hint = f"framegate-controller enforcer-certificate NAME --zone ZONE --out {quoted}"
     key_file = folder / "enforcer.key"
     try:
         if key_file.stat().st_mode & 0o077:  # 1

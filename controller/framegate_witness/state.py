@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -69,7 +70,7 @@ def make_witness(folder: Path, name: str) -> NoteKey:
     try:
         make_private(folder / _KEY, pem)
     except FileExistsError as error:
-        hint = f"framegate witness show --state {folder}"
+        hint = f"framegate witness show --state {shlex.quote(str(folder))}"
         raise Refused.of(Reason.CONFLICT, "a folder without a key", folder / _KEY, hint) from error
     write_private(folder / _NAME, name.encode())
     return known
@@ -262,7 +263,7 @@ def _named(folder: Path) -> str:
     try:
         return (folder / _NAME).read_text().strip()
     except OSError as error:
-        hint = f"framegate witness init --state {folder} --name NAME"
+        hint = f"framegate witness init --state {shlex.quote(str(folder))} --name NAME"
         raise Unavailable.of(
             Reason.USAGE, f"a witness in {folder}", error.strerror, hint
         ) from error

@@ -250,8 +250,14 @@ class FramegateError(Exception):
 
     @classmethod
     def of(cls, reason: Reason, expected: object, actual: object, hint: str = "") -> Self:
-        """An error of this class with one failure."""
-        return cls([Failure(reason, str(expected), str(actual), hint)])
+        """An error of this class with one failure. Where `actual` is an error of ours, what it saw
+        and expected is seen here: not its reason and its hint, of which this one has its own.
+        """
+        seen = str(actual)
+        if isinstance(actual, FramegateError):
+            first = actual.failures[0]
+            seen = f"{first.actual}, not {first.expected}"
+        return cls([Failure(reason, str(expected), seen, hint)])
 
     @property
     def reason(self) -> Reason:

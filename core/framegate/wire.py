@@ -357,30 +357,35 @@ class Captured(Record):
 
 ENCODING_JPEG: Final = 1
 ENCODING_PNG: Final = 2
+RECENT_FRAMES: Final = 64
+"""A gateway remembers so many of a session's latest frames, and takes one that comes again for a
+camera that stands still: a stuck driver repeats its last buffers, a replayed loop is longer than
+any line's memory should be.
+"""
 MAX_FRAME_BYTES: Final = 32 * 1024 * 1024
 """Sealed frame; a 64-megapixel JPEG at high quality stays below it."""
 MAX_FRAME_PIXELS: Final = 64 * 1024 * 1024
 """Read from the image's header before decoding: a kilobyte of PNG can claim 40 GB."""
 
-_TICKET_PREFIX: Final = "framegate-ticket-1."
+TICKET_PREFIX: Final = "framegate-ticket-1."
 
 
 def ticket_text(ticket: Ticket) -> str:
     """The ticket as one line of text."""
-    return _TICKET_PREFIX + base64.urlsafe_b64encode(ticket.marshal()).decode().rstrip("=")
+    return TICKET_PREFIX + base64.urlsafe_b64encode(ticket.marshal()).decode().rstrip("=")
 
 
 def parse_ticket(line: str) -> Ticket:
     """The ticket in a line of text. Raises Malformed."""
     line = line.strip()
-    if not line.startswith(_TICKET_PREFIX):
+    if not line.startswith(TICKET_PREFIX):
         raise Malformed.of(
             Reason.USAGE,
-            f"a ticket that begins with {_TICKET_PREFIX}",
+            f"a ticket that begins with {TICKET_PREFIX}",
             ascii(line[:24]),
             "paste the whole line that framegate camera invite printed",
         )
-    body = line.removeprefix(_TICKET_PREFIX)
+    body = line.removeprefix(TICKET_PREFIX)
     try:
         raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
     except ValueError as error:

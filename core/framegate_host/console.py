@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -122,6 +123,13 @@ def safe(text: object) -> str:
     Credentials of addresses are not in it either.
     """
     return escape(printable(redacted(str(text))))
+
+
+def typed(word: object) -> str:
+    """`word` as somebody has to type it in a command that is printed: quoted where a shell would
+    take it apart, and safe to print.
+    """
+    return safe(shlex.quote(str(word)))
 
 
 def printable(text: str) -> str:

@@ -71,6 +71,23 @@ def closed_folder(path: Path) -> Path:
     return path
 
 
+_OF_THE_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+"""What a write says of the disk, without saying of which file."""
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of the system name `path`, as somebody called it: not the file that stands beside it
+    for a moment, and not nothing.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
 def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Replace `path` by `data`: a reader, or a crash, sees old content or new, never a part.
 
@@ -88,6 +105,14 @@ def keep_private(path: Path, data: bytes, *, durable: bool = True) -> None:
         write_private(path, data, durable=durable)
     except OSError as error:
         wanted, hint = f"room to write {path}", "make room on that disk; it goes on by itself"
+        if error.errno == errno.ENOENT:
+            wanted = f"the folder {path.parent}"
+            hint = (
+                "it was removed: make it again, for its owner alone; what writes goes on by itself"
+            )
+        elif error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+            wanted = f"{path.parent} writable by this user"
+            hint = "make it so; what writes there goes on by itself"
         raise Unavailable.of(Reason.UNAVAILABLE, wanted, error.strerror or error, hint) from error
 
 
@@ -107,10 +132,8 @@ def require_place(*paths: Path | None) -> None:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         temporary = _beside(path)
-        try:
+        with _named(path):
             os.close(os.open(temporary, _NEW, PRIVATE_FILE))
-        except OSError as error:
-            raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
         temporary.unlink()
 
 
@@ -121,11 +144,23 @@ def replacing_private(path: Path) -> Iterator[BinaryIO]:
     """
     temporary = _beside(path)
     try:
-        with os.fdopen(os.open(temporary, _NEW, PRIVATE_FILE), "wb") as out:
+        with _named(path):
+            out = os.fdopen(os.open(temporary, _NEW, PRIVATE_FILE), "wb")
+        try:
             yield out
-        temporary.replace(path)
+            with _named(path):
+                out.close()
+                temporary.replace(path)
+        finally:
+            with contextlib.suppress(OSError):  # of a disk that is full: told by now
+                out.close()
+    except OSError as error:
+        if error.filename is None and error.errno in _OF_THE_DISK:  # of what was written into it
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing may be written there is none of it
+            temporary.unlink(missing_ok=True)
 
 
 def make_private(path: Path, data: bytes) -> None:
@@ -191,10 +226,12 @@ def _beside(path: Path) -> Path:
 def _replace(path: Path, data: bytes, mode: int, *, durable: bool) -> None:
     temporary = _beside(path)
     try:
-        _write(temporary, data, mode, durable=durable)
-        temporary.replace(path)
+        with _named(path):
+            _write(temporary, data, mode, durable=durable)
+            temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a file system that cannot be written has none of it
+            temporary.unlink(missing_ok=True)
         raise
     if durable:
         _sync_folder(path.parent)

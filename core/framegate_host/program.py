@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib.metadata
+import io
 import os
 import re
 import sys
@@ -20,8 +21,6 @@ from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailab
 from framegate_host.console import EXIT_FAILED, EXIT_USAGE, exit_code, show_failures, talk
 from framegate_host.logs import tell_crashes
 
-EXIT_INTERRUPTED: Final = 130
-"""128 and the number of SIGINT, as shells have it."""
 _DISTRIBUTION: Final = "framegate"
 _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises where words on the command line do not fit; it has no public name for it."""
@@ -51,6 +50,7 @@ def run_program(app: typer.Typer, name: str) -> int:
     is raised.
     """
     tell_crashes()
+    _speak()
     command: Any = typer.main.get_command(app)
     command.params.append(_version_option(name))
     show_brackets(command)
@@ -73,11 +73,31 @@ def run_program(app: typer.Typer, name: str) -> int:
         # whoever read has enough: nothing more is flushed into a closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except UnicodeEncodeError as error:
+        if not _of_what_was_typed(error):
+            raise
+        hint = "is the terminal's encoding UTF-8? (locale)"
+        typed = Failure(Reason.USAGE, "words in UTF-8", "a word in another encoding", hint)
+        show_failures([typed])
+        return EXIT_USAGE
     except (OSError, UnicodeDecodeError) as error:
         told = of_the_system(error)
         show_failures(told.failures)
         return exit_code(told)
     return code if isinstance(code, int) else 0
+
+
+def _of_what_was_typed(error: UnicodeEncodeError) -> bool:
+    """Whether it is of bytes of the command line that are no text, which Python keeps as
+    surrogates.
+    """
+    return any("\ud800" <= c <= "\udfff" for c in error.object[error.start : error.end])
+
+
+def _speak() -> None:
+    """A terminal of another encoding shows what it cannot as escapes, and ends no command."""
+    if sys.stdout is not None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _stopped() -> int:
@@ -104,7 +124,10 @@ def of_the_system(error: OSError | UnicodeDecodeError) -> FramegateError:
         hint = "is the name right, and may this user do that?"
         return Refused.of(Reason.USAGE, _PATH_FAULTS[error.errno], seen, hint)
     where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
-    hint = "is there room, and does the address exist?"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        hint = "make room there, then do it again"
+        return Unavailable.of(Reason.UNAVAILABLE, "room to write", f"{where}{said}", hint)
+    hint = "does the device answer, and does the address exist?"
     return Unavailable.of(Reason.UNAVAILABLE, "the system to do it", f"{where}{said}", hint)
 
 

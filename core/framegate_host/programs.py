@@ -5,6 +5,7 @@ Standard library alone: it speaks where nothing else is there to speak.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,8 +13,11 @@ from typing import Final
 
 from framegate_host.start_imports import import_to_stay
 
+EXIT_INTERRUPTED: Final = 130
+"""128 and the number of SIGINT, as shells have it."""
 EXIT_UNAVAILABLE: Final = 7
 """As in `framegate_host.console`, which a broken install may not be able to import."""
+_LAST_STANDARD: Final = 2
 OURS: Final = "framegate"
 """What our own packages' names begin with: one of them missing is a fault, no missing extra."""
 
@@ -21,6 +25,21 @@ PACKAGED: Final = "/opt/framegate/"
 """Where Debian packages of ours have their environments."""
 APART: Final = frozenset({"camera", "kafka", "tpm"})
 """Extras that are packages of their own, beside the one that lacks them."""
+
+
+def hold_standard_descriptors() -> None:
+    """Descriptors 0 to 2 are open from here on: whoever started this may have closed one (`>&-`).
+
+    The next file that is opened would get its number, and what is said to a person would be
+    written into a key, a ticket or an export.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= _LAST_STANDARD:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # it stays for as long as the process
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +56,13 @@ class Program:
 
     def run(self) -> None:
         """Run it. Where a module is missing, say which extra brings it and end with exit code 7."""
+        hold_standard_descriptors()
+        # its C library tells of each handshake that fails, beside what we say of it in words
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         try:
             import_to_stay(self.module).run_app()
+        except KeyboardInterrupt:  # while it still loads: later on the program itself says what
+            raise SystemExit(EXIT_INTERRUPTED) from None
         except ModuleNotFoundError as error:
             missing = (error.name or "").split(".")[0]
             if not missing or missing.startswith(OURS):

@@ -6,22 +6,27 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from framegate.errors import FramegateError
+from framegate.errors import FramegateError, Reason, Unavailable
 from framegate_host.allocator import settle_allocator
 from framegate_host.service_manager import NOBODY, ServiceManager
 
 log = logging.getLogger(__name__)
+E = TypeVar("E", bound=BaseException)
+_ITS_FILES: Final = "the files and connections that it began with"
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 """A service manager's word, and Ctrl-C."""
 
 
 def run_service(work: Coroutine[Any, Any, None]) -> None:
     """Run `work` to its end, under an allocator for programs that run for months. Of our errors out
-    of task groups, the first comes out alone.
+    of task groups, the first comes out alone; of the system's, raised while it ran, what it says as
+    Unavailable: a folder that was removed under it is no fault of the program, and a service
+    manager starts it again.
 
     What `work` leaves in circles goes before this returns. gRPC's servers and channels are among
     it, and with the last of them the thread that waits for gRPC's events: one that is still there
@@ -30,14 +35,34 @@ def run_service(work: Coroutine[Any, Any, None]) -> None:
     """
     settle_allocator()
     try:
-        asyncio.run(work)
-    except* FramegateError as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
+        _run(work)
+    except BaseExceptionGroup as group:
+        of_system, others = group.split(OSError)
+        if of_system is None or others is not None:
+            raise
+        first = _first(of_system)
+        log.debug("the system's fault", exc_info=group)
+        where = f"{os.fsdecode(first.filename)}: " if first.filename is not None else ""
+        seen = f"{where}{first.strerror or first}"
+        hint = "was its folder removed, or its disk? put it back, and start this again"
+        raise Unavailable.of(Reason.UNAVAILABLE, _ITS_FILES, seen, hint) from group
     finally:
         gc.collect()
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(work)
+    except* FramegateError as group:
+        raise _first(group) from None
+
+
+def _first(group: BaseExceptionGroup[E]) -> E:
+    """The first error in a group of groups."""
+    first: BaseExceptionGroup[E] | E = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 async def ended_within(seconds: float, *ends: Coroutine[Any, Any, Any]) -> None:

@@ -11,7 +11,13 @@ import grpc
 _PLACE: Final = re.compile(r"ipv[46]:(?:%5B)?([0-9a-fA-F:.]+?)(?:%5D)?:(\d+)")
 _MAX_NAMED: Final = 120
 """Letters of a cause that nothing here has words for; gRPC's can be whole lists of addresses."""
+_NO_HOST: Final = "no such host: its name has no address"
 _BY_TEXT: Final = (
+    # first, because such a text holds the host's name, in which anything may stand, and a field
+    # that is called hostname
+    ("errors resolving", _NO_HOST),
+    ("address lookup failed", _NO_HOST),
+    ("dns resolution failed", _NO_HOST),
     ("connection refused", "nothing listens{place}: the connection was refused"),
     ("certificate_verify_failed", "what listens{place} has no certificate of this fleet"),
     ("hostname", "what listens{place} has a certificate of another name"),
@@ -20,7 +26,6 @@ _BY_TEXT: Final = (
     ("ssl", "no TLS connection{place}: another fleet's server, or none of ours"),
     ("tls", "no TLS connection{place}: another fleet's server, or none of ours"),
     ("handshake", "no TLS connection{place}: another fleet's server, or none of ours"),
-    ("dns resolution failed", "no such host: its name has no address"),
     ("no route to host", "no way to the host{place}"),
     ("network is unreachable", "no network{place}"),
     ("timed out", "no answer in time{place}"),

@@ -55,21 +55,29 @@ def alone(name: str) -> Iterator[None]:
 
 @contextmanager
 def fleet(folder: Path) -> Iterator[dict[str, str]]:
-    """A `make try` of a page's own; yields what its env file and its host's settings say."""
+    """A `make try` of a page's own; yields what its env file says, and nothing else."""
     own = folder / "t"
     terminal = Terminal(ROOT, variables(), folder)
     try:
         terminal.begin(f"exec .venv/bin/framegate-sim up --folder {own}\n")
         terminal.wait_for(TRY_UP)
-        known = variables(
-            PATH=f"{ROOT}/.venv/bin:{os.environ['PATH']}",
-            FRAMEGATE_CONTEXT=str(own / "operator.json"),
-            FRAMEGATE_CONTROLLER_STATE=str(own / "controller"),
-        )
+        known = told_by(own / "env")
         reader_has_watched(known)
         yield known
     finally:
         terminal.close()
+
+
+def told_by(env: Path) -> dict[str, str]:
+    """A reader's shell after `. env`: whatever a page needs beyond it, its reader lacks too."""
+    shown = subprocess.run(
+        ["sh", "-c", '. "$1" && env -0', "sh", env],
+        env=variables(),
+        capture_output=True,
+        check=True,
+    )
+    pairs = (line.split("=", 1) for line in shown.stdout.decode().split("\0") if line)
+    return dict(pairs)
 
 
 def reader_has_watched(known: dict[str, str]) -> None:

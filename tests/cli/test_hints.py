@@ -1,5 +1,6 @@
 """Every command that a message names is one: a `next` that does not work is worse than none."""
 
+import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,9 @@ FOLDERS = ("agent", "controller", "core", "simulators")
 NAMED = re.compile(
     r"(?<![\w/.-])(framegate(?:-[a-z]+)?)((?: [a-z][a-z-]*)+)((?: [^\s`'\";,:()]+)*)"
 )
+WRITTEN = {"out", "root", "folder", "state", "target", "path", "file", "outline", "part_type"}
+"""What people name as they like: in a command that they are to type it is quoted, see `typed`."""
+QUOTED = re.compile(r"\b(typed|quote|_elsewhere)\(")
 HANDED_OVER = {"framegate-gateway model", "framegate-gateway data"}
 
 
@@ -111,3 +115,39 @@ def test_commands_in_messages_exist(folder):
 )
 def test_a_command_that_is_none_is_seen(text, said):
     assert list(wrong(text)) == said
+
+
+def unquoted(tree):
+    """(line, name) of what stands in a printed command as somebody named it, and not as it has to
+    be typed.
+    """
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        said = ""
+        for part in node.values:
+            if isinstance(part, ast.Constant):
+                said += str(part.value)
+            elif isinstance(part, ast.FormattedValue):
+                command = re.search(r"framegate(-[a-z]+)? [a-z][^;,]*$", said) is not None
+                bare = {n.id for n in ast.walk(part.value) if isinstance(n, ast.Name)} & WRITTEN
+                if command and bare and not QUOTED.search(ast.unparse(part.value)):
+                    yield node.lineno, ast.unparse(part.value)
+                said += "X"
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_command_that_is_printed_can_be_pasted_whatever_its_files_are_called(folder):
+    wrongs = [
+        f"{source.relative_to(ROOT)}:{line}: {name}"
+        for source in sorted((ROOT / folder).rglob("*.py"))
+        for line, name in unquoted(ast.parse(source.read_text()))
+    ]
+    assert wrongs == []
+
+
+def test_a_name_that_is_not_quoted_is_seen():
+    bad = 'talk.print(f"{out}; next: framegate audit verify {out} --root {safe(root)}")'
+    good = 'talk.print(f"{out}; next: framegate audit verify {typed(out)} --root {typed(root)}")'
+    assert [n for _, n in unquoted(ast.parse(bad))] == ["out", "safe(root)"]
+    assert list(unquoted(ast.parse(good))) == []

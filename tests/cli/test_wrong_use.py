@@ -11,6 +11,7 @@ import shutil
 import socket
 import tempfile
 import time
+import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -45,6 +46,11 @@ SERVE = {
 }
 """What does not end by itself when it is used as it should be, and has tests of its own."""
 KINDS = ("missing", "binary", "folder", "object", "certificate", "torn")
+ALL_KINDS = len(KINDS)
+STEPS = 2
+"""Of these kinds each file of a command is given so many, others to the next one: code that reads
+a kind of file is met by many commands. The whole walk is among `make plants`.
+"""
 
 
 SHARED = {"context", "config"}
@@ -182,10 +188,17 @@ def every(check, rows):
     assert not told, "\n\n".join(told)
 
 
-def wrong_files(leaf, things):
+def some_wrong_files(leaf, things):
+    """The same walk, a few steps of it."""
+    return wrong_files(leaf, things, STEPS)
+
+
+def wrong_files(leaf, things, most=ALL_KINDS):
     state = {"state": str(things / "state")}
-    for parameter in _files(leaf):
-        for kind in KINDS:
+    for number, parameter in enumerate(_files(leaf)):
+        first = zlib.crc32(str(leaf).encode()) + number * most
+        for at in range(first, first + most):
+            kind = KINDS[at % len(KINDS)]
             yield f"with {parameter.name} {kind}", leaf.argv(state, parameter, things / kind)
 
 
@@ -207,8 +220,25 @@ def _ended_well(_name, done, said):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_command_with_files_that_are_not_what_they_should_be(program, things):
+    ends = walked(program, some_wrong_files, things, before=lambda: _put_back(things))
+    every(_ended_well, ends)
+
+
+@pytest.mark.plants
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_command_with_files_of_every_wrong_kind(program, things):
     ends = walked(program, wrong_files, things, before=lambda: _put_back(things))
     every(_ended_well, ends)
+
+
+def test_a_few_steps_meet_every_kind_of_wrong_file_in_every_large_program(things):
+    for program in ("framegate", "framegate-controller"):
+        kinds = {
+            said.rpartition(" ")[2]
+            for leaf in commands(program, *ELSEWHERE, *SERVE)
+            for said, _ in some_wrong_files(leaf, things)
+        }
+        assert kinds == set(KINDS)
 
 
 def _put_back(things):

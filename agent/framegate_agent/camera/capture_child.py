@@ -23,7 +23,6 @@ from framegate_agent.camera.maker_program import start_program
 from framegate_agent.camera.source_names import named_source
 from framegate_host.confinement import Confinement
 from framegate_host.logs import tell_crashes
-from framegate_host.payload_kinds import load_kinds
 
 if TYPE_CHECKING:
     from framegate_agent.camera.sources import Shot
@@ -77,6 +76,7 @@ def _serve(args: argparse.Namespace) -> None:
         relay,
         write_shots,
     )
+    from framegate_host.payload_kinds import load_kinds  # noqa: PLC0415 - see above
 
     cv2.setNumThreads(1)
     confinement = Confinement(caged.cage, required=required)

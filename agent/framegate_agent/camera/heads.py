@@ -8,6 +8,7 @@ that the camera has not signed. Nothing is synced; only a power cut loses the ta
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -108,10 +109,26 @@ class HeadSpool:
             ).encode()
             + b"\n"
         )
-        owed._file = append_private(self._path(session))
-        os.write(owed._file, head)
+        self._keep(owed, head)
         self.owed[session] = owed
         return owed
+
+    def _keep(self, owed: OwedSession, head: bytes) -> None:
+        """Begin the session's file. A disk that is full, or a folder that somebody removed, costs
+        what a kill would leave of this session, and not the camera.
+        """
+        path = self._path(owed.session)
+        try:
+            private_folder(self._folder)
+            owed._file = append_private(path)
+            whole = os.write(owed._file, head) == len(head)
+        except OSError as error:
+            log.error("heads: %s: %s; after a kill this session has no head", path, error.strerror)
+            whole = False
+        if not whole and owed._file >= 0:
+            os.close(owed._file)
+            owed._file = -1
+            path.unlink(missing_ok=True)
 
     def paid(self, session: bytes) -> None:
         """The gateway has this session's head, or there is none to give."""
@@ -119,7 +136,8 @@ class HeadSpool:
         if owed is not None and owed._file >= 0:
             os.close(owed._file)
             owed._file = -1  # an answer that comes after its head was taken is not written anywhere
-        self._path(session).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that takes nothing gives nothing back either
+            self._path(session).unlink(missing_ok=True)
 
     def _path(self, session: bytes) -> Path:
         return self._folder / f"{session.hex()}.frames"

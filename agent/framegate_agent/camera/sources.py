@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from framegate.errors import FramegateError, Malformed, Reason, Unavailable
 from framegate.redaction import ENCODED, holds_credentials, redacted
-from framegate.wire import ENCODING_JPEG, MAX_FRAME_BYTES, Captured
+from framegate.wire import ENCODING_JPEG, MAX_FRAME_BYTES, RECENT_FRAMES, Captured
 from framegate_agent.camera.look import look_at, write_look
 from framegate_agent.camera.masking import Masker
 from framegate_agent.camera.pictures import decoded, encoded, picture_of
@@ -140,6 +140,7 @@ def write_shots(
     start where `repeat`.
     """
     sequence, due, masker = first_sequence, time.monotonic(), masker or Masker()
+    told = False
     while True:
         for shot in source:
             if rate > 0:
@@ -166,6 +167,15 @@ def write_shots(
             sequence += 1
         if not repeat:
             return
+        if sequence - first_sequence <= RECENT_FRAMES and not told:
+            told = True
+            print(
+                f"framegate: {sequence - first_sequence} pictures, now again from the first: "
+                f"within a session a gateway refuses one that is among the last {RECENT_FRAMES} "
+                "(frame-frozen)",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def relay(program: IO[bytes], out: BinaryIO, sealer: Sealer) -> None:

@@ -34,6 +34,7 @@ from framegate_agent.camera.link import Link
 from framegate_agent.camera.opening import OPEN_TIMEOUT_S, carrier_to, open_session, refusal
 from framegate_agent.camera.session import HeldGrant, of_its_kind
 from framegate_agent.camera.tally import Tally
+from framegate_agent.state import NotCertified
 from framegate_proto.v1 import framegate_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,9 @@ class CameraStream:
                 try:
                     await self._connect(capture)
                     continue  # given up in peace: what waits is sent on the next connection
+                except NotCertified as error:
+                    self.problem = error.failures
+                    log.info("stream of %s waits for this boot's first attestation", self.source)
                 except FramegateError as error:
                     self.problem = error.failures
                     log.warning("stream of %s: %s", self.source, error)
@@ -156,12 +160,7 @@ class CameraStream:
         lease = leases[0]
         certificate = identity.state.own_certificate
         if certificate is None:
-            raise Unavailable.of(
-                Reason.CERTIFICATE,
-                "a certificate of this machine",
-                "none",
-                "it comes with the next attestation",
-            )
+            raise NotCertified.yet()
         try:
             async with carrier_to(lease, identity, certificate) as carrier:
                 await self._converse(carrier, lease, certificate, capture)

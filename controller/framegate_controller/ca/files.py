@@ -103,4 +103,4 @@ def read_passphrase(folder: Path, file: Path | None, *, make: bool = False) -> b
 def _require_owners_alone(path: Path, mode: int) -> None:
     if mode & _OTHERS:
         wanted = f"{path} readable by its owner alone"
-        raise Refused.of(Reason.CONFLICT, wanted, oct(mode & 0o777), f"chmod 600 {path}")
+        raise Refused.of(Reason.CONFLICT, wanted, f"mode {mode & 0o777:o}", f"chmod 600 {path}")

@@ -5,6 +5,7 @@ One root, one issuing CA for each kind of certificate, one key for each kind of 
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -115,8 +116,10 @@ def load_fleet(folder: Path, passphrase_file: Path | None = None) -> FleetKeys:
     key.
     """
     if not (folder / "fleet").exists():
-        hint = f"framegate-controller init --state {folder}"
-        raise Unavailable.of(Reason.UNAVAILABLE, f"a fleet in {folder}", "none", hint)
+        state = folder.parent  # what --state names; a new fleet makes its keys in there
+        new = f"a new one: framegate-controller init --state {shlex.quote(str(state))}"
+        hint = f"--state DIR where it is elsewhere; {new}"
+        raise Unavailable.of(Reason.UNAVAILABLE, f"a fleet in {state}", "none", hint)
     passphrase = read_passphrase(folder, passphrase_file)
     named = (folder / "held").read_text().strip() if (folder / "held").exists() else ""
     key_store, files = open_key_store(named, folder, passphrase), FileKeys(folder, passphrase)

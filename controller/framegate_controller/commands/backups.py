@@ -33,7 +33,7 @@ from framegate_controller.restoration.restore import (
     restore_in_place,
 )
 from framegate_controller.settings import ControllerSettings
-from framegate_host.console import OutputFormat, safe, show_json, talk
+from framegate_host.console import OutputFormat, safe, show_json, talk, typed
 from framegate_host.setting_flags import with_settings
 
 Output = OutputFormat
@@ -79,8 +79,8 @@ def _tell_backup(out: Path, manifest: BackupManifest, passphrase: Path) -> None:
             f"[yellow]not in it: the CAs' private keys, which are in {manifest.key_store}[/]"
         )
     talk.print(
-        f"next: copy {out} to another machine; to begin again from it there: "
-        f"framegate-controller restore {out.name} --passphrase-file FILE --seen WITNESS"
+        f"next: copy {safe(out)} to another machine; to begin again from it there: "
+        f"framegate-controller restore {typed(out.name)} --passphrase-file FILE --seen WITNESS"
     )
 
 

@@ -16,7 +16,7 @@ from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.commands.options import errors, known_keys
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
-from framegate_host.console import talk
+from framegate_host.console import talk, typed
 from framegate_host.private_files import private_folder, write_private, write_public
 from framegate_host.setting_flags import with_settings
 
@@ -66,7 +66,7 @@ def line_certificate(
         _write_authorities(out, keys)
         talk.print(
             f"{out}: line.key, line.pem (30 days), root.pem, authorities.pem; "
-            f"next: framegate-line run --credentials {out}"
+            f"next: framegate-line run --credentials {typed(out)}"
         )
 
 
@@ -90,7 +90,7 @@ def enforcer_certificate(
         _write_authorities(out, keys)
         talk.print(
             f"{out}: enforcer.key, enforcer.pem (30 days), root.pem, authorities.pem; "
-            f"next: framegate-segment run --credentials {out}"
+            f"next: framegate-segment run --credentials {typed(out)}"
         )
 
 

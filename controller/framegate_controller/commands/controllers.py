@@ -20,7 +20,7 @@ from framegate_controller.commands.options import (
 )
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
-from framegate_host.console import talk
+from framegate_host.console import talk, typed
 from framegate_host.private_files import state_folder
 from framegate_host.setting_flags import with_settings
 
@@ -56,6 +56,6 @@ def add_controller(
             f"a channel that you trust, and put {out}/keys/passphrase elsewhere[/]"
         )
         talk.print(
-            f"next, there: framegate-controller run --state {out} --name controller-2 "
+            f"next, there: framegate-controller run --state {typed(out)} --name controller-2 "
             "--peer HOST:JOINPORT:FLEETPORT; and here run with --peer as well"
         )

@@ -19,7 +19,7 @@ from framegate_controller.people.operators import quorum, reset_factors
 from framegate_controller.people.signin import seal_break_glass
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
-from framegate_host.console import talk
+from framegate_host.console import talk, typed
 from framegate_host.private_files import require_place, write_private
 from framegate_host.setting_flags import with_settings
 
@@ -77,5 +77,5 @@ def recover_operator(
                 hint = f"somebody else: framegate operator reset-mfa {name}"
                 raise Refused.of(Reason.APPROVAL_NEEDED, wanted, people, hint)
             _, code = reset_factors(tx, tx.people.find(name))
-        talk.print(f"next, within 24 h: framegate login {name} --enrol")
+        talk.print(f"next, within 24 h: framegate login {typed(name)} --enrol")
         print(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -61,7 +62,7 @@ def upgrade(
     at = StoreAt(state, store, store_password_file)
     with errors():
         if not at.shared and not at.file.exists():
-            hint = f"framegate-controller init --state {state}"
+            hint = f"framegate-controller init --state {shlex.quote(str(state))}"
             raise Refused.of(Reason.NOT_FOUND, f"a registry in {state}", "none", hint)
         keys = load_fleet(keys_folder(state), passphrase_file)
         tried = Upgrade(version("framegate"), str(at), schema_steps(at), _tried(at, keys))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -167,14 +168,15 @@ def _require_root(root: x509.Certificate, wanted: x509.Certificate | None) -> No
 
 def _require_free(state: Path) -> None:
     if (state / "keys").exists() or (state / REGISTRY).exists():
+        named = shlex.quote(str(state))
         raise Refused(
             [
                 Failure(
                     Reason.CONFLICT,
                     f"no fleet in {state}",
                     "one",
-                    f"mv {state} {state}.old; framegate-controller restore ARCHIVE "
-                    f"--state {state} --seen {state}.old/log-heads",
+                    f"mv {named} {named}.old; framegate-controller restore ARCHIVE "
+                    f"--state {named} --seen {named}.old/log-heads",
                 )
             ]
         )

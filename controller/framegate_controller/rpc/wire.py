@@ -33,14 +33,24 @@ async def to_the_end(work: Coroutine[Any, Any, F]) -> F:
     return await asyncio.shield(asyncio.create_task(work))
 
 
-async def _refuse(name: str, error: Exception, context: Context) -> NoReturn:
+async def _refuse(
+    name: str, error: Exception, context: Context, *, begun: bool = False
+) -> NoReturn:
     """End a call with what the client may know of `error`; anything unforeseen is logged here and
-    says `internal` there.
+    says `internal` there. `begun` is a stream of which the client was already sent something.
     """
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if isinstance(error, FramegateError):
-        log.info("%s refused: %s", name, ascii(str(error)))
+        if begun and error.reason == Reason.CERTIFICATE_EXPIRED:
+            # certificates live for minutes and streams for days: so each of them ends, again and
+            # again
+            log.info("%s ended with its caller's certificate; it comes again with the next", name)
+        elif error.reason == Reason.CERTIFICATE_EXPIRED:
+            told = ascii(str(error))
+            log.info("%s: a caller that was away attests anew, then comes again: %s", name, told)
+        else:
+            log.info("%s refused: %s", name, ascii(str(error)))
         await abort(context, error)
     log.error("%s failed", name, exc_info=error)
     await abort(
@@ -67,10 +77,12 @@ def guarded_stream(method: Callable[..., AsyncIterator[F]]) -> Callable[..., Asy
 
     @functools.wraps(method)
     async def run(self: Any, request: Any, context: Context) -> AsyncIterator[F]:
+        begun = False
         try:
             async for item in method(self, request, context):
                 yield item
+                begun = True
         except Exception as error:  # noqa: BLE001 - told apart in one place
-            await _refuse(method.__name__, error, context)
+            await _refuse(method.__name__, error, context, begun=begun)
 
     return run

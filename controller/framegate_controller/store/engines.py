@@ -25,6 +25,10 @@ _PRAGMAS: Final = (
 )
 _MAKE_ROOM: Final = "nothing was changed; make room, it goes on by itself"
 _MAKE_WRITABLE: Final = "nothing was changed; look at the disk, it goes on by itself"
+_PUT_BACK: Final = (
+    "nothing was changed; end the controller, put its folder back or begin again from a backup: "
+    "framegate-controller restore BACKUP"
+)
 _RESTORE: Final = "framegate-controller restore BACKUP, into a folder of its own"
 _AWAY: Final = MappingProxyType(
     {
@@ -86,10 +90,17 @@ class SqliteEngines:
     def __init__(self, path: Path) -> None:
         touch_private(path)
         self.path = path
+        self._opened = self._identity()
         self._writers, self._readers = _engine(path, writes=True), _engine(path, writes=False)
 
     def begin(self, *, writes: bool) -> Begun:
-        """See `Engines.begin`; BEGIN IMMEDIATE is the wait for the turn. Raises Unavailable."""
+        """See `Engines.begin`; BEGIN IMMEDIATE is the wait for the turn. Raises Unavailable, also
+        where the file was removed or another one was put in its place: what was written into the
+        one that is open would be said to be done, and be gone with this process.
+        """
+        if self._identity() != self._opened:
+            wanted, seen = f"the registry's file {self.path}, as it was opened", "none, or another"
+            raise Unavailable.of(Reason.UNAVAILABLE, wanted, seen, _PUT_BACK)
         with self._in_words({**_AWAY, sqlite3.SQLITE_READONLY: _MAKE_WRITABLE}):
             connection = (self._writers if writes else self._readers).connect()
             try:
@@ -98,6 +109,14 @@ class SqliteEngines:
                 connection.close()
                 raise
         return Begun(connection, None)
+
+    def _identity(self) -> tuple[int, int]:
+        """Which file stands there: device and inode; zeros where there is none."""
+        try:
+            there = self.path.stat()
+        except OSError:
+            return 0, 0
+        return there.st_dev, there.st_ino
 
     @contextmanager
     def ours(self, *, ending: bool = False) -> Iterator[None]:

@@ -35,6 +35,7 @@ from framegate.signed.statement import Grant, verify_grant
 from framegate.wire import (
     LABEL_OPENING,
     MAX_FRAME_BYTES,
+    RECENT_FRAMES,
     FrameMetadata,
     Opening,
     SessionOffer,
@@ -49,10 +50,6 @@ from framegate_gateway.trust.keys import GatewayKeys, HpkeKey
 OVERLAP_S: Final = 2.0
 """How long an old frame secret still opens frames after its successor is accepted: those already on
 the way.
-"""
-RECENT_FRAMES: Final = 64
-"""Digests of a session's latest frames: a stuck driver repeats its last buffers, a replayed loop is
-longer than any line's memory should be.
 """
 KEPT_MASKS: Final = 4
 """Masks of one connection: those in force, those before them, and room."""

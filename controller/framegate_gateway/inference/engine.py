@@ -34,6 +34,10 @@ from framegate_gateway.inference.turns import Turns
 
 log = logging.getLogger(__name__)
 START_TIMEOUT_S: Final = 30.0
+LESSON_HINT: Final = (
+    "let good parts of this one type go by, laid down alike, in one light; a part that varies is "
+    "learned from pictures: framegate-models learn"
+)
 ANSWER_TIMEOUT_S: Final = 10.0
 """A frame takes some tens of ms; a child that is silent this long is stuck and is replaced."""
 DEPTH: Final = 2
@@ -192,7 +196,8 @@ class Engine:
             "", {"kind": "learn", "sizes": [len(f) for f in frames]}, b"".join(frames)
         )
         if "failed" in answer:
-            raise Refused.of(Reason(answer["failed"]), "good frames of one part", answer["why"])
+            wanted = "good frames of one part"
+            raise Refused.of(Reason(answer["failed"]), wanted, answer["why"], LESSON_HINT)
         return png, {name: answer[name] for name in LESSON}
 
     async def inspect(self, frame: CameraFrame, *, measure: bool = False) -> Inspection:

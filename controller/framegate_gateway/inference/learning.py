@@ -70,7 +70,7 @@ def learn_golden(encoded: Sequence[bytes]) -> tuple[bytes, dict[str, Any]]:
         raise Refused.of(
             Reason.REGISTRATION,
             f"{MIN_LESSON} frames that show the same part",
-            len(kept),
+            f"{len(kept)} of {len(frames)}",
             "one part type, one place, one light",
         )
     learned = np.median(np.stack(kept), axis=0).astype(np.uint8)

@@ -98,7 +98,7 @@ def _plain(text: str) -> str:
 
 def _why(error: FramegateError) -> str:
     failure = error.failures[0]
-    return _plain(f"{failure.actual} where {failure.expected} was expected")
+    return _plain(f"{failure.actual}, not {failure.expected}")
 
 
 def send(pipe: socket.socket, head: dict[str, Any], body: bytes) -> None:

@@ -84,5 +84,5 @@ class StatusReport:
         if stopped is not None:
             return f"stopped: {stopped}"
         if pinned is None or pinned.pin is None:
-            return "not pinned: framegate model promote"
+            return "not pinned, its host's choice"
         return f"pinned, signed by {pinned.pin.signer}"

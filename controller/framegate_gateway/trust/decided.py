@@ -87,8 +87,10 @@ class DecidedView:
                 self.log.require("the access policy", now_ms, _policy_named(latest.policy))
             if latest.model_pin:
                 self.log.require("the model pin", now_ms, *_pin_named(latest.model_pin))
-            wanted, hint = "a model pin of this zone in the log", "framegate model promote"
-            raise Refused.of(Reason.NOT_COSIGNED, wanted, "none heard", hint or HINT)
+            wanted = "a model pin of this zone in the log"
+            # only what is registered can be pinned
+            hint = "framegate model list; then framegate model promote DIGEST ZONE"
+            raise Refused.of(Reason.NOT_COSIGNED, wanted, "none heard", hint)
 
     def require_profile(self, device: str, digest: str, now_ms: int) -> None:
         """That the profile by which a device was appraised is logged. Raises Refused."""

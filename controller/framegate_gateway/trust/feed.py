@@ -267,10 +267,21 @@ async def follow_feed(view: TrustView, keys: GatewayKeys) -> None:
         except TimeoutError:
             log.info("trust feed: silence")
         except FramegateError as error:
-            routine = error.reason in {
-                Reason.UNAVAILABLE,
-                Reason.CERTIFICATE_EXPIRED,
-            }  # the next connection has the renewed certificate
-            log.log(logging.INFO if routine else logging.ERROR, "trust feed: %s", error)
+            if error.reason == Reason.CERTIFICATE_EXPIRED:
+                _tell_expired(renewed=keys.credentials is not credentials)
+            else:
+                routine = error.reason == Reason.UNAVAILABLE
+                log.log(logging.INFO if routine else logging.ERROR, "trust feed: %s", error)
         view.disconnected()
         await asyncio.sleep(RETRY_S)
+
+
+def _tell_expired(*, renewed: bool) -> None:
+    """A feed outlives the certificate that it was opened under: what follows from that here."""
+    if renewed:
+        log.info("trust feed: its certificate ran out, as each does; opened again with the next")
+    else:
+        log.info(
+            "trust feed: the certificate ran out and there is no new one yet: the agent on this "
+            "host attests anew, and its framegate-agent status says where that fails"
+        )

@@ -158,7 +158,7 @@ def advance(rollout: Rollout, failed: int, now_ms: int) -> tuple[Rollout, str]:
     if failed >= rollout.plan.max_fail:  # 1
         return (
             replace(rollout, state=RolloutState.PAUSED),
-            f"paused: {failed} device(s) match neither revision",
+            f"paused: devices that match neither revision: {failed}",
         )
     if now_ms - rollout.step_ms < 1000 * rollout.plan.soak_s:
         return rollout, ""

@@ -241,13 +241,12 @@ def explain(profile: FirmwareProfile) -> list[str]:
     )
     if profile.ima is not None:
         ima = profile.ima
-        signed = (
-            ", or is signed under " + ", ".join(p.decode() for p in ima.signed)
-            if ima.signed
-            else ""
-        )
+        keys = ", ".join(p.decode() for p in ima.signed)
+        signed = f", or is signed under {keys}" if keys else ""
+        count = len(ima.allowlists)
+        lists = "the allowlist" if count == 1 else f"one of {count} allowlists"
         lines.append(
-            f"Every measured file stands in {len(ima.allowlists)} allowlist(s){signed}; "
+            f"Every measured file stands in {lists}{signed}; "
             f"at most {ima.max_violations} violations; boot_aggregate fits the boot PCRs."
         )
         if ima.required:

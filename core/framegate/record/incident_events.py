@@ -48,7 +48,7 @@ class IncidentLinked(Event):
 
     @property
     def detail(self) -> str:
-        return f"incident {self.incident}: {len(self.entries)} findings"
+        return f"incident {self.incident}, findings: {len(self.entries)}"
 
 
 @event("incident-step", severity=Severity.INFORMATIONAL, seen_by=Audience.ZONE)

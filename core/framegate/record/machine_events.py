@@ -244,7 +244,7 @@ class ReceiptStoreNew(Event):
 
     @property
     def detail(self) -> str:
-        return f"store {self.store}: receipts of an earlier one are on its old disk"
+        return f"store {self.store}; where there was an earlier one, its receipts are on that disk"
 
 
 @event("receipts-recovered", severity=Severity.LOW, seen_by=Audience.ZONE)

@@ -42,6 +42,7 @@ from framegate_simulators.attack import (
     standing,
     stores,
     structures,
+    typed,
     watched,
 )
 from framegate_simulators.attack.controls import control
@@ -66,6 +67,7 @@ THREATS: Final = (
             *range(180, 207),
             *range(210, 212),
             *range(213, 223),
+            *range(232, 234),
         )
     ),
 )
@@ -89,6 +91,7 @@ MODULES: Final = (
     agent,
     people,
     asked,
+    typed,
     backends,
     crowds,
     playbooks,

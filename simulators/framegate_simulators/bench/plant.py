@@ -16,7 +16,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from framegate_gateway.admission.link import RECENT_FRAMES
+from framegate.wire import RECENT_FRAMES
 from framegate_operator.connection import gateway_stub, load_context, operator_stub
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.boards.boards import draw_board

@@ -17,6 +17,7 @@ from typing import Final
 
 from rich.console import Console
 
+from framegate_host.console import typed
 from framegate_simulators.fixtures.access import PASSWORD
 from framegate_simulators.plant.console_plant import ConsolePlant
 from framegate_simulators.plant.plant import Plant
@@ -72,7 +73,7 @@ def _stay(shown: ConsolePlant, console: Console) -> None:
 [bold]The console is at {shown.address}[/], the wall board at {shown.address}/wall
 Sign in as anna (everything), sara (security), olga (operator) or vito (viewer):
     password  {PASSWORD}
-    code      .venv/bin/framegate-sim code {folder}/anna.authenticator
+    code      .venv/bin/framegate-sim code {typed(folder)}/anna.authenticator
 SIMULATED: the machines, their TPMs, the parts. Everything else is the product. Ctrl-C ends it.
 """,
         soft_wrap=True,

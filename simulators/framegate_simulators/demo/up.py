@@ -65,7 +65,7 @@ class TryPlant:
         with (
             self._emptied(),
             Plant(interval_s=INTERVAL_S, folder=self._folder) as plant,
-            plant.explained(),
+            self._explained(plant),
         ):
             if self._metrics:
                 plant.metrics = {}
@@ -76,6 +76,20 @@ class TryPlant:
                 self._say_where_metrics_are(plant)
                 self._watch(plant)
         self._console.print(f"ended; logs are in {self._folder}/logs")
+
+    @contextmanager
+    def _explained(self, plant: Plant) -> Iterator[None]:
+        """What went wrong in one line; the ends of the logs stand above it, line by line."""
+        try:
+            yield
+        except PlantError as error:
+            if self._raising:  # later on they have been shown as they came
+                for log in sorted(plant.logs.glob("*.log")):
+                    for line in plant.log_tail(log.stem).splitlines():
+                        self._show(log.stem, line)
+            first, *_ = str(error).splitlines()
+            logs = os.path.relpath(plant.logs)
+            raise PlantError(f"{first}; its last words are above, all of them in {logs}") from error
 
     def _raise_fleet(self, plant: Plant) -> float:
         """Everything up to the first verdict; returns the seconds from the camera's invitation."""
@@ -105,6 +119,7 @@ class TryPlant:
         env = (
             f"export PATH={shlex.quote(str(BIN))}:$PATH\n"
             f"export FRAMEGATE_CONTEXT={shlex.quote(str(self._folder / 'operator.json'))}\n"
+            f"export FRAMEGATE_CONTROLLER_STATE={shlex.quote(str(self._folder / 'controller'))}\n"
         )
         (self._folder / "env").write_text(env)
         self._console.print(

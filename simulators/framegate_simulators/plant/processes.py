@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 import contextlib
+import secrets
 import signal
 import socket
 import subprocess
@@ -31,11 +32,25 @@ class PlantError(RuntimeError):
     """Something of the simulated plant did not come up or did not answer."""
 
 
+_PORTS: Final = range(18_000, 32_000)
+"""Below those that Linux gives to whoever connects (from 32768 on): a port that is kept for a
+program which is yet to start, or was killed and starts again, is no other connection's meanwhile.
+"""
+_PORT_TRIES: Final = 200
+
+
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that was free a moment ago, and that no outgoing connection takes. Raises PlantError
+    where there is none.
+    """
+    for _ in range(_PORT_TRIES):
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            # as servers bind: one that has just ended may be followed at once
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise PlantError("no free port on 127.0.0.1")
 
 
 def wait_for(

@@ -4,6 +4,7 @@ which extra it lacks, and an extra holds what its own command needs.
 
 import ast
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -223,3 +224,46 @@ def test_a_module_of_ours_that_is_missing_is_a_fault_and_not_advice(monkeypatch,
     monkeypatch.setattr(programs, "import_to_stay", broken)
     with pytest.raises(ModuleNotFoundError):
         MODELS.run()
+
+
+def test_ctrl_c_while_a_program_loads_is_no_traceback(tmp_path, monkeypatch):
+    (tmp_path / "loads.py").write_text("raise KeyboardInterrupt\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        Program("framegate-x", "loads", "").run()
+    assert ended.value.code == 130
+
+
+HANDSHAKE = """
+import os, socket, threading
+from framegate_host.programs import Program
+def run_app():
+    import grpc
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        def hang_up():
+            peer, _ = listening.accept()
+            peer.recv(9)
+            peer.sendall(b"HTTP/1.1 400 no\\r\\n\\r\\n")
+            peer.close()
+        threading.Thread(target=hang_up, daemon=True).start()
+        where = f"127.0.0.1:{listening.getsockname()[1]}"
+        channel = grpc.secure_channel(where, grpc.ssl_channel_credentials())
+        try:
+            channel.unary_unary("/x/y")(b"", timeout=20)
+        except grpc.RpcError:
+            os._exit(0)
+    os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["asked for", "else"])
+def test_grpc_says_nothing_beside_our_words(tmp_path, heard):
+    (tmp_path / "shakes.py").write_text(HANDSHAKE)
+    words = "from framegate_host.programs import Program; Program('x', 'shakes', '').run()"
+    told = {k: v for k, v in os.environ.items() if k != "GRPC_VERBOSITY"}
+    told |= {"PYTHONPATH": str(tmp_path)} | ({"GRPC_VERBOSITY": "INFO"} if heard else {})
+    done = subprocess.run(
+        [sys.executable, "-c", words], env=told, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert (b"ssl_transport_security" in done.stderr) == heard, done.stderr

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from rich.console import Console
 
 from framegate_operator import status as module
+from framegate_operator import tables
 from framegate_operator.status import Screen
 from framegate_operator.traffic import (
     LINE_SILENT_S,
@@ -157,7 +159,15 @@ def test_all_is_well():
         (screen(gateway(camera(streams=0, in_peace=True))), "the source ended"),
         (
             screen(gateway(camera(outcomes={"UNINSPECTED": 1}, reason="part-unknown"))),
-            "(part-unknown): framegate verdict list",
+            "(part-unknown): framegate part list",
+        ),
+        (
+            screen(gateway(camera(outcomes={"UNINSPECTED": 1}, reason="frame-frozen"))),
+            "its picture stands still",
+        ),
+        (
+            screen(gateway(camera(outcomes={"UNINSPECTED": 1}, reason="timeout"))),
+            "(timeout): framegate verdict list --camera cam1",
         ),
         (
             screen(gateway(camera()), waiting=[pb.AccessRow(requester="ben", state="pending")]),
@@ -191,6 +201,20 @@ def test_the_screen_shows_what_is_known_and_a_question_mark_for_the_rest(capsys)
     module._show(screen(down()))
     shown = capsys.readouterr().out
     assert "down" in shown and "?" in shown and "does not answer" in shown
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_what_is_said_of_a_camera_leaves_the_table_a_table(width, monkeypatch, capsys):
+    for each in (tables, module):
+        monkeypatch.setattr(each, "data", Console(width=width, highlight=False))
+    bad = camera(outcomes={"UNINSPECTED": 46, "PASS": 74, "DEFECT": 68}, reason="part-unknown")
+    module._show(screen(gateway(bad)))
+    shown = capsys.readouterr().out.splitlines()
+    (titles,) = [line for line in shown if line.startswith("camera")]
+    assert "last frame" in titles and titles.endswith("UNINSPECTED")
+    (row,) = [line for line in shown if line.startswith("cam1 ")]
+    assert row.split()[-3:] == ["74", "68", "46"]
+    assert "cam1: UNINSPECTED: part-unknown" in shown
 
 
 def test_a_hostile_part_of_an_answer_does_not_steer_the_terminal(capsys):

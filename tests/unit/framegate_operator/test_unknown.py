@@ -171,6 +171,21 @@ def test_nothing_to_do_at_a_gateway_that_answers_with_its_gate_open():
     assert gateway_silence(traffic_of((facts(),)), GW) == ""
 
 
+@pytest.mark.parametrize("reason", ["part-unknown", "frame-frozen", "timeout"])
+def test_a_trusted_camera_whose_frames_are_not_inspected_is_something_to_do(capsys, reason):
+    sent = pb.CameraTraffic(
+        device=CAM, streams=1, frames_per_s=2.0, last_frame_ms=1, begun_ms=1, reason=reason
+    )
+    sent.outcomes["UNINSPECTED"] = 3
+    answer = pb.GatewayStatus(gateway=GW, cameras=[sent], gate_open=True, now_ms=2)
+    who = {"device": CAM, "kind": "camera", "zone": "line-1", "name": "cam1"}
+    summary = pb.DeviceSummary(**who, state="trusted", result_remaining_ms=9_000)
+    traffic = traffic_of((GatewayFacts(GW, "h:1", answer),))
+    machine_details._tell_why(pb.DeviceDetail(summary=summary), traffic)
+    said = capsys.readouterr().out
+    assert "nothing to do" not in said and "Next: " in said and "framegate " in said
+
+
 @pytest.mark.parametrize("gateways", [(), (facts(up=False),), (facts(gate=False),)])
 def test_something_to_do_at_a_gateways_host_whose_process_does_not_serve(gateways):
     assert "framegate gateway status" in next_of(GW, *gateways)

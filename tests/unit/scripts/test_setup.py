@@ -163,3 +163,14 @@ def test_no_python_and_an_unknown_level(checkout: Checkout):
     done = checkout.setup(PYTHON="/nonexistent/python3")
     assert done.returncode == 1 and "expected Python 3.11 or later" in done.stderr
     assert checkout.setup("everything").returncode == 2
+
+
+def test_a_log_is_told_how_far_it_is(checkout: Checkout):
+    """Where standard error is no terminal, minutes without a word look like a hang."""
+    slow = PYTHON.replace(">> calls ;;", '>> calls; echo "Collecting numpy==2"; sleep 2 ;;', 1)
+    assert slow != PYTHON
+    checkout.python.write_text(slow)
+    (checkout.folder / "requirements.txt").write_text("numpy==2\npillow==1\n")
+    done = checkout.setup(EVERY_S="1")
+    assert "framegate setup: 1 of 2 packages after 1 s" in done.stderr, done.stderr
+    assert "\r" not in done.stderr

@@ -1,9 +1,12 @@
 """What a camera signs for, through its death and restart."""
 
 import asyncio
+import errno
 import os
+import shutil
 import time
 
+import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate_agent.camera.heads import HeadSpool, sign_owed
@@ -77,3 +80,29 @@ def test_a_disk_without_room_leaves_no_head_that_accuses_a_gateway(tmp_path, mon
     owed.answered(0)
     assert (owed.count, owed.unanswered) == (2, {1}), "this process signs for all of them"
     assert not HeadSpool(tmp_path / "heads", b"key").owed
+
+
+@pytest.mark.parametrize("how", ["removed", "full", "no folder"])
+def test_a_disk_that_takes_nothing_costs_a_session_its_file_and_not_the_camera(
+    tmp_path, how, monkeypatch
+):
+    folder = tmp_path / "state" / "heads"
+    spool = HeadSpool(folder, b"this boot's key")
+    if how == "removed":
+        shutil.rmtree(tmp_path / "state")
+    elif how == "no folder":
+        shutil.rmtree(tmp_path / "state")
+        (tmp_path / "state").touch()
+    else:
+
+        def full(*_given):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "write", full)
+    owed = spool.begin("gateway.line-1.gw1", b"s" * 16, CAMERA, bytes(32))
+    owed.sealed(bytes(32))
+    owed.answered(0)
+    assert owed.count == 1 and not owed.unanswered
+    spool.paid(b"s" * 16)
+    if how == "removed":
+        assert (tmp_path / "state").stat().st_mode & 0o077 == 0, "made again, for its owner alone"

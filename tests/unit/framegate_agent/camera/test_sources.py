@@ -1,12 +1,15 @@
 """Where frames come from."""
 
+import io
+
 import cv2
 import numpy as np
 import pytest
 
 from framegate.errors import Refused, Unavailable
+from framegate.wire import RECENT_FRAMES
 from framegate_agent.camera.source_names import named_source
-from framegate_agent.camera.sources import FolderSource, open_source
+from framegate_agent.camera.sources import FolderSource, Shot, open_source, write_shots
 from framegate_gateway.inference.parts import GoldenImages
 
 
@@ -49,3 +52,25 @@ def test_a_folder_is_of_the_type_that_the_line_makes(tmp_path):
     shots = list(open_source(f"folder:{tmp_path}", "board-7"))
     assert [(s.part, s.part_type) for s in shots] == [("a", "board-7"), ("b", "board-7")]
     assert [s.part_type for s in open_source(f"folder:{tmp_path}", "")] == ["a", "b"]
+
+
+class Rounds:
+    """A folder of so many pictures; whoever reads it a fourth time is stopped."""
+
+    def __init__(self, count):
+        self.count, self.rounds = count, 0
+
+    def __iter__(self):
+        self.rounds += 1
+        if self.rounds > 3:
+            raise EOFError
+        yield from (Shot("p", "t", np.zeros((8, 8), np.uint8)) for _ in range(self.count))
+
+
+@pytest.mark.parametrize("count", [1, RECENT_FRAMES, RECENT_FRAMES + 1])
+def test_pictures_that_come_again_too_soon_are_said_once(count, capsys):
+    with pytest.raises(EOFError):
+        write_shots(Rounds(count), io.BytesIO(), rate=0, repeat=True)
+    said = capsys.readouterr().err
+    assert said.count("frame-frozen") == (count <= RECENT_FRAMES)
+    assert f"{count} picture" in said or count > RECENT_FRAMES
