@@ -46,7 +46,7 @@ BARE = (
     "libtss2-tcti-swtpm0",
 )
 """Nothing of what our packages depend on, but for what they share with these."""
-PACKAGES = ("operator", "agent", "controller", "gateway", "line")
+PACKAGES = ("operator", "agent", "controller", "gateway", "line", "console")
 UNIT = """[Unit]
 Description=What the test does
 After=multi-user.target
