@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from framegate_console.app import application
+from framegate_console.certificate import brought, server_tls, take_chain
 from framegate_console.door import AT_ONCE, Crowd, Door
 from framegate_console.sessions import Sessions
 from framegate_console.settings import ConsoleSettings
 from framegate_console.signing_in import SignInDesk
 from framegate_console.visit import Console
+from framegate_host.certificate_end import tell_end
 from framegate_host.logs import started
 from framegate_host.ready_file import write_ready
 from framegate_host.rereading import Rereader
@@ -29,7 +29,6 @@ from framegate_host.signals import STOP_SIGNALS
 from framegate_host.watchdog import watched_over
 from framegate_operator.contexts import read_context
 
-log = logging.getLogger(__name__)
 IDLE_S: Final = 30
 END_S: Final = 3
 """Streams never end by themselves; whoever has one open comes back."""
@@ -117,8 +116,13 @@ async def serve(settings: ConsoleSettings, reader: Rereader) -> None:
     started.info("the console of fleet %s is at %s", console.fleet, address)
     manager = service_manager()
     status = f"fleet {console.fleet}: browsers come to {address}"
-    async with watched_over(manager, lambda: ()):  # its one loop is the one that feeds
-        await _Server(config, manager, status, reload).serve([listening])
+    server = _Server(config, manager, status, reload)
+    # its one loop is the one that feeds
+    async with watched_over(manager, lambda: ()), asyncio.TaskGroup() as beside:
+        telling = beside.create_task(tell_end(brought(settings.tls))) if settings.tls else None
+        await server.serve([listening])
+        if telling is not None:
+            telling.cancel()
 
 
 def behind_doors(tls: ssl.SSLContext | None) -> Any:
@@ -129,25 +133,6 @@ def behind_doors(tls: ssl.SSLContext | None) -> Any:
         return Door(crowd, tls, lambda: H11Protocol(**given))
 
     return made
-
-
-def server_tls(folder: Path) -> ssl.SSLContext:
-    """TLS with the certificate in `folder`. Raises OSError, ssl.SSLError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(folder / "console.pem", folder / "console.key")
-    return context
-
-
-def take_chain(tls: ssl.SSLContext, folder: Path) -> None:
-    """The certificate in `folder` as it is now, for every connection from here on. One that cannot
-    be used changes nothing, and is told.
-    """
-    try:
-        server_tls(folder)  # a key that is not this certificate's would spoil the one that serves
-        tls.load_cert_chain(folder / "console.pem", folder / "console.key")
-    except (OSError, ssl.SSLError) as error:
-        log.error("the certificate in %s is no good, that of before serves: %s", folder, error)
 
 
 def listening_at(at: str) -> socket.socket:

@@ -39,9 +39,7 @@ def test_a_start_waits_until_it_serves(seen):
     assert seen["controller"]["StatusText"].startswith("fleet plant: join port ")
     assert seen["agent"]["StatusText"] == "gateway.line-1.gw1 is trusted"
     assert seen["gateway"]["StatusText"] == "serves zone line-1 on gateway.line-1.gw1"
-    assert seen["console"]["StatusText"] == (
-        "fleet plant: browsers come to http://localhost:8090"
-    )
+    assert seen["console"]["StatusText"] == ("fleet plant: browsers come to http://localhost:8090")
     status, policy = seen["console"]["page"]
     assert status == 200 and "default-src 'none'" in policy
     assert seen["line"]["StatusText"] == "line press-7, 1 cameras"
