@@ -1,4 +1,4 @@
-"""A certificate that a person brings to where it is used, told by whoever uses it before it ends."""
+"""A certificate that a person brings to where it is used: whoever uses it says when it ends."""
 
 from __future__ import annotations
 

@@ -115,7 +115,9 @@ def main() -> None:
         )
         follow(person, "Is it ours?", parts["Is it ours?"])
         follow(person, "Reload, restart, upgrade", parts["Reload, restart, upgrade"])
-        seen["after"] = person.block("systemctl is-active framegate-controller framegate-agent")
+        seen["after"] = person.block(
+            "systemctl is-active framegate-controller framegate-agent framegate-console"
+        )
         seen["listed"] = person.block("framegate gateway list -o json")
         person.close()
     except Exception:  # what came so far tells more

@@ -16,7 +16,7 @@ from blocks import page_of
 
 pytestmark = pytest.mark.alone
 PAGE = ROOT / "docs/guides/operators/install.md"
-PACKAGES = ("operator", "controller", "agent", "gateway")
+PACKAGES = ("operator", "controller", "agent", "gateway", "console")
 
 
 def fetch_block() -> str:
@@ -93,7 +93,7 @@ def test_every_block_of_the_page_does_what_it_says(seen):
 
 def test_what_the_page_promises_is_so_at_its_end(seen):
     assert "warranted by gateway.line-1.gw1" in seen["gateway"]
-    assert seen["after"]["shown"].split()[:2] == ["active", "active"]
+    assert seen["after"]["shown"].split()[:3] == ["active"] * 3
     assert "trusted" in seen["listed"]["shown"]
 
 
