@@ -31,6 +31,7 @@ DEBIAN = (
     "libtss2-tcti-swtpm0",
     "libstdc++6",
     "swtpm",
+    "softhsm2",
     "mosquitto",
     "kmod",
     "udev",

@@ -72,3 +72,10 @@ def test_a_stop_lets_the_part_that_is_under_way_have_its_decision(seen):
     assert stop["result"] == {"Result": "success", "ActiveState": "inactive"}
     assert stop["decided"] == stop["after"]["parts"]
     assert stop["took_s"] < 29  # its deadline of 15 s, and less than what systemd gives it
+
+
+def test_a_controllers_service_signs_with_keys_in_a_token(seen):
+    """It is ready once its server CA signed it a certificate in the token; its sandbox is whole."""
+    token = seen["token"]
+    assert token["ActiveState"] == "active" and "join port" in token["StatusText"]
+    assert token["Seccomp"].strip() == "2" and int(token["CapEff"], 16) == 0
