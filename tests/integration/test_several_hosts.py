@@ -8,7 +8,7 @@ import re
 import shlex
 import socket
 import subprocess
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import cv2
@@ -72,8 +72,15 @@ class Hosts(Plant):
         self._names = self.folder / "hosts"
         lines = [f"{address} {name}" for name, address in self._at.items()]
         self._names.write_text("127.0.0.1 localhost\n" + "\n".join(lines) + "\n")
+        # names by this file alone, as in a plant whose name server does not answer
+        server = self._names.with_name(f"{self._names.name}.server")
+        server.write_text(f"nameserver {self._at[STRANGER]}\n")
         stack.callback(self._unwire)
         self._wire()
+        with self.on(STRANGER):
+            self.name_server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.name_server.bind((self._at[STRANGER], 53))
+        stack.callback(self.name_server.close)
         self.join_port, self.fleet_port = 7443, 7444
         self._gateway_ports["gw1"] = (7445, 7446)
 
@@ -106,10 +113,9 @@ class Hosts(Plant):
         """A program of ours as that machine has it, which knows the plant's names."""
         file = self.folder / f"at-{place}-{program}"
         if not file.exists():
-            # names by this file, as in a plant without a name server
             known = (
-                f"mount --bind {self._names} /etc/hosts && mount --bind /dev/null /etc/resolv.conf"
-                ' && exec "$@"'
+                f"mount --bind {self._names} /etc/hosts"
+                f' && mount --bind {self._names}.server /etc/resolv.conf && exec "$@"'
             )
             argv = ["ip", "netns", "exec", self.namespace(place), "sh", "-c", known, "sh"]
             file.write_text(f'#!/bin/sh\nexec {shlex.join(argv)} {BIN / program} "$@"\n')
@@ -247,3 +253,13 @@ def test_what_the_pages_filter_does_not_name_is_closed(hosts):
         listening = socket.create_server(("0.0.0.0", 9464))
     with listening:
         assert not reached(hosts, DESK, "controller.plant.example", 9464)
+
+
+def test_no_name_server_is_asked_for_what_the_hosts_file_knows(hosts):
+    """One that is silent would hold up every connection for 12 s."""
+    hosts.name_server.setblocking(False)
+    asked = []
+    with suppress(BlockingIOError):
+        while True:
+            asked.append(hosts.name_server.recv(512))
+    assert [query for query in asked if b"plant" in query] == []
