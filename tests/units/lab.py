@@ -160,7 +160,9 @@ def gateway_host():
 def console():
     """The web console, on loopback as it comes."""
     start("console")
-    page = urllib.request.urlopen("http://127.0.0.1:8090/signin", timeout=60)
+    said = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    asked = urllib.request.Request("http://127.0.0.1:8090/signin", headers=said)
+    page = urllib.request.urlopen(asked, timeout=60)
     seen["console"] = {
         **show("console", "ActiveState", "StatusText"),
         **confined("console"),
@@ -302,8 +304,13 @@ def line():
         "took_s": time.monotonic() - since,
         "after": status(),
         "result": show("line", "Result", "ActiveState"),
-        "decided": len(diverter.decisions),
     }
+    # its deadline is further off than a stop waits: the next start diverts it
+    run("systemctl", "start", "framegate-line")
+    wait("a decision of the part that was under way", lambda: status()["open"] == 0)
+    wait("that decision at the PLC", lambda: len(diverter.decisions) == status()["parts"])
+    seen["stop"]["again"] = status()
+    run("systemctl", "stop", "framegate-line")
     diverter.close()
 
 

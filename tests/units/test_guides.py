@@ -2,6 +2,7 @@
 what the page shows is typed as it stands. Part of `make units-test`.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -86,7 +87,7 @@ def test_every_block_of_the_page_does_what_it_says(seen):
         codes = {code for code, _ in told["failed"]}
         if codes != ({told["code"]} if told["code"] else set()):
             wrong[name] = (told["text"], told["failed"], told["shown"][-1500:])
-    assert not wrong
+    assert not wrong, json.dumps(wrong, indent=1)
     titles = {name.rsplit(" ", 1)[0] for name in seen["blocks"]}
     assert titles == {"Without the Internet", "One host", "Is it ours?", "Reload, restart, upgrade"}
 
