@@ -5,6 +5,7 @@ Packages are installed as a plant has them. TPMs, machines and the PLC's side ar
 out of the checkout.
 """
 
+import http.client
 import json
 import os
 import shutil
@@ -13,7 +14,6 @@ import subprocess
 import sys
 import time
 import traceback
-import urllib.request
 from pathlib import Path
 
 from hand import BIN, LAB, confined, framegate, journal, run, seen, show, wait
@@ -161,8 +161,9 @@ def console():
     """The web console, on loopback as it comes."""
     start("console")
     said = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-    asked = urllib.request.Request("http://127.0.0.1:8090/signin", headers=said)
-    page = urllib.request.urlopen(asked, timeout=60)
+    browser = http.client.HTTPConnection("127.0.0.1", 8090, timeout=60)
+    browser.request("GET", "/signin", headers=said)
+    page = browser.getresponse()
     seen["console"] = {
         **show("console", "ActiveState", "StatusText"),
         **confined("console"),

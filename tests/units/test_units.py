@@ -66,7 +66,7 @@ def test_who_stands_still_is_started_again(seen, unit):
 
 
 def test_a_stop_loses_no_part_that_is_under_way(seen):
-    """A stop waits 4.5 s at most; of a deadline of 15 s the rest is the next start's: it diverts."""
+    """A stop waits at most 4.5 s; what is left of a deadline of 15 s the next start diverts."""
     stop = seen["stop"]
     assert stop["before"]["open"] == 1
     assert stop["result"] == {"Result": "success", "ActiveState": "inactive"}
