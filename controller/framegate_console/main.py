@@ -15,6 +15,7 @@ from framegate_host.console import service_exit_code
 from framegate_host.logs import start_logging
 from framegate_host.process_memory import hide_memory
 from framegate_host.program import run_program
+from framegate_host.rereading import Rereader
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service
@@ -37,12 +38,12 @@ def errors() -> AbstractContextManager[None]:
 
 @app.command()
 @with_settings(ConsoleSettings)
-def run(settings: ConsoleSettings) -> None:
+def run(settings: ConsoleSettings, reader: Rereader) -> None:
     """Serve the console to browsers."""
     start_logging(verbose=settings.verbose)
     with errors():
         hide_memory()
-        run_service(serve(settings))
+        run_service(serve(settings, reader))
 
 
 def run_app() -> None:

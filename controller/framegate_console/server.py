@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import ssl
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from framegate_console.app import application
+from framegate_console.certificate import brought, server_tls, take_chain
 from framegate_console.door import AT_ONCE, Crowd, Door
 from framegate_console.sessions import Sessions
 from framegate_console.settings import ConsoleSettings
 from framegate_console.signing_in import SignInDesk
 from framegate_console.visit import Console
+from framegate_host.certificate_end import tell_end
 from framegate_host.logs import started
 from framegate_host.ready_file import write_ready
+from framegate_host.rereading import Rereader
+from framegate_host.service_manager import ServiceManager, service_manager
 from framegate_host.signals import STOP_SIGNALS
+from framegate_host.watchdog import watched_over
 from framegate_operator.contexts import read_context
 
 IDLE_S: Final = 30
@@ -30,7 +35,24 @@ END_S: Final = 3
 
 
 class _Server(uvicorn.Server):
-    """Ends by the stop signals with exit code 0, as our other programs do."""
+    """Ends by the stop signals with exit code 0, as our other programs do, and tells a service
+    manager of its ready, its reload and its end. SIGHUP calls `reload`.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        manager: ServiceManager,
+        status: str,
+        reload: Callable[[], None],
+    ) -> None:
+        super().__init__(config)
+        self._manager, self._status, self._reload = manager, status, reload
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See `uvicorn.Server`: once it returns, connections are taken."""
+        await super().startup(sockets)
+        self._manager.ready(self._status)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -38,10 +60,17 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._again)
         yield
 
     def _stop(self) -> None:
+        self._manager.stopping("finishing what is under way")
         self.should_exit = True
+
+    def _again(self) -> None:
+        self._manager.reloading()
+        self._reload()
+        self._manager.ready("settings were read again")
 
 
 def console_of(settings: ConsoleSettings) -> Console:
@@ -54,13 +83,20 @@ def console_of(settings: ConsoleSettings) -> Console:
     return Console(settings, context, SignInDesk(context), Sessions(settings.sessions))
 
 
-async def serve(settings: ConsoleSettings) -> None:
+async def serve(settings: ConsoleSettings, reader: Rereader) -> None:
     """Serve until it is stopped. Raises Refused, Unavailable, OSError where it cannot listen."""
     console = console_of(settings)
     listening = listening_at(settings.listen)
+    tls = server_tls(settings.tls) if settings.tls else None
+
+    def reload() -> None:
+        reader.read_again()
+        if settings.tls is not None and tls is not None:
+            take_chain(tls, settings.tls)
+
     config = uvicorn.Config(
         application(console),
-        http=behind_doors(server_tls(settings.tls) if settings.tls else None),
+        http=behind_doors(tls),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -71,7 +107,6 @@ async def serve(settings: ConsoleSettings) -> None:
         timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=END_S,
     )
-    server = _Server(config)
     port = listening.getsockname()[1]
     scheme = "https" if settings.tls else "http"
     name = settings.name[0] if settings.name else "localhost"
@@ -79,7 +114,15 @@ async def serve(settings: ConsoleSettings) -> None:
     if settings.ready_file is not None:
         write_ready(settings.ready_file, {"address": address})
     started.info("the console of fleet %s is at %s", console.fleet, address)
-    await server.serve([listening])
+    manager = service_manager()
+    status = f"fleet {console.fleet}: browsers come to {address}"
+    server = _Server(config, manager, status, reload)
+    # its one loop is the one that feeds
+    async with watched_over(manager, lambda: ()), asyncio.TaskGroup() as beside:
+        telling = beside.create_task(tell_end(brought(settings.tls))) if settings.tls else None
+        await server.serve([listening])
+        if telling is not None:
+            telling.cancel()
 
 
 def behind_doors(tls: ssl.SSLContext | None) -> Any:
@@ -90,14 +133,6 @@ def behind_doors(tls: ssl.SSLContext | None) -> Any:
         return Door(crowd, tls, lambda: H11Protocol(**given))
 
     return made
-
-
-def server_tls(folder: Path) -> ssl.SSLContext:
-    """TLS with the certificate in `folder`. Raises OSError, ssl.SSLError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(folder / "console.pem", folder / "console.key")
-    return context
 
 
 def listening_at(at: str) -> socket.socket:

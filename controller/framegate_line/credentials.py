@@ -7,7 +7,9 @@ from __future__ import annotations
 import shlex
 import ssl
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -17,6 +19,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.certificates import common_name, load_authorities
 from framegate_host.broker_tls import named_context
+from framegate_host.certificate_end import BroughtCertificate
+
+SOON: Final = timedelta(days=10)
+"""It lives thirty days: its last third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,14 @@ class Credentials:
     def der(self) -> bytes:
         """The certificate's DER."""
         return self.certificate.public_bytes(Encoding.DER)
+
+    @property
+    def brought(self) -> BroughtCertificate:
+        """The certificate, as something that ends."""
+        name = common_name(self.certificate)
+        line = name.removeprefix("line.")
+        do = f"framegate-controller line-certificate {line} --out FOLDER, and start this anew"
+        return BroughtCertificate(name, lambda: self.certificate.not_valid_after_utc, SOON, do)
 
     def sign(self, message: bytes) -> bytes:
         """DER ECDSA-SHA256 signature."""

@@ -22,6 +22,7 @@ from rich.table import Table
 from framegate.errors import Reason
 from framegate.signed.line_state import STATE_TOPIC
 from framegate_host import console
+from framegate_host.certificate_end import tell_end
 from framegate_host.console import OutputFormat, safe, service_exit_code
 from framegate_host.logs import start_logging, started
 from framegate_host.program import run_program
@@ -150,6 +151,7 @@ async def _serve(settings: LineSettings, credentials: Credentials, reader: Rerea
             beside = _both(
                 follow_broker(link, broker, reach),
                 reports.run(link.publish, lambda: link.connected),
+                tell_end(credentials.brought),
             )
             manager.ready(f"line {rules.line}, {len(rules.cameras)} cameras")
             await until_stopped(

@@ -23,6 +23,10 @@ SOON_MS: Final = 30 * 86_400_000
 """What ends within thirty days is told: a maintenance window, an order and a second person fit."""
 
 
+DEPLOYED_SOON_MS: Final = 10 * 86_400_000
+"""A line's and an enforcer's certificate lives thirty days: the last third of it is soon."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """One thing: of whom, what it is about, what was seen, what to do."""
@@ -35,11 +39,14 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Something that ends by itself, at `ends_ms` since the epoch, and what goes on then."""
+    """Something that ends by itself, at `ends_ms` since the epoch, what goes on then, and how long
+    before it is told.
+    """
 
     name: str
     ends_ms: int
     do: str
+    soon_ms: int = SOON_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +73,18 @@ class Machine:
 @read
 def doctor(output: Output = "table", context: Context = None) -> None:
     """Look over the whole fleet: states, versions and code that drift apart, clocks, reboots that
-    wait, authorities that end within 30 days. Exit code 1 where there is something.
+    wait, authorities that end within 30 days, certificates of lines and enforcers within ten. Exit
+    code 1 where there is something.
     """
     with errors():
         with operator_stub(load_context(context)) as stub:
             devices = stub.List(pb.ListRequest()).devices
             shown = [stub.Show(pb.DeviceRequest(device=d.device)) for d in devices]
-            authorities = stub.ShowCa(pb.ListRequest()).rows
+            known = stub.ShowCa(pb.ListRequest())
             makers = stub.ListTpmCas(pb.ListRequest()).authorities
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
         machines = [_machine(detail) for detail in shown]
-        troubles = [*of_machines(machines), *of_endings(_endings(authorities, makers), now_ms)]
+        troubles = [*of_machines(machines), *of_endings(_endings(known, makers), now_ms)]
         if output == "json":
             show_json([asdict(t) for t in troubles])
         else:
@@ -127,10 +135,10 @@ def _drift(machines: Sequence[Machine]) -> Iterator[Trouble]:
 
 
 def of_endings(endings: Iterable[Ending], now_ms: int) -> Iterator[Trouble]:
-    """What has ended or ends within `SOON_MS`, the soonest first."""
+    """What has ended or ends within its `soon_ms`, the soonest first."""
     for one in sorted(endings, key=lambda e: e.ends_ms):
         left_ms = one.ends_ms - now_ms
-        if left_ms < SOON_MS:
+        if left_ms < one.soon_ms:
             day = datetime.fromtimestamp(one.ends_ms / 1000, UTC)
             said = "ended" if left_ms <= 0 else f"{left_ms // 86_400_000} days left"
             yield Trouble(one.name, "end", f"{said}, {day:%F}", one.do)
@@ -142,11 +150,21 @@ def _machine(detail: pb.DeviceDetail) -> Machine:
     return Machine(s.name, s.kind, s.state, bool(s.maintenance_until_ms), posture)
 
 
-def _endings(authorities: Iterable[pb.CaRow], makers: Iterable[pb.TpmCa]) -> Iterator[Ending]:
-    for row in authorities:
+def _endings(known: pb.CaReply, makers: Iterable[pb.TpmCa]) -> Iterator[Ending]:
+    for row in known.rows:
         if row.state in _SIGNS and not row.label.endswith(" key"):  # those renew themselves
             do = f"framegate ca rotate {row.label}"
             yield Ending(row.label, row.not_after_ms, _ROOT if row.label == "root" else do)
+    for deployed in known.deployed:
+        yield Ending(deployed.name, deployed.ends_ms, _issue(deployed.name), DEPLOYED_SOON_MS)
     for maker in makers:
         do = "framegate trust add-tpm-ca FILE, the maker's next one"
         yield Ending(maker.subject[:40], maker.expires_ms, do)
+
+
+def _issue(name: str) -> str:
+    """What gives a line or an enforcer its next certificate; both names begin with their kind."""
+    kind, _, rest = name.partition(".")
+    zone, _, enforcer = rest.rpartition(".")
+    given = f"{enforcer} --zone {zone}" if zone else rest
+    return f"framegate-controller {kind}-certificate {given} --out FOLDER; restart it"

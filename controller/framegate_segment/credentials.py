@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -14,8 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import common_name, load_authorities
 from framegate.identity.enforcer import EnforcerName, parse_enforcer
+from framegate_host.certificate_end import BroughtCertificate
 from framegate_proto.fleet_channel import FleetCaller
 
+SOON: Final = timedelta(days=10)
+"""It lives thirty days: its last third."""
 _FILES = "enforcer.key, enforcer.pem, root.pem, authorities.pem"
 
 
@@ -36,6 +41,17 @@ class EnforcerCredentials:
     def der(self) -> bytes:
         """The certificate's DER."""
         return self.certificate.public_bytes(Encoding.DER)
+
+    @property
+    def brought(self) -> BroughtCertificate:
+        """The certificate, as something that ends."""
+        _, _, own = self.name.rpartition(".")
+        do = (
+            f"framegate-controller enforcer-certificate {own} --zone {self.zone} --out FOLDER, and"
+            " start this anew"
+        )
+        ends = self.certificate.not_valid_after_utc
+        return BroughtCertificate(self.name, lambda: ends, SOON, do)
 
     def sign(self, message: bytes) -> bytes:
         """DER ECDSA-SHA256 signature."""

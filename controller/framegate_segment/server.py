@@ -14,6 +14,7 @@ from framegate.errors import FramegateError
 from framegate.segment.nft import LOG_GROUP, closed_rules
 from framegate.segment.policy import Segment
 from framegate.signed.report import SegmentReport
+from framegate_host.certificate_end import tell_end
 from framegate_host.logs import started
 from framegate_host.private_files import private_folder
 from framegate_host.report_store import ReportStore
@@ -103,6 +104,7 @@ class Server:
                 self._manager.ready(f"enforces zone {own.zone}")
                 group.create_task(follow_feed(self.view, own, at, name))
                 group.create_task(self._keep())
+                group.create_task(tell_end(own.brought))
                 group.create_task(sign_reports(self.reporter, own, self.drops))
                 group.create_task(deliver_reports(self.reporter, own, at, name))
         finally:

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from framegate.identity.certificates import spki_of
-from framegate_console.server import behind_doors, server_tls
+from framegate_console.certificate import server_tls
+from framegate_console.server import behind_doors
 from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
 from framegate_simulators.fixtures.access import PASSWORD, add_person, totp_now

@@ -12,7 +12,8 @@ import uvicorn
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate_console import door
-from framegate_console.server import behind_doors, server_tls
+from framegate_console.certificate import server_tls
+from framegate_console.server import behind_doors
 from framegate_host.telemetry import listener
 from support.monitoring import client, folder_of, issued
 from support.scrape import get, listening, watched

@@ -31,6 +31,7 @@ DEBIAN = (
     "libtss2-tcti-swtpm0",
     "libstdc++6",
     "swtpm",
+    "softhsm2",
     "mosquitto",
     "kmod",
     "udev",
@@ -46,7 +47,7 @@ BARE = (
     "libtss2-tcti-swtpm0",
 )
 """Nothing of what our packages depend on, but for what they share with these."""
-PACKAGES = ("operator", "agent", "controller", "gateway", "line")
+PACKAGES = ("operator", "agent", "controller", "gateway", "line", "console")
 UNIT = """[Unit]
 Description=What the test does
 After=multi-user.target

@@ -1,8 +1,8 @@
 """Follows docs/guides/operators/install.md on a bare machine without a network, block by block as
 it stands, and writes down what came. It judges nothing; `test_guides.py` does.
 
-What no container has is stood in for: a TPM (its address comes by environment variables), and the
-time until a gateway serves.
+What no container has is stood in for: a TPM (its address comes by environment variables), a source
+of time (what systemd-timesyncd leaves where it has one), and the time until a gateway serves.
 """
 
 import json
@@ -65,7 +65,10 @@ def journal(unit: str) -> str:
 
 
 def plug_in() -> None:
-    """The machine's TPM, once there is a user to open it."""
+    """The machine's TPM, once there is a user to open it, and a clock that somebody sets."""
+    clock = Path("/run/systemd/timesync/synchronized")
+    clock.parent.mkdir(parents=True, exist_ok=True)
+    clock.touch()
     out = Path("/run/machine.json")
     argv = [BIN / "framegate-sim", "machine", MACHINE, "--model", "simulated-gateway"]
     with out.open("w") as log:
@@ -115,7 +118,9 @@ def main() -> None:
         )
         follow(person, "Is it ours?", parts["Is it ours?"])
         follow(person, "Reload, restart, upgrade", parts["Reload, restart, upgrade"])
-        seen["after"] = person.block("systemctl is-active framegate-controller framegate-agent")
+        seen["after"] = person.block(
+            "systemctl is-active framegate-controller framegate-agent framegate-console"
+        )
         seen["listed"] = person.block("framegate gateway list -o json")
         person.close()
     except Exception:  # what came so far tells more

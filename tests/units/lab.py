@@ -5,6 +5,7 @@ Packages are installed as a plant has them. TPMs, machines and the PLC's side ar
 out of the checkout.
 """
 
+import http.client
 import json
 import os
 import shutil
@@ -15,68 +16,12 @@ import time
 import traceback
 from pathlib import Path
 
-BIN = Path(sys.executable).parent
-LAB = Path("/run/lab")
-DAEMONS = ("controller", "agent", "gateway", "line")
+from hand import BIN, LAB, confined, framegate, journal, run, seen, show, wait
+from hardware_token import token
+
+WATCHED = ("controller", "agent", "gateway", "console")
 LINE = "press-7"
 WATCHDOG_S = 15
-seen: dict[str, object] = {}
-
-
-def run(*argv, check=True, user="", env=None):
-    given = [str(a) for a in argv]
-    if user:
-        given = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *given]
-    done = subprocess.run(
-        given,
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=LAB,
-        env={**os.environ, **(env or {})},
-    )
-    if check and done.returncode:
-        raise RuntimeError(f"{' '.join(given)}: {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return done
-
-
-def framegate(*argv, check=True):
-    """Again for a while where the controller is not heard on a busy machine: exit code 7."""
-    for _ in range(20):
-        done = run("framegate", *argv, check=False, env={"FRAMEGATE_CONTEXT": "/run/lab/op.json"})
-        if done.returncode != 7:
-            break
-        time.sleep(1)
-    if check and done.returncode:
-        raise RuntimeError(f"framegate {argv}: {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return done
-
-
-def show(unit, *names):
-    told = run("systemctl", "show", f"framegate-{unit}", *(f"-p{n}" for n in names)).stdout
-    return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
-
-
-def journal(unit):
-    return run("journalctl", "-o", "cat", "--no-pager", "-u", f"framegate-{unit}").stdout
-
-
-def wait(what, done, seconds=240.0):
-    """Until `done` gives something; what is said where it never does."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if answer := done():
-            return answer
-        time.sleep(0.1)
-    raise TimeoutError(what)
-
-
-def confined(unit):
-    """What the kernel says of the main process."""
-    pid = show(unit, "MainPID")["MainPID"]
-    status = Path(f"/proc/{pid}/status").read_text()
-    lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    return {n: lines[n] for n in ("Seccomp", "CapEff", "CapBnd", "NoNewPrivs", "Uid")}
 
 
 def setting(unit, **values):
@@ -133,19 +78,15 @@ def found():
             user="framegate-controller",
         )
     shutil.chown(LAB / "op.json", "root")
+    shutil.copy(LAB / "op.json", "/etc/framegate/fleet.json")  # before anybody's session is in it
+    Path("/etc/framegate/fleet.json").chmod(0o644)
     start("controller")
     seen["controller"] = {
         **show("controller", "ActiveState", "StatusText"),
         **confined("controller"),
     }
-    uri = json.loads(founded.stdout)["totp_uri"]
-
-    def signed_in():
-        code = run(BIN / "framegate-sim", "code", uri).stdout.strip()
-        argv = ("login", "anna", "--password-file", LAB / "password", "--code", code)
-        return framegate(*argv, check=False).returncode == 0
-
-    wait("a session", signed_in)
+    code = run(BIN / "framegate-sim", "code", json.loads(founded.stdout)["totp_uri"])
+    framegate("login", "anna", "--password-file", LAB / "password", "--code", code.stdout.strip())
 
 
 def gateway_host():
@@ -216,6 +157,21 @@ def gateway_host():
     }
 
 
+def console():
+    """The web console, on loopback as it comes."""
+    start("console")
+    said = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    browser = http.client.HTTPConnection("127.0.0.1", 8090, timeout=60)
+    browser.request("GET", "/signin", headers=said)
+    page = browser.getresponse()
+    seen["console"] = {
+        **show("console", "ActiveState", "StatusText"),
+        **confined("console"),
+        "page": [page.status, page.headers["content-security-policy"]],
+    }
+    seen["reload console"] = run("systemctl", "reload", "framegate-console", check=False).returncode
+
+
 def reloads():
     """SIGHUP by `systemctl reload`: a right file, then a wrong one."""
     setting("controller", verbose=True)
@@ -237,12 +193,12 @@ def reloads():
 
 def watchdogs():
     """A process that stands still, as one whose loop hangs does."""
-    for unit in ("controller", "agent", "gateway"):
+    for unit in WATCHED:
         folder = Path(f"/run/systemd/system/framegate-{unit}.service.d")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "50-soon.conf").write_text(f"[Service]\nWatchdogSec={WATCHDOG_S}\n")
     run("systemctl", "daemon-reload")
-    for unit in ("controller", "agent", "gateway"):
+    for unit in WATCHED:
         run("systemctl", "restart", f"framegate-{unit}")
         before = show(unit, "MainPID", "NRestarts")
         os.kill(int(before["MainPID"]), signal.SIGSTOP)
@@ -256,10 +212,10 @@ def watchdogs():
             "restarts": int(after["NRestarts"]) - int(before["NRestarts"]),
             "journal": "Watchdog timeout" in run("journalctl", "--no-pager").stdout,
         }
-    for unit in ("controller", "agent", "gateway"):
+    for unit in WATCHED:
         shutil.rmtree(f"/run/systemd/system/framegate-{unit}.service.d")
     run("systemctl", "daemon-reload")
-    run("systemctl", "restart", *(f"framegate-{u}" for u in ("controller", "agent", "gateway")))
+    run("systemctl", "restart", *(f"framegate-{u}" for u in WATCHED))
 
 
 def line():
@@ -349,8 +305,13 @@ def line():
         "took_s": time.monotonic() - since,
         "after": status(),
         "result": show("line", "Result", "ActiveState"),
-        "decided": len(diverter.decisions),
     }
+    # its deadline is further off than a stop waits: the next start diverts it
+    run("systemctl", "start", "framegate-line")
+    wait("a decision of the part that was under way", lambda: status()["open"] == 0)
+    wait("that decision at the PLC", lambda: len(diverter.decisions) == status()["parts"])
+    seen["stop"]["again"] = status()
+    run("systemctl", "stop", "framegate-line")
     diverter.close()
 
 
@@ -358,7 +319,7 @@ def main():
     LAB.mkdir(parents=True, exist_ok=True)
     out = Path(sys.argv[1])
     wanted = sys.argv[2:]
-    for step in (found, gateway_host, reloads, watchdogs, line):
+    for step in (found, gateway_host, console, reloads, watchdogs, line, token):
         if wanted and step.__name__ not in wanted:
             continue
         begun = time.monotonic()

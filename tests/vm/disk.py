@@ -34,7 +34,8 @@ DEBIAN = (
     "libstdc++6",
 )
 PACKAGES = ("framegate-agent", "framegate-agent-camera")
-ESP_MIB, SYSTEM_MIB = 128, 2600
+CONTROLLER = ("framegate-controller", "framegate-controller-tpm")
+ESP_MIB, SYSTEM_MIB = 128, 3000
 COMMAND_LINE = (
     "root=/dev/vda2 rw console=ttyS0 ima_policy=tcb ima_hash=sha256 quiet"
     " systemd.mask=serial-getty@ttyS0.service"
@@ -80,10 +81,14 @@ class Disk:
         self.image, self.checksums = folder / "disk.img", folder / "SHA256SUMS"
 
     def make(
-        self, debs: list[Path], frames: Path, upgrade: list[Path], settings: dict[str, object]
+        self,
+        debs: list[Path],
+        frames: Path,
+        later: dict[str, list[Path]],
+        settings: dict[str, object],
     ) -> None:
-        """Lay the system; `frames` become the camera's pictures, `upgrade` lies ready to be
-        installed later, `settings` are the agent's: it reads them, so that IMA measures them.
+        """Lay the system; `frames` become the camera's pictures, packages to be installed `later`
+        lie ready below /srv, `settings` are the agent's: it reads them, so that IMA measures them.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         tree = self.folder / "system"
@@ -96,9 +101,10 @@ class Disk:
         with (tree / "etc/framegate/agent.toml").open("a") as file:
             file.writelines(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
         shutil.copytree(frames, tree / "srv/frames")
-        (tree / "srv/upgrade").mkdir(parents=True)
-        for deb in upgrade:
-            shutil.copy(deb, tree / "srv/upgrade" / deb.name)
+        for name, packages in later.items():
+            (tree / "srv" / name).mkdir(parents=True)
+            for deb in packages:
+                shutil.copy(deb, tree / "srv" / name / deb.name)
         self.checksums.write_bytes(checksums(tree))
         self._partitions(tree)
         shutil.rmtree(tree)

@@ -16,7 +16,7 @@ import cv2
 from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.boards.camera import part_type, write_golden
 from framegate_simulators.plant.plant import Plant
-from vm.disk import PACKAGES, ROOT, Disk
+from vm.disk import CONTROLLER, PACKAGES, ROOT, Disk
 from vm.machine import VirtualMachine
 from vm.update import next_of
 
@@ -53,6 +53,7 @@ class Story:
                     self.upgrade,
                     self.changed_file,
                     self.changed_command_line,
+                    self.controller_in_the_tpm,
                 ):
                     begun = time.monotonic()
                     self.seen[step.__name__] = step()
@@ -75,10 +76,11 @@ class Story:
         for number in range(4):
             board = draw_board(number, design=DESIGN, defects=number % 2, clean_capture=True)
             cv2.imwrite(str(frames / f"board-{number}.png"), board.frame)
-        debs = [next((ROOT / "build/packages").glob(f"{p}_*.deb")) for p in PACKAGES]
+        debs, controller = _packages(PACKAGES), _packages(CONTROLLER)
         self.update = [next_of(deb, self.folder) for deb in debs]
         settings = {"source": ["folder:/srv/frames"], "part_type": part_type(DESIGN)}
-        self.disk.make(debs, frames, self.update, {**settings, "repeat": True, "rate": 1.0})
+        later = {"upgrade": self.update, "controller": controller}
+        self.disk.make(debs, frames, later, {**settings, "repeat": True, "rate": 1.0})
         p.found_fleet()
         p.start_controller()
         p.framegate("trust", "add-tpm-ca", p.folder / "maker.pem")
@@ -211,6 +213,31 @@ class Story:
         self._boot()
         return {"state": self._until("suspect"), "why": self._why()}
 
+    def controller_in_the_tpm(self) -> dict[str, Any]:
+        """A controller of its own beside the agent, whose CAs' keys are in this machine's TPM: what
+        its unit lets it do, with the drop-in of its package and without.
+        """
+        run, unit = self.machine.run, "framegate-controller"
+        run("dpkg -i /srv/controller/*.deb")
+        secret = f"/etc/framegate/credentials/{unit.removeprefix('framegate-')}-passphrase"
+        run(f"umask 077; echo a passphrase that is long enough > {secret}")
+        run(f"install -m 600 -o {unit} {secret} /run/passphrase")
+        run("echo correct horse battery staple > /run/password; chmod 644 /run/password")
+        init = run(
+            f"runuser -u {unit} -- {unit} init --operator anna --password-file /run/password"
+            " --passphrase-file /run/passphrase --ca-keys tpm:device:/dev/tpmrm0 -o json"
+        )
+        run(f"systemctl start {unit}")
+        show = f"systemctl show {unit} -pActiveState -pStatusText -pSubState"
+        after = run(show)
+        dropin = f"/run/systemd/system/{unit}.service.d/10-tpm.conf"
+        run(f"mkdir -p {Path(dropin).parent}; ln -s /dev/null {dropin}; systemctl daemon-reload")
+        run(f"systemctl restart {unit}", check=False)
+        without = run(show)
+        told = run(f"journalctl -o cat --no-pager -n 20 -u {unit}")
+        run(f"systemctl stop {unit}")
+        return {"init": init[-300:], "with": after, "without": without, "journal": told}
+
     def _boot(self) -> float:
         took = self.machine.power_on()
         ports = " ".join(f"plant@{port}.socket" for port in self.ports)
@@ -255,6 +282,10 @@ class Story:
     def _alarms(self) -> int:
         """Times the machine became suspect since it was first trusted."""
         return len(self._suspicions()) - self.adopted_at
+
+
+def _packages(names: tuple[str, ...]) -> list[Path]:
+    return [next((ROOT / "build/packages").glob(f"{name}_*.deb")) for name in names]
 
 
 def _digest(file: Path) -> str:

@@ -85,3 +85,15 @@ def test_a_program_that_nobody_knows_makes_it_suspect(seen):
 def test_another_command_line_makes_it_suspect(seen):
     changed = seen["changed_command_line"]
     assert changed["state"] == "suspect" and "sig_enforce" in changed["why"]
+
+
+def test_a_controllers_service_signs_with_keys_in_the_tpm(seen):
+    """It says ready once it has a certificate of its own, which its server CA signs in the TPM."""
+    told = seen["controller_in_the_tpm"]
+    assert "ActiveState=active" in told["with"] and "join port" in told["with"]
+
+
+def test_without_its_packages_drop_in_the_service_sees_no_tpm(seen):
+    told = seen["controller_in_the_tpm"]
+    assert "ActiveState=active" not in told["without"]
+    assert "/dev/tpmrm0" in told["journal"]

@@ -78,11 +78,13 @@ async def serve(listener: socket.socket, line_socket: socket.socket) -> None:
     under_way = [0]
     server, port = _server(edge, setup, under_way)
     await server.start()
+    relay = Relay(connections, port)
     async with asyncio.TaskGroup() as tasks:
         answers = tasks.create_task(_until_gone(line))
-        relaying = tasks.create_task(Relay(connections, port).serve(listener))
+        relaying = tasks.create_task(relay.serve(listener))
         reporting = tasks.create_task(_report(refusals, line))
         beating = tasks.create_task(_beat(line, connections, under_way))
+        await relay.accepting.wait()
         await line.tell(READY)
         await answers
         relaying.cancel()

@@ -100,11 +100,14 @@ class Relay:
         self._cut_calls = cut_calls
         self._ends: set[_Outer] = set()
         self._joining: set[asyncio.Task[None]] = set()
+        self.accepting = asyncio.Event()
+        """Set once connections are taken."""
 
     async def serve(self, listener: socket.socket) -> None:
         """Forever."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Outer(self), sock=listener, backlog=BACKLOG)
+        self.accepting.set()
         try:
             while True:
                 await asyncio.sleep(SWEEP_S)

@@ -57,11 +57,12 @@ _KINDS: Final[Mapping[str, type[Report]]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """A report whose signature holds, and what it says."""
+    """A report whose signature holds, what it says, and when its signer's certificate ends."""
 
     report: Report
     payload: bytes
     content: ReportContent
+    ends_ms: int
 
 
 def record_report(
@@ -88,7 +89,7 @@ def record_report(
         return prove(tx, keys, known.log_index)
     last = tx.reports.last(report.reporter, report.store)
     continues(report, _end(last) if last is not None else None)  # 5
-    index = tx.log.append(_entry(report, verified.payload, verified.content, host, tx.now_ms))
+    index = tx.log.append(_entry(verified, host, tx.now_ms))
     if last is None:
         tx.record(ReportStoreNew(device=report.reporter, store=report.store), by=report.reporter)
     entry = ReportEntry(
@@ -175,7 +176,8 @@ def _verified(keys: FleetKeys, host: str, zone: str, envelope: bytes, now_ms: in
         if kind is LineReport or not _in_zone(device, zone):
             wanted = "findings about itself" if kind is LineReport else f"machines of zone {zone}"
             raise Refused.of(Reason.REPORT, wanted, ascii(device)[:100])
-    return _Verified(report, payload, content)
+    ends = envelope_certificate(parse_envelope(envelope, kind.TYPE)).not_valid_after_utc
+    return _Verified(report, payload, content, int(ends.timestamp() * 1000))
 
 
 def _signed(kind: type[R], keys: FleetKeys, envelope: bytes, now_ms: int) -> tuple[R, str]:
@@ -202,9 +204,8 @@ def _end(last: ReportEntry) -> ReportEnd:
     return ReportEnd(number=last.number, sha256=last.sha256.hex(), closed_at_ms=last.closed_at_ms)
 
 
-def _entry(
-    report: Report, payload: bytes, content: ReportContent, host: str, at_ms: int
-) -> dict[str, object]:
+def _entry(verified: _Verified, host: str, at_ms: int) -> dict[str, object]:
+    report, content = verified.report, verified.content
     return {
         "kind": REPORT_KIND,
         "device": report.reporter,
@@ -215,7 +216,8 @@ def _entry(
         "closed_at_ms": report.closed_at_ms,
         "findings": len(content.findings),
         "accepted": [a.body() for a in content.accepted],
-        "report_sha256": sha256(payload).hex(),
+        "report_sha256": sha256(verified.payload).hex(),
+        "certificate_ends_ms": verified.ends_ms,
         "brought_by": host,
         "at_ms": at_ms,
     }

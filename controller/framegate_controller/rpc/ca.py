@@ -25,7 +25,11 @@ def _row(row: CaRow) -> pb.CaRow:
 
 
 def _reply(authorities: Authorities, _fleet: Fleet) -> pb.CaReply:
-    return pb.CaReply(plan=authorities.plan, rows=[_row(r) for r in authorities.rows])
+    return pb.CaReply(
+        plan=authorities.plan,
+        rows=[_row(r) for r in authorities.rows],
+        deployed=[pb.DeployedEnd(name=d.name, ends_ms=d.ends_ms) for d in authorities.deployed],
+    )
 
 
 ROWS: Final[tuple[Rpc[Any, Any, Any], ...]] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,17 +11,21 @@ from typing import Final, Self
 from cryptography import x509
 
 from framegate.identity.certificates import from_ms
+from framegate.identity.enforcer import PREFIX as ENFORCER
 from framegate.machines.ca import GenerationState
+from framegate.record.site_events import REPORT_KIND
 from framegate_controller.ca.keys import ISSUING, FleetKeys, Generation
 from framegate_controller.clockwork.rotation import made_ms, plan_rotation, rotate
 from framegate_controller.events.notices import AccessChanged, EverybodyAttests
 from framegate_controller.people.authority import Aim
-from framegate_controller.store.ports import Transaction
+from framegate_controller.store.ports import EntryQuery, Transaction
 from framegate_controller.verbs.verb import Call, Outcome, Verb
 from framegate_proto.v1 import framegate_pb2 as pb
 
 WARN_BEFORE: Final = timedelta(days=90)
 """People are told that long before an issuing CA ends; a rotation takes an interval."""
+_DEPLOYED: Final = ("line.", f"{ENFORCER}.")
+"""Of whom certificates are handed out by hand; a gateway gets a new one with every attestation."""
 MAX_LABEL: Final = 40
 """Characters of a label, which anybody may have typed, in what approvers read."""
 
@@ -37,16 +42,29 @@ class CaRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DeployedEnd:
+    """When the certificate ends with which a line or an enforcer signed its last report."""
+
+    name: str
+    ends_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Authorities:
-    """All of them, and where a rotation was asked for, its steps in words."""
+    """All of them, and where a rotation was asked for, its steps in words. `deployed` are the
+    certificates that people carry to where they are used, of whom reports.
+    """
 
     rows: tuple[CaRow, ...]
     plan: tuple[str, ...] = ()
+    deployed: tuple[DeployedEnd, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ShowCa(Verb[Authorities]):
-    """The root, every generation of the issuing CAs, and the signing keys."""
+    """The root, every generation of the issuing CAs, the signing keys; when what was handed to
+    lines and enforcers ends.
+    """
 
     @classmethod
     def parse(cls, _request: pb.ListRequest) -> Self:
@@ -59,7 +77,8 @@ class ShowCa(Verb[Authorities]):
 
     def run(self, tx: Transaction, call: Call) -> Outcome[Authorities]:
         """See `Verb.run`."""
-        return Outcome(Authorities(tuple(ca_rows(tx, call.fleet.keys))))
+        rows, deployed = tuple(ca_rows(tx, call.fleet.keys)), tuple(deployed_ends(tx))
+        return Outcome(Authorities(rows, deployed=deployed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +139,19 @@ def ca_rows(tx: Transaction, keys: FleetKeys) -> Iterator[CaRow]:
             held_in="encrypted file",
             note="certified anew by itself",
         )
+
+
+def deployed_ends(tx: Transaction) -> Iterator[DeployedEnd]:
+    """Of every line and enforcer that ever reported, by the entry of its last report. One that an
+    earlier version took says nothing of it.
+    """
+    for seen in tx.reports.reporters():
+        if seen.reporter.startswith(_DEPLOYED):
+            asked = EntryQuery(device=seen.reporter, kind=REPORT_KIND)
+            last = tx.log.entries(asked, first=0, below=tx.log.size(), most=1, newest_first=True)
+            body = json.loads(last[0].entry) if last else {}
+            if "certificate_ends_ms" in body:
+                yield DeployedEnd(seen.reporter, int(body["certificate_ends_ms"]))
 
 
 def _generation(tx: Transaction, keys: FleetKeys, generation: Generation) -> CaRow:

@@ -2,7 +2,16 @@
 
 import pytest
 
-from framegate_operator.doctor import SOON_MS, Ending, Machine, of_endings, of_machines
+from framegate_operator.doctor import (
+    DEPLOYED_SOON_MS,
+    SOON_MS,
+    Ending,
+    Machine,
+    _endings,
+    of_endings,
+    of_machines,
+)
+from framegate_proto.v1 import framegate_pb2 as pb
 
 NOW = 1_800_000_000_000
 
@@ -62,3 +71,24 @@ def test_what_ends_is_told_thirty_days_ahead(left_ms, told):
 def test_the_soonest_end_stands_first():
     ends = [Ending(n, NOW + ms, "") for n, ms in (("b", 5), ("a", 9), ("c", -5))]
     assert [t.who for t in of_endings(ends, NOW)] == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("line.press-7", "framegate-controller line-certificate press-7 --out"),
+        (
+            "enforcer.line-1.switch-1",
+            "framegate-controller enforcer-certificate switch-1 --zone line-1 --out",
+        ),
+    ],
+)
+def test_what_was_carried_to_where_it_is_used_is_told_in_its_last_third(name, command):
+    def told(left_ms):
+        known = pb.CaReply(deployed=[pb.DeployedEnd(name=name, ends_ms=NOW + left_ms)])
+        return list(of_endings(_endings(known, ()), NOW))
+
+    assert told(DEPLOYED_SOON_MS) == []
+    (soon,) = told(DEPLOYED_SOON_MS - 1)
+    assert (soon.who, soon.seen) == (name, "9 days left, 2027-01-25")
+    assert soon.do.startswith(command)

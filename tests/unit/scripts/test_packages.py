@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from framegate_host.programs import PROGRAMS as PROGRAMS_OF_OURS
 from framegate_host.programs import way_to
 from framegate_host.setting_records import declared
+from framegate_host.setting_values import toml_of
 from support.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -141,6 +142,10 @@ def test_a_file_of_settings_is_comments_but_for_what_the_package_gives(spec, tmp
     assert tomllib.loads(text) == dict(spec.holds)
     assert text.startswith(f"#:schema /usr/share/{spec.name}/{spec.settings}.schema.json\n")
     file = tmp_path / "settings.toml"
+    for given in re.findall(r'"(/etc/[^"]+)"', "\n".join(map(toml_of, spec.holds.values()))):
+        (tmp_path / "given").touch()  # what its unit waits for (ConditionPathExists)
+        assert f"\nConditionPathExists={given}\n" in unit_of(spec)
+        text = text.replace(given, str(tmp_path / "given"))
     file.write_text(text)
     module = __import__(spec.module, fromlist=["app"])
     checked = CliRunner().invoke(module.app, ["config", "check", str(file)])

@@ -1,0 +1,63 @@
+"""The plant's own certificate of the console: loaded, exchanged while it serves, told before it
+ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from framegate_host.certificate_end import BroughtCertificate
+
+log = logging.getLogger(__name__)
+SOON: Final = timedelta(days=30)
+"""A plant's own authority may take an order and a maintenance window."""
+_CHAIN: Final = "console.pem"
+_KEY: Final = "console.key"
+
+
+def server_tls(folder: Path) -> ssl.SSLContext:
+    """TLS with the certificate in `folder`. Raises OSError, ssl.SSLError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(folder / _CHAIN, folder / _KEY)
+    return context
+
+
+def take_chain(tls: ssl.SSLContext, folder: Path) -> None:
+    """The certificate in `folder` as it is now, for every connection from here on. One that cannot
+    be used changes nothing, and is told.
+    """
+    try:
+        server_tls(folder)  # a key that is not this certificate's would spoil the one that serves
+        tls.load_cert_chain(folder / _CHAIN, folder / _KEY)
+    except (OSError, ssl.SSLError) as error:
+        log.error("the certificate in %s is no good, that of before serves: %s", folder, error)
+
+
+def brought(folder: Path) -> BroughtCertificate:
+    """The certificate in `folder`, as something that ends. Raises OSError, ValueError where it is
+    none, as `server_tls` does.
+    """
+    ends = end_of(folder)
+
+    def now() -> datetime:
+        nonlocal ends
+        try:
+            ends = end_of(folder)
+        except (OSError, ValueError) as error:
+            log.error("the certificate in %s is no good any more: %s", folder, error)
+        return ends
+
+    do = f"bring the next one to {folder}, then systemctl reload framegate-console"
+    return BroughtCertificate(f"the console in {folder}", now, SOON, do)
+
+
+def end_of(folder: Path) -> datetime:
+    """When the certificate in `folder` ends. Raises OSError, ValueError."""
+    return x509.load_pem_x509_certificates((folder / _CHAIN).read_bytes())[0].not_valid_after_utc
