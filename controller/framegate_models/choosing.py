@@ -21,6 +21,7 @@ from framegate_models.descriptions import (
     Descriptions,
     Looking,
     describe,
+    describer_of,
     given_of,
     variant_of,
 )
@@ -35,7 +36,7 @@ from framegate_models.strangeness import (
     units_of,
 )
 from framegate_models.surface import Surface, Units
-from framegate_models.surface_graph import NUMBERS, judging_graph
+from framegate_models.surface_graph import NUMBERS, OUTPUTS, judging_graph
 
 FOLDS: Final = 4
 """In turn each quarter of the parts is judged by what was learned from the others."""
@@ -76,10 +77,12 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The surface learned in the way that found most, for pictures that come as `given`; its trial
-    and those of all ways that were tried, compared `up_to` a share of false alarms.
+    """The surface learned in the way that found most, for pictures that come as `given` and are
+    described by the graph `describing`; its trial and those of all ways that were tried, compared
+    `up_to` a share of false alarms.
     """
 
+    describing: bytes
     surface: Surface
     given: PictureInput
     trial: Trial
@@ -173,6 +176,7 @@ class Choosing:
         surface = self._surface(trial.way, looked, looked.descriptions, self._how.seed)
         self._how.said("learning", 1.0, "")
         return Chosen(
+            looked.describer.model,
             replace(surface, units=trial.units),
             looked.given,
             trial,
@@ -182,8 +186,10 @@ class Choosing:
 
     def _looked(self, given: PictureInput, evened: bool) -> _Looked:
         how = self._how
-        describer = Describer(self._weights, SCALES, given, evened=evened, threads=how.threads)
         pictures = [one.picture for one in self._learned]
+        describer = describer_of(
+            self._weights, SCALES, given, pictures, evened=evened, threads=how.threads
+        )
         # half of the time is each one's
         until = how.until if evened else (how.until + time.monotonic()) / 2
         descriptions = describe(describer, pictures, replace(how, until=until))
@@ -194,7 +200,9 @@ class Choosing:
         return learned_surface(way, by, self._parts, network, np.random.default_rng(seed))
 
     def _trials(self, looked: _Looked) -> list[Trial]:
-        """Each quarter judged by what was learned from the others, sound and damaged."""
+        """Each quarter judged by what was learned from the others, sound and damaged; with fine
+        places and without, which is the same numbers.
+        """
         ways = [Way(looked.evened, nearest) for nearest in (False, True)]
         sound: list[list[Any]] = [[None] * len(self._learned) for _ in ways]
         moved: list[list[Any]] = [[] for _ in ways]
@@ -215,8 +223,9 @@ class Choosing:
                             rows.append(_numbers(judge, shown))
         self._how.said("trying", 1.0, "")
         return [
-            self._trial(way, np.array(good), np.array(beside), np.array(damage))
+            self._trial(way._replace(fine=fine), np.array(good), np.array(beside), np.array(damage))
             for way, good, beside, damage in zip(ways, sound, moved, bad, strict=True)
+            for fine in (False, True)
         ]
 
     def _judges(self, ways: Sequence[Way], looked: _Looked, fold: int) -> list[Any]:
@@ -241,7 +250,7 @@ class Choosing:
 
 
 def _numbers(judge: Any, shown: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    feeds = {f"scale{i}": one for i, one in enumerate(shown)}
+    feeds = dict(zip(OUTPUTS, shown, strict=True))
     return np.asarray(judge.run([NUMBERS], feeds)[0][0], np.float64)
 
 
