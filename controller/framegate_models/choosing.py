@@ -26,12 +26,13 @@ from framegate_models.descriptions import (
     variant_of,
 )
 from framegate_models.pretrained import Weights
+from framegate_models.progress import Said
 from framegate_models.sound_pictures import Sound, folds_of
 from framegate_models.strangeness import (
     SCALES,
     Floats,
     Way,
-    learned_surface,
+    learned_surfaces,
     strange_by,
     units_of,
 )
@@ -173,7 +174,7 @@ class Choosing:
             raise AssertionError("there are inputs")
         trial, looked = best
         self._how.said("learning", 0.0, str(trial.way))
-        surface = self._surface(trial.way, looked, looked.descriptions, self._how.seed)
+        surface = self._surfaces([trial.way], looked, looked.descriptions, self._how.seed)[0]
         self._how.said("learning", 1.0, "")
         return Chosen(
             looked.describer.model,
@@ -192,23 +193,28 @@ class Choosing:
         )
         # half of the time is each one's
         until = how.until if evened else (how.until + time.monotonic()) / 2
-        descriptions = describe(describer, pictures, replace(how, until=until))
+        descriptions = describe(
+            describer, pictures, replace(how, until=until, said=_half(how.said, evened=evened))
+        )
         return _Looked(evened, given, descriptions, describer)
 
-    def _surface(self, way: Way, looked: _Looked, by: Descriptions, seed: int) -> Surface:
+    def _surfaces(
+        self, ways: Sequence[Way], looked: _Looked, by: Descriptions, seed: int
+    ) -> list[Surface]:
         network = given_of(looked.given, evened=looked.evened)
-        return learned_surface(way, by, self._parts, network, np.random.default_rng(seed))
+        return learned_surfaces(ways, by, self._parts, network, np.random.default_rng(seed))
 
     def _trials(self, looked: _Looked) -> list[Trial]:
         """Each quarter judged by what was learned from the others, sound and damaged; with fine
         places and without, which is the same numbers.
         """
         ways = [Way(looked.evened, nearest) for nearest in (False, True)]
+        told = _half(self._how.said, evened=looked.evened)
         sound: list[list[Any]] = [[None] * len(self._learned) for _ in ways]
         moved: list[list[Any]] = [[] for _ in ways]
         bad: list[list[Any]] = [[] for _ in ways]
         for fold in range(FOLDS):
-            self._how.said("trying", fold / FOLDS, f"quarter {fold + 1} by the others")
+            told("trying", fold / FOLDS, f"quarter {fold + 1} by the others")
             judges = self._judges(ways, looked, fold)
             for number in np.flatnonzero(self._folds == fold):
                 scales = looked.descriptions.scales
@@ -221,7 +227,7 @@ class Choosing:
                         shown = looked.describer.of(picture)
                         for judge, rows in zip(judges, sides, strict=True):
                             rows.append(_numbers(judge, shown))
-        self._how.said("trying", 1.0, "")
+        told("trying", 1.0, "")
         return [
             self._trial(way._replace(fine=fine), np.array(good), np.array(beside), np.array(damage))
             for way, good, beside, damage in zip(ways, sound, moved, bad, strict=True)
@@ -231,7 +237,7 @@ class Choosing:
     def _judges(self, ways: Sequence[Way], looked: _Looked, fold: int) -> list[Any]:
         others = looked.descriptions.of(self._folds[looked.descriptions.pictures] != fold)
         seed = self._how.seed + 1 + fold
-        surfaces = [self._surface(way, looked, others, seed) for way in ways]
+        surfaces = self._surfaces(ways, looked, others, seed)
         return [new_session(judging_graph(one), self._how.threads) for one in surfaces]
 
     def _trial(self, way: Way, sound: Floats, moved: Floats, bad: Floats) -> Trial:
@@ -247,6 +253,12 @@ class Choosing:
             float((damage.most > 0).mean()),
             len(bad),
         )
+
+
+def _half(said: Said, *, evened: bool) -> Said:
+    """Tells of the work on one of two inputs as the first or the second half of all."""
+    light = "at one contrast" if evened else "as taken"
+    return lambda stage, share, detail: said(stage, (evened + share) / 2, f"{light}, {detail}")
 
 
 def _numbers(judge: Any, shown: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:

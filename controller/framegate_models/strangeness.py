@@ -4,6 +4,7 @@ that counts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -52,23 +53,27 @@ class Way(NamedTuple):
         return f"{light}, by {by}{' and fine places' if self.fine else ''}"
 
 
-def learned_surface(
-    way: Way,
+def learned_surfaces(
+    ways: Sequence[Way],
     looked: Descriptions,
     parts: NDArray[np.int64],
     given: Given,
     rng: np.random.Generator,
-) -> Surface:
-    """What is usual in descriptions of pictures that show the `parts` (n,), its units still those
-    of single numbers.
+) -> list[Surface]:
+    """What is usual in descriptions of pictures that show the `parts` (n,), learned in each of the
+    `ways`, the units still those of single numbers.
     """
     middling, coarse, fine = looked.scales
-    places = usual_places(middling, rng)
-    if way.nearest:
-        seen = seen_places((middling, coarse), parts[looked.pictures], rng)
-        return Surface(given, SCALES, (places,), usual_places(fine, rng), seen)
-    wide = usual_places(coarse, rng)
-    return Surface(given, SCALES, (places, wide), usual_places(fine, rng), usual_wholes(middling))
+    places, finest = usual_places(middling, rng), usual_places(fine, rng)
+    surfaces = []
+    for way in ways:
+        if way.nearest:
+            seen = seen_places((middling, coarse), parts[looked.pictures], rng)
+            surfaces.append(Surface(given, SCALES, (places,), finest, seen))
+        else:
+            both, wholes = (places, usual_places(coarse, rng)), usual_wholes(middling)
+            surfaces.append(Surface(given, SCALES, both, finest, wholes))
+    return surfaces
 
 
 def units_of(way: Way, numbers: Floats, rate: float) -> Units:

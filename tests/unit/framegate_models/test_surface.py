@@ -6,7 +6,9 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from framegate_gateway.inference.recipe import PictureInput
 from framegate_models.backbone import DEVIATION, MEAN, GraphParts
+from framegate_models.descriptions import LEAST_ALIKE, Describer, alike
 from framegate_models.nearest import LEAST_NEAR, joined, most_unlike, seen_places
 from framegate_models.network_input import input_of
 from framegate_models.quantise import in_eight_bits
@@ -26,6 +28,7 @@ from framegate_models.surface_graph import (
 from framegate_simulators.fixtures.spot_networks import spot_network, spot_picture
 
 SIDES = 192, 256
+GIVEN = PictureInput(INPUT, 64, 64)
 
 
 def described(rng, count):
@@ -135,6 +138,24 @@ def test_eight_bits_say_the_same_or_are_not_taken():
         for model in (network, eighth)
     )
     assert not np.array_equal(one, other) and np.abs(one - other).max() < 0.05
+
+
+def described_by(*sides):
+    """A network that describes a picture of 64 x 64 by means over places of these sides."""
+    parts, values = GraphParts(), []
+    for name, side in zip(OUTPUTS, sides, strict=True):
+        pooled = {"kernel_shape": [side, side], "strides": [side, side]}
+        parts.node("AveragePool", [INPUT], name, **pooled)
+        values.append(_value(name, 1, 3, 64 // side, 64 // side))
+    return Describer(parts.model(_value(INPUT, 1, 3, 64, 64), values, "means"), GIVEN, 1)
+
+
+def test_eight_bits_are_held_against_floating_point_at_every_scale():
+    shown = np.random.default_rng(1).integers(0, 255, (2, 64, 64, 3), np.uint8)
+    one = described_by(16, 32, 4)
+    assert alike(one, described_by(16, 32, 4), shown) == pytest.approx(1)
+    turned = Describer(one.model, replace(GIVEN, colour="bgr"), 1)
+    assert alike(one, turned, shown) < LEAST_ALIKE
 
 
 def test_what_was_seen_is_as_near_as_distances_are_told(learned):
