@@ -23,6 +23,7 @@ from framegate_models.descriptions import (
     describe,
     describer_of,
     given_of,
+    sent_of,
     variant_of,
 )
 from framegate_models.pretrained import Weights
@@ -52,6 +53,8 @@ DRAWN_STRENGTHS: Final = (0.5, 1.0, 2.0)
 """In turn: where all of it is found or none, it says nothing about which way is better."""
 DRAWN_SEED: Final = 1000
 """Added to the plan's: damage to choose by is not damage that known answers are made of."""
+SENT_SEED: Final = 2000
+"""Added to the plan's, for the light and the loss that each picture is sent with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +208,11 @@ class Choosing:
         return learned_surfaces(ways, by, self._parts, network, np.random.default_rng(seed))
 
     def _trials(self, looked: _Looked) -> list[Trial]:
-        """Each quarter judged by what was learned from the others, sound and damaged; with fine
-        places and without, which is the same numbers.
-        """
+        """Each quarter judged by what was learned from the others, sound and damaged."""
         ways = [Way(looked.evened, nearest) for nearest in (False, True)]
         told = _half(self._how.said, evened=looked.evened)
         sound: list[list[Any]] = [[None] * len(self._learned) for _ in ways]
+        sent: list[list[Any]] = [[None] * len(self._learned) for _ in ways]
         moved: list[list[Any]] = [[] for _ in ways]
         bad: list[list[Any]] = [[] for _ in ways]
         for fold in range(FOLDS):
@@ -221,6 +223,10 @@ class Choosing:
                 shown = [one[number : number + 1].astype(np.float32) for one in scales]
                 for judge, rows in zip(judges, sound, strict=True):
                     rows[number] = _numbers(judge, shown)
+                rng = np.random.default_rng([self._how.seed + SENT_SEED, number])
+                shown = looked.describer.of(sent_of(self._learned[number].picture, rng))
+                for judge, rows in zip(judges, sent, strict=True):
+                    rows[number] = _numbers(judge, shown)
             for drawn in self._drawn:
                 if self._folds[drawn.of] == fold:
                     for picture, sides in ((drawn.sound, moved), (drawn.damaged, bad)):
@@ -229,9 +235,8 @@ class Choosing:
                             rows.append(_numbers(judge, shown))
         told("trying", 1.0, "")
         return [
-            self._trial(way._replace(fine=fine), np.array(good), np.array(beside), np.array(damage))
-            for way, good, beside, damage in zip(ways, sound, moved, bad, strict=True)
-            for fine in (False, True)
+            self._trial(way, *map(np.array, rows))
+            for way, *rows in zip(ways, sound, sent, moved, bad, strict=True)
         ]
 
     def _judges(self, ways: Sequence[Way], looked: _Looked, fold: int) -> list[Any]:
@@ -240,9 +245,10 @@ class Choosing:
         surfaces = self._surfaces(ways, looked, others, seed)
         return [new_session(judging_graph(one), self._how.threads) for one in surfaces]
 
-    def _trial(self, way: Way, sound: Floats, moved: Floats, bad: Floats) -> Trial:
-        # what is promised is promised of parts as they come, not as files were kept
-        units = units_of(way, np.concatenate([sound, moved]), self._rate)
+    def _trial(self, way: Way, sound: Floats, sent: Floats, moved: Floats, bad: Floats) -> Trial:
+        # what is promised is promised of frames as cameras send them, not as files were kept, the
+        # stranger of both; of parts that lie otherwise than those that were shown it is not
+        units = units_of(way, np.maximum(sound, sent), self._rate)
         good, damage = (strange_by(way, numbers, units) for numbers in (moved, bad))
         return Trial(
             way,

@@ -15,6 +15,7 @@ from framegate_gateway.inference.picture_input import placing_of, tensor_of
 from framegate_gateway.inference.recipe import PictureInput
 from framegate_gateway.inference.session import new_session
 from framegate_models.backbone import DEVIATION, MEAN
+from framegate_models.damage import ALL, damaged
 from framegate_models.pretrained import Weights
 from framegate_models.progress import Said
 from framegate_models.quantise import in_eight_bits
@@ -37,14 +38,16 @@ takes every frame of a camera for strange.
 
 CALIBRATED_ON: Final = 24
 """Pictures whose activations give the ranges of eight bits."""
+CALIBRATED_DAMAGE: Final = 2.0
+"""Strength of the damage that is drawn on every second of them."""
 LEAST_ALIKE: Final = 0.9
 """Correlation of descriptions in eight bits with those in floating point. On magnetic tiles it is
 0.95 to 0.97, a frame takes half the time, and the area under ROC stays.
 """
 _EIGHT_BITS: Final = ("Conv", "Add", "Clip")
 
-Described = tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float16]]
-"""For each of three scales (n, c, h, w): 850 kB a picture at 384 x 384."""
+Described = tuple[NDArray[np.float16], NDArray[np.float16]]
+"""For each of two scales (n, c, h, w)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,8 @@ class Descriptions:
 
     def of(self, chosen: NDArray[np.bool_]) -> Descriptions:
         """Those that are `chosen` (n,)."""
-        middling, coarse, fine = self.scales
-        return Descriptions((middling[chosen], coarse[chosen], fine[chosen]), self.pictures[chosen])
+        fine, coarse = self.scales
+        return Descriptions((fine[chosen], coarse[chosen]), self.pictures[chosen])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def given_of(given: PictureInput, *, evened: bool) -> Given:
 
 
 class Describer:
-    """Describes pictures that come as `given`, at three scales, by the network `model`."""
+    """Describes pictures that come as `given`, at two scales, by the network `model`."""
 
     def __init__(self, model: bytes, given: PictureInput, threads: int) -> None:
         self.model, self._given = model, given
@@ -100,7 +103,7 @@ def shown_to(given: PictureInput, picture: NDArray[np.uint8]) -> dict[str, NDArr
 
 def describer_of(
     weights: Weights,
-    scales: tuple[Scale, Scale, Scale],
+    scales: tuple[Scale, Scale],
     given: PictureInput,
     pictures: Sequence[NDArray[np.uint8]],
     *,
@@ -113,7 +116,11 @@ def describer_of(
     graph = describing_graph(weights, scales, given_of(given, evened=evened))
     whole = Describer(graph, given, threads)
     some = [pictures[i] for i in np.linspace(0, len(pictures) - 1, CALIBRATED_ON).astype(int)]
-    feeds = [shown_to(given, variant_of(one, np.random.default_rng(0))) for one in some]
+    rng = np.random.default_rng(CALIBRATED_ON)
+    shown = [variant_of(one, rng) for one in some]
+    # what damage brings in has to have room as well
+    shown[::2] = [damaged(one, rng, CALIBRATED_DAMAGE, ALL).picture for one in shown[::2]]
+    feeds = [shown_to(given, one) for one in shown]
     eighth = Describer(in_eight_bits(graph, feeds, _EIGHT_BITS), given, threads)
     return eighth if alike(whole, eighth, some[:: CALIBRATED_ON // 4]) >= LEAST_ALIKE else whole
 
@@ -143,8 +150,8 @@ def describe(
             of.append(number)
             how.said("looking", (turn * n + number + 1) / (rounds * n), f"round {turn + 1}")
     how.said("looking", 1.0, f"{len(of)} descriptions of {n} pictures")
-    middling, coarse, fine = (np.concatenate([row[i] for row in rows]) for i in range(3))
-    return Descriptions((middling, coarse, fine), np.array(of, np.int64))
+    fine, coarse = (np.concatenate([row[i] for row in rows]) for i in range(2))
+    return Descriptions((fine, coarse), np.array(of, np.int64))
 
 
 def variant_of(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -157,7 +164,12 @@ def variant_of(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
     matrix = np.asarray(cv2.getRotationMatrix2D((w / 2, h / 2), turn, 1.0), np.float64)
     matrix[:, 2] += rng.uniform(-reach, reach, 2)
     moved = cv2.warpAffine(picture, matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
-    lit = cv2.convertScaleAbs(moved, alpha=1 + float(rng.uniform(-GAIN, GAIN)))
+    return sent_of(np.asarray(moved, np.uint8), rng)
+
+
+def sent_of(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The picture where it is, brightened by chance and sent as JPEG."""
+    lit = cv2.convertScaleAbs(picture, alpha=1 + float(rng.uniform(-GAIN, GAIN)))
     quality = int(rng.integers(LEAST_QUALITY, MOST_QUALITY + 1))
     sent = cv2.imencode(".jpg", lit, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(sent, cv2.IMREAD_COLOR), np.uint8)

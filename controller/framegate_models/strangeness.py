@@ -27,10 +27,8 @@ from framegate_models.surface import (
 
 Floats = NDArray[np.float64]
 
-SCALES: Final = (Scale((3, 4), 16), Scale((5, 6), 32), Scale((1,), 4))
-"""Places of 16 and of 32 pixels, and fine ones of 4: a scratch of one pixel is lost in larger ones.
-On drawn plates with faint scratches fine places alone raise the area under ROC from 95 to 99 %.
-"""
+SCALES: Final = (Scale((3, 4), 16), Scale((5, 6), 32))
+"""Places of 16 and of 32 pixels. On magnetic tiles, places of 8 found little that these do not."""
 HEAT_SHARE: Final = 0.2
 """Of the false alarms that are promised, where places are told by what was seen there: hot places
 alone. The score, which they count in too, has the rest: on magnetic tiles places alone tell less.
@@ -39,18 +37,15 @@ alone. The score, which they count in too, has the rest: on magnetic tiles place
 
 class Way(NamedTuple):
     """A way to learn: each picture brought to one contrast and its proportions kept (`evened`), or
-    as it is; places told by the `nearest` that was seen there, or by their middle; `fine` places
-    beside them or none.
+    as it is; places told by the `nearest` that was seen there, or by their middle.
     """
 
     evened: bool
     nearest: bool
-    fine: bool = False
 
     def __str__(self) -> str:
         light = "at one contrast" if self.evened else "as taken"
-        by = "the nearest seen" if self.nearest else "the middle"
-        return f"{light}, by {by}{' and fine places' if self.fine else ''}"
+        return f"{light}, by {'the nearest seen' if self.nearest else 'the middle'}"
 
 
 def learned_surfaces(
@@ -63,54 +58,44 @@ def learned_surfaces(
     """What is usual in descriptions of pictures that show the `parts` (n,), learned in each of the
     `ways`, the units still those of single numbers.
     """
-    middling, coarse, fine = looked.scales
-    places, finest = usual_places(middling, rng), usual_places(fine, rng)
+    fine, coarse = looked.scales
+    places = usual_places(fine, rng)
     surfaces = []
     for way in ways:
         if way.nearest:
-            seen = seen_places((middling, coarse), parts[looked.pictures], rng)
-            surfaces.append(Surface(given, SCALES, (places,), finest, seen))
+            seen = seen_places(looked.scales, parts[looked.pictures], rng)
+            surfaces.append(Surface(given, SCALES, (places,), seen))
         else:
-            both, wholes = (places, usual_places(coarse, rng)), usual_wholes(middling)
-            surfaces.append(Surface(given, SCALES, both, finest, wholes))
+            both = places, usual_places(coarse, rng)
+            surfaces.append(Surface(given, SCALES, both, usual_wholes(fine)))
     return surfaces
 
 
 def units_of(way: Way, numbers: Floats, rate: float) -> Units:
     """Units by which a sound picture's score or its hottest place is above 0 at `rate`, by the
-    `numbers` (n, k) of sound pictures that were not learned from; the last is of fine places.
+    `numbers` (n, k) of sound pictures that were not learned from.
     """
     each = tuple(unit_of(column) for column in numbers.T)
     together = of_pictures(way, numbers, each)
-    # the middle's are told in the units of single numbers, as fine ones are
-    picture = unit_of(together) if way.nearest else Unit()
-    share = HEAT_SHARE if way.nearest else 0.0
-    score = _with_fine(way, (together - picture.mean) / picture.spread, numbers, each[-1])
-    most = hardly_above(score, rate * (1 - share))
-    heat = most
-    if way.nearest:
-        heat = hardly_above((numbers[:, 0] - each[0].mean) / each[0].spread, rate * share)
+    if not way.nearest:
+        most = hardly_above(together, rate)
+        return Units(each, Unit(most=most), replace(each[0], most=most))
+    picture = unit_of(together)
+    score = (together - picture.mean) / picture.spread
+    top = (numbers[:, 0] - each[0].mean) / each[0].spread
     return Units(
         each,
-        replace(picture, most=most),
-        replace(each[0], most=heat),
-        replace(each[-1], most=most) if way.fine else None,
+        replace(picture, most=hardly_above(score, rate * (1 - HEAT_SHARE))),
+        replace(each[0], most=hardly_above(top, rate * HEAT_SHARE)),
     )
 
 
 def of_pictures(way: Way, numbers: Floats, each: tuple[Unit, ...]) -> Floats:
-    """How strange pictures are (n,) but for fine places: the mean of what was seen at their places,
-    each as usual; or the stranger of their hottest place and the whole.
+    """How strange pictures are (n,): the mean of what was seen at their places, each as usual; or
+    the stranger of their hottest place and the whole.
     """
-    usual = np.stack([(v - u.mean) / u.spread for v, u in zip(numbers.T, each, strict=True)][:-1])
+    usual = np.stack([(v - u.mean) / u.spread for v, u in zip(numbers.T, each, strict=True)])
     return np.asarray(usual.mean(axis=0) if way.nearest else usual.max(axis=0), np.float64)
-
-
-def _with_fine(way: Way, score: Floats, numbers: Floats, unit: Unit) -> Floats:
-    """The stranger of `score` and of the hottest fine place, where those count."""
-    if not way.fine:
-        return score
-    return np.asarray(np.maximum(score, (numbers[:, -1] - unit.mean) / unit.spread), np.float64)
 
 
 class Strange(NamedTuple):
@@ -126,6 +111,6 @@ def strange_by(way: Way, numbers: Floats, units: Units) -> Strange:
     """How strange pictures are by their `numbers` (n, k): a DEFECT is above 0 by `most`."""
     picture, heat = units.picture, units.heat
     score = (of_pictures(way, numbers, units.numbers) - picture.mean) / picture.spread
-    score = _with_fine(way, score, numbers, units.numbers[-1]) - picture.most
+    score = score - picture.most
     top = (numbers[:, 0] - heat.mean) / heat.spread - heat.most
     return Strange(score, np.maximum(score, top))

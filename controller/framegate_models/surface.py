@@ -101,14 +101,12 @@ class Unit:
 @dataclass(frozen=True, slots=True)
 class Units:
     """Of the `numbers` that say how strange a picture is, each; of the `picture`, which they make
-    up together; of the hottest place of its `heat` map; of the hottest `fine` place, None where
-    fine places do not count.
+    up together; and of the hottest place of its `heat` map.
     """
 
     numbers: tuple[Unit, ...] = ()
     picture: Unit = Unit()
     heat: Unit = Unit()
-    fine: Unit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +122,14 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What was learned of an input as `given`: places at the first of `scales` or the first two;
-    `fine` ones at the third; beside them wholes by the first scale's descriptions, or what was seen
-    at each place of the coarser grid; and in which units their strangeness counts.
+    """What was learned of an input as `given`: places at the first `scales` or all; beside them
+    wholes by the first scale's descriptions, or what was seen at each place of the coarser grid;
+    and in which units their strangeness counts.
     """
 
     given: Given
-    scales: tuple[Scale, Scale, Scale]
+    scales: tuple[Scale, Scale]
     places: tuple[Places, ...]
-    fine: Places
     beside: Wholes | Seen
     units: Units = Units()
 

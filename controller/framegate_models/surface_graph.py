@@ -27,7 +27,7 @@ from framegate_models.surface import (
 )
 
 INPUT: Final = "image"
-OUTPUTS: Final = ("scale0", "scale1", "scale2")
+OUTPUTS: Final = ("scale0", "scale1")
 SCORE: Final = "pred_score"
 HEAT: Final = "anomaly_map"
 NUMBERS: Final = "numbers"
@@ -65,7 +65,7 @@ def describing_graph(weights: Weights, scales: Sequence[Scale], given: Given) ->
 def judging_graph(surface: Surface) -> bytes:
     """From descriptions, inputs `OUTPUTS`, to `numbers` (1, k): how strange the hottest place is;
     then how strange the picture as a whole, or its places together and its strangest one by what
-    was seen there; last the hottest fine place. All as they are, in no units yet.
+    was seen there. All as they are, in no units yet.
     """
     parts = GraphParts()
     said = _said(parts, surface)
@@ -86,16 +86,12 @@ def surface_graph(describing: bytes, surface: Surface) -> bytes:
     said = _said(parts, surface)
     each = [
         _in_unit(parts, value, unit)
-        for value, unit in zip(said.numbers[:-1], units.numbers[:-1], strict=True)
+        for value, unit in zip(said.numbers, units.numbers, strict=True)
     ]
-    # as `strangeness.strange_by`
+    # as `strangeness.of_pictures`
     both = parts.node("Mean" if isinstance(surface.beside, Seen) else "Max", each)
-    score, heat = _in_unit(parts, both, units.picture), _in_unit(parts, said.heat, units.heat)
-    if units.fine is not None:
-        hot = _in_unit(parts, said.numbers[-1], units.fine)
-        score = parts.node("Max", [score, hot])
-        heat = parts.node("Max", [heat, _in_unit(parts, said.fine, units.fine)])
-    parts.node("Sigmoid", [heat], HEAT)
+    score = _in_unit(parts, both, units.picture)
+    parts.node("Sigmoid", [_in_unit(parts, said.heat, units.heat)], HEAT)
     parts.node("Sigmoid", [parts.node("Reshape", [score, _one_number(parts)])], SCORE)
     high, wide = (side // HEAT_STRIDE_PX for side in sides)
     outputs = [_value(SCORE, 1, 1), _value(HEAT, 1, 1, high, wide)]
@@ -209,31 +205,26 @@ def _ends(parts: GraphParts) -> list[str]:
 
 
 class _Saying(NamedTuple):
-    """The heat map (1, 1, h, w), smoothed; that of `fine` places, as they are; and numbers
-    (1, 1, 1, 1) that say how strange the picture is.
+    """The heat map (1, 1, h, w), smoothed, and numbers (1, 1, 1, 1) that say how strange the
+    picture is.
     """
 
     heat: str
-    fine: str
     numbers: list[str]
 
 
 def _said(parts: GraphParts, surface: Surface) -> _Saying:
-    middling, coarse, finest = OUTPUTS
+    fine, coarse = OUTPUTS
     maps = [
         _by_middle(parts, name, places)
         for name, places in zip(OUTPUTS, surface.places, strict=False)
     ]
-    fine = _by_middle(parts, finest, surface.fine)
-    last = _top(parts, fine)
     if isinstance(surface.beside, Wholes):
         heat = _heat(parts, maps, surface.given)
-        whole = _whole(parts, middling, surface.beside)
-        return _Saying(heat, fine, [_top(parts, heat), whole, last])
-    near = _by_seen(parts, _joined(parts, middling, coarse, surface), surface.beside)
+        return _Saying(heat, [_top(parts, heat), _whole(parts, fine, surface.beside)])
+    near = _by_seen(parts, _joined(parts, fine, coarse, surface), surface.beside)
     heat = _heat(parts, [*maps, near], surface.given)
-    numbers = [_top(parts, heat), _together(parts, near), _top(parts, near), last]
-    return _Saying(heat, fine, numbers)
+    return _Saying(heat, [_top(parts, heat), _together(parts, near), _top(parts, near)])
 
 
 def _heat(parts: GraphParts, maps: Sequence[str], given: Given) -> str:
