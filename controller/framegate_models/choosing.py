@@ -223,8 +223,8 @@ class Choosing:
                 shown = [one[number : number + 1].astype(np.float32) for one in scales]
                 for judge, rows in zip(judges, sound, strict=True):
                     rows[number] = _numbers(judge, shown)
-                rng = np.random.default_rng([self._how.seed + SENT_SEED, number])
-                shown = looked.describer.of(sent_of(self._learned[number].picture, rng))
+                rng = np.random.default_rng([self._how.seed + SENT_SEED, int(number)])
+                shown = looked.describer.of(sent_of(self._learned[int(number)].picture, rng))
                 for judge, rows in zip(judges, sent, strict=True):
                     rows[number] = _numbers(judge, shown)
             for drawn in self._drawn:

@@ -29,11 +29,12 @@ def mask_heat(
     answered = boxes_answered(recipe, arrays, placing, threshold)
     best, numbers = answered.detections.boxes[:MAX_GRIDS], answered.numbers[:MAX_GRIDS]
     by_box = arrays[0][0].T if recipe.layout.name == "yolov8-seg" else arrays[0][0]
-    mixed = by_box[numbers, -MASK_NUMBERS:].astype(np.float64)
-    prototypes = arrays[1][0].astype(np.float64)
-    masks = activated(np.tensordot(mixed, prototypes, axes=1), "sigmoid", 0)
-    heat = np.zeros(placing.map_of(masks[0]).shape if len(masks) else (1, 1), np.float32)
-    x, y = heat.shape[1] / placing.size[1], heat.shape[0] / placing.size[0]
+    mixed: NDArray[np.float64] = by_box[numbers][:, -MASK_NUMBERS:].astype(np.float64)
+    prototypes: NDArray[np.float64] = arrays[1][0].astype(np.float64)
+    masks = activated(np.einsum("nk,khw->nhw", mixed, prototypes), "sigmoid", 0)
+    heat = placing.map_of(np.zeros(prototypes[0].shape, np.float32)).copy()
+    high, wide = heat.shape[:2]
+    x, y = wide / placing.size[1], high / placing.size[0]
     for mask, box in zip(masks, best, strict=True):
         left, top = int(box[0] * x), int(box[1] * y)
         here = slice(top, int(np.ceil(box[3] * y))), slice(left, int(np.ceil(box[2] * x)))
