@@ -48,20 +48,23 @@ STRIDES: Final = (2, 4, 8, 16, 16, 32, 32)
 
 @dataclass
 class GraphParts:
-    """Nodes and weights of a graph while it is put together; names are numbered."""
+    """Nodes and weights of a graph while it is put together; names are numbered, after `prefix`
+    where it is put on top of another.
+    """
 
     nodes: list[Any] = field(default_factory=list)
     weights: list[Any] = field(default_factory=list)
+    prefix: str = ""
 
     def weight(self, value: NDArray[Any]) -> str:
         """The name of a constant tensor."""
-        name = f"w{len(self.weights)}"
+        name = f"{self.prefix}w{len(self.weights)}"
         self.weights.append(onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
     def node(self, operator: str, inputs: Sequence[str], output: str = "", **told: Any) -> str:
         """The name of what `operator` makes of `inputs`."""
-        name = output or f"t{len(self.nodes)}"
+        name = output or f"{self.prefix}t{len(self.nodes)}"
         self.nodes.append(onnx.helper.make_node(operator, list(inputs), [name], **told))
         return name
 

@@ -21,21 +21,24 @@ from framegate_models.descriptions import (
     Descriptions,
     Looking,
     describe,
+    describer_of,
     given_of,
+    sent_of,
     variant_of,
 )
 from framegate_models.pretrained import Weights
+from framegate_models.progress import Said
 from framegate_models.sound_pictures import Sound, folds_of
 from framegate_models.strangeness import (
     SCALES,
     Floats,
     Way,
-    learned_surface,
+    learned_surfaces,
     strange_by,
     units_of,
 )
 from framegate_models.surface import Surface, Units
-from framegate_models.surface_graph import NUMBERS, judging_graph
+from framegate_models.surface_graph import NUMBERS, OUTPUTS, judging_graph
 
 FOLDS: Final = 4
 """In turn each quarter of the parts is judged by what was learned from the others."""
@@ -50,6 +53,8 @@ DRAWN_STRENGTHS: Final = (0.5, 1.0, 2.0)
 """In turn: where all of it is found or none, it says nothing about which way is better."""
 DRAWN_SEED: Final = 1000
 """Added to the plan's: damage to choose by is not damage that known answers are made of."""
+SENT_SEED: Final = 2000
+"""Added to the plan's, for the light and the loss that each picture is sent with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +81,12 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The surface learned in the way that found most, for pictures that come as `given`; its trial
-    and those of all ways that were tried, compared `up_to` a share of false alarms.
+    """The surface learned in the way that found most, for pictures that come as `given` and are
+    described by the graph `describing`; its trial and those of all ways that were tried, compared
+    `up_to` a share of false alarms.
     """
 
+    describing: bytes
     surface: Surface
     given: PictureInput
     trial: Trial
@@ -170,9 +177,10 @@ class Choosing:
             raise AssertionError("there are inputs")
         trial, looked = best
         self._how.said("learning", 0.0, str(trial.way))
-        surface = self._surface(trial.way, looked, looked.descriptions, self._how.seed)
+        surface = self._surfaces([trial.way], looked, looked.descriptions, self._how.seed)[0]
         self._how.said("learning", 1.0, "")
         return Chosen(
+            looked.describer.model,
             replace(surface, units=trial.units),
             looked.given,
             trial,
@@ -182,30 +190,42 @@ class Choosing:
 
     def _looked(self, given: PictureInput, evened: bool) -> _Looked:
         how = self._how
-        describer = Describer(self._weights, SCALES, given, evened=evened, threads=how.threads)
         pictures = [one.picture for one in self._learned]
+        describer = describer_of(
+            self._weights, SCALES, given, pictures, evened=evened, threads=how.threads
+        )
         # half of the time is each one's
         until = how.until if evened else (how.until + time.monotonic()) / 2
-        descriptions = describe(describer, pictures, replace(how, until=until))
+        descriptions = describe(
+            describer, pictures, replace(how, until=until, said=_half(how.said, evened=evened))
+        )
         return _Looked(evened, given, descriptions, describer)
 
-    def _surface(self, way: Way, looked: _Looked, by: Descriptions, seed: int) -> Surface:
+    def _surfaces(
+        self, ways: Sequence[Way], looked: _Looked, by: Descriptions, seed: int
+    ) -> list[Surface]:
         network = given_of(looked.given, evened=looked.evened)
-        return learned_surface(way, by, self._parts, network, np.random.default_rng(seed))
+        return learned_surfaces(ways, by, self._parts, network, np.random.default_rng(seed))
 
     def _trials(self, looked: _Looked) -> list[Trial]:
         """Each quarter judged by what was learned from the others, sound and damaged."""
         ways = [Way(looked.evened, nearest) for nearest in (False, True)]
+        told = _half(self._how.said, evened=looked.evened)
         sound: list[list[Any]] = [[None] * len(self._learned) for _ in ways]
+        sent: list[list[Any]] = [[None] * len(self._learned) for _ in ways]
         moved: list[list[Any]] = [[] for _ in ways]
         bad: list[list[Any]] = [[] for _ in ways]
         for fold in range(FOLDS):
-            self._how.said("trying", fold / FOLDS, f"quarter {fold + 1} by the others")
+            told("trying", fold / FOLDS, f"quarter {fold + 1} by the others")
             judges = self._judges(ways, looked, fold)
             for number in np.flatnonzero(self._folds == fold):
                 scales = looked.descriptions.scales
                 shown = [one[number : number + 1].astype(np.float32) for one in scales]
                 for judge, rows in zip(judges, sound, strict=True):
+                    rows[number] = _numbers(judge, shown)
+                rng = np.random.default_rng([self._how.seed + SENT_SEED, int(number)])
+                shown = looked.describer.of(sent_of(self._learned[int(number)].picture, rng))
+                for judge, rows in zip(judges, sent, strict=True):
                     rows[number] = _numbers(judge, shown)
             for drawn in self._drawn:
                 if self._folds[drawn.of] == fold:
@@ -213,21 +233,22 @@ class Choosing:
                         shown = looked.describer.of(picture)
                         for judge, rows in zip(judges, sides, strict=True):
                             rows.append(_numbers(judge, shown))
-        self._how.said("trying", 1.0, "")
+        told("trying", 1.0, "")
         return [
-            self._trial(way, np.array(good), np.array(beside), np.array(damage))
-            for way, good, beside, damage in zip(ways, sound, moved, bad, strict=True)
+            self._trial(way, *map(np.array, rows))
+            for way, *rows in zip(ways, sound, sent, moved, bad, strict=True)
         ]
 
     def _judges(self, ways: Sequence[Way], looked: _Looked, fold: int) -> list[Any]:
         others = looked.descriptions.of(self._folds[looked.descriptions.pictures] != fold)
         seed = self._how.seed + 1 + fold
-        surfaces = [self._surface(way, looked, others, seed) for way in ways]
+        surfaces = self._surfaces(ways, looked, others, seed)
         return [new_session(judging_graph(one), self._how.threads) for one in surfaces]
 
-    def _trial(self, way: Way, sound: Floats, moved: Floats, bad: Floats) -> Trial:
-        # what is promised is promised of parts as they come, not as files were kept
-        units = units_of(way, np.concatenate([sound, moved]), self._rate)
+    def _trial(self, way: Way, sound: Floats, sent: Floats, moved: Floats, bad: Floats) -> Trial:
+        # what is promised is promised of frames as cameras send them, not as files were kept, the
+        # stranger of both; of parts that lie otherwise than those that were shown it is not
+        units = units_of(way, np.maximum(sound, sent), self._rate)
         good, damage = (strange_by(way, numbers, units) for numbers in (moved, bad))
         return Trial(
             way,
@@ -240,8 +261,14 @@ class Choosing:
         )
 
 
+def _half(said: Said, *, evened: bool) -> Said:
+    """Tells of the work on one of two inputs as the first or the second half of all."""
+    light = "at one contrast" if evened else "as taken"
+    return lambda stage, share, detail: said(stage, (evened + share) / 2, f"{light}, {detail}")
+
+
 def _numbers(judge: Any, shown: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    feeds = {f"scale{i}": one for i, one in enumerate(shown)}
+    feeds = dict(zip(OUTPUTS, shown, strict=True))
     return np.asarray(judge.run([NUMBERS], feeds)[0][0], np.float64)
 
 

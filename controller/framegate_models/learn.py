@@ -112,7 +112,7 @@ def learn_part(folder: Path, plan: Plan, provenance: Provenance, tell: Tell) -> 
     inputs = Inputs(*(input_of(pictures, plan.size, evened=even) for even in (False, True)))
     how = Looking(plan.seed, plan.threads, begun + 60 * plan.minutes, tell)
     chosen = Choosing(weights, split.learned, plan.rate, how).best(inputs)  # 3, 4
-    inspector = _inspector(surface_graph(weights, chosen.surface), chosen.given, plan)
+    inspector = _inspector(surface_graph(chosen.describing, chosen.surface), chosen.given, plan)
     return _tried(inspector, split, plan, provenance, _Before(chosen, begun))
 
 

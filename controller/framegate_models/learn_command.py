@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -86,6 +87,7 @@ def learn(  # noqa: PLR0913 - a command's options
             threads,
             seed,
         )
+        begun = time.monotonic()
         with progress() as said:
             learned = learn_part(good, plan, provenance, said)
         bundle, figures = learned.bundle, learned.figures
@@ -104,6 +106,7 @@ def learn(  # noqa: PLR0913 - a command's options
         if learned.false_alarms.of:
             print(f"false alarms among parts that were kept back: {learned.false_alarms}")
         print(f"known answers: {known_count(bundle.known)}")
+        print(f"learned in {time.monotonic() - begun:.0f} s")
         paths = write_results(
             out.with_name(out.name + ".pictures"), learned.inspector, learned.results
         )

@@ -14,7 +14,15 @@ import numpy as np
 
 from framegate.errors import Malformed, Reason
 from framegate.wire import sha256
-from framegate_gateway.inference.layouts import ANY, LAYOUTS, Kind, Layout, layouts_of, pattern_of
+from framegate_gateway.inference.layouts import (
+    ANY,
+    LAYOUTS,
+    MASK_NUMBERS,
+    Kind,
+    Layout,
+    layouts_of,
+    pattern_of,
+)
 from framegate_gateway.inference.recipe import Output, PictureInput, Recipe, Tensor, verify_recipe
 from framegate_gateway.inference.recipe_json import parse_recipe, recipe_body
 from framegate_models.foreign_graph import ForeignGraph
@@ -50,6 +58,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "logits": ("logit", "label", "score", "class"),
     "score": ("score",),
     "heat map": ("map", "heat"),
+    "mask prototypes": ("proto", "mask"),
 }
 """What outputs are usually called, by their role."""
 
@@ -163,6 +172,8 @@ def proposed_output(
     box, units, first = {
         "yolov5": ("cxcywh", "pixels", 0),
         "yolov8": ("cxcywh", "pixels", 0),
+        "yolov5-seg": ("cxcywh", "pixels", 0),
+        "yolov8-seg": ("cxcywh", "pixels", 0),
         "detr": ("cxcywh", "fractions", 0),
         "detr-sigmoid": ("cxcywh", "fractions", 0),
         "counted": ("yxyx", "fractions", 1),
@@ -205,6 +216,10 @@ def _activation(layout: Layout, arrays: Sequence[Any]) -> str:
         values = arrays[0][0, :, 4:]
     elif layout.name == "yolov8":
         values = arrays[0][0, 4:]
+    elif layout.name == "yolov5-seg":
+        values = arrays[0][0, :, 4:-MASK_NUMBERS]
+    elif layout.name == "yolov8-seg":
+        values = arrays[0][0, 4:-MASK_NUMBERS]
     else:
         values = arrays[0]
     between = values.size == 0 or bool(((values >= 0) & (values <= 1)).all())

@@ -4,6 +4,7 @@ that counts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -47,22 +48,27 @@ class Way(NamedTuple):
         return f"{light}, by {'the nearest seen' if self.nearest else 'the middle'}"
 
 
-def learned_surface(
-    way: Way,
+def learned_surfaces(
+    ways: Sequence[Way],
     looked: Descriptions,
     parts: NDArray[np.int64],
     given: Given,
     rng: np.random.Generator,
-) -> Surface:
-    """What is usual in descriptions of pictures that show the `parts` (n,), its units still those
-    of single numbers.
+) -> list[Surface]:
+    """What is usual in descriptions of pictures that show the `parts` (n,), learned in each of the
+    `ways`, the units still those of single numbers.
     """
     fine, coarse = looked.scales
     places = usual_places(fine, rng)
-    if way.nearest:
-        seen = seen_places(looked.scales, parts[looked.pictures], rng)
-        return Surface(given, SCALES, (places,), seen)
-    return Surface(given, SCALES, (places, usual_places(coarse, rng)), usual_wholes(fine))
+    surfaces = []
+    for way in ways:
+        if way.nearest:
+            seen = seen_places(looked.scales, parts[looked.pictures], rng)
+            surfaces.append(Surface(given, SCALES, (places,), seen))
+        else:
+            both = places, usual_places(coarse, rng)
+            surfaces.append(Surface(given, SCALES, both, usual_wholes(fine)))
+    return surfaces
 
 
 def units_of(way: Way, numbers: Floats, rate: float) -> Units:

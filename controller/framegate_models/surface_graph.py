@@ -27,6 +27,7 @@ from framegate_models.surface import (
 )
 
 INPUT: Final = "image"
+OUTPUTS: Final = ("scale0", "scale1")
 SCORE: Final = "pred_score"
 HEAT: Final = "anomaly_map"
 NUMBERS: Final = "numbers"
@@ -49,44 +50,40 @@ _SMOOTH_REACH: Final = 4
 _FLOAT: Final = onnx.TensorProto.FLOAT
 
 
-def describing_graph(weights: Weights, scales: tuple[Scale, Scale], given: Given) -> bytes:
-    """The graph up to the descriptions alone: `image` (1, 3, h, w) to one output `scaleN`
+def describing_graph(weights: Weights, scales: Sequence[Scale], given: Given) -> bytes:
+    """The graph up to the descriptions alone: `image` (1, 3, h, w) to one of `OUTPUTS`
     (1, c, h', w') for each scale. Sides are multiples of 32.
     """
     parts = GraphParts()
-    outputs = []
-    for number, (name, scale) in enumerate(
-        zip(_descriptions(parts, weights, scales, given), scales, strict=True)
-    ):
-        parts.node("Identity", [name], f"scale{number}")
-        outputs.append(_value(f"scale{number}", 1, scale.channels, *scale.grid(given.sides)))
+    described = _descriptions(parts, weights, scales, given)
+    for name, output in zip(described, OUTPUTS, strict=True):
+        parts.node("Identity", [name], output)
+    outputs = _described(scales, given)
     return parts.model(_value(INPUT, 1, 3, *given.sides), outputs, "descriptions")
 
 
 def judging_graph(surface: Surface) -> bytes:
-    """From descriptions, inputs `scaleN`, to `numbers` (1, k): how strange the hottest place is;
+    """From descriptions, inputs `OUTPUTS`, to `numbers` (1, k): how strange the hottest place is;
     then how strange the picture as a whole, or its places together and its strangest one by what
     was seen there. All as they are, in no units yet.
     """
     parts = GraphParts()
-    names = ["scale0", "scale1"]
-    said = _said(parts, names, surface)
+    said = _said(parts, surface)
     flat = [parts.node("Reshape", [one, _one_number(parts)]) for one in said.numbers]
     parts.node("Concat", flat, NUMBERS, axis=1)
-    given = [
-        _value(name, 1, scale.channels, *scale.grid(surface.given.sides))
-        for name, scale in zip(names, surface.scales, strict=True)
-    ]
+    given = _described(surface.scales, surface.given)
     return parts.model(given, [_value(NUMBERS, 1, len(flat))], "judging")
 
 
-def surface_graph(weights: Weights, surface: Surface) -> bytes:
-    """The whole: `image` (1, 3, h, w) to `pred_score` (1, 1) and `anomaly_map` (1, 1, h / 4,
-    w / 4), both in (0, 1), 0.5 being as much as a sound part hardly ever shows.
+def surface_graph(describing: bytes, surface: Surface) -> bytes:
+    """The whole, on top of a `describing` graph: `image` (1, 3, h, w) to `pred_score` (1, 1) and
+    `anomaly_map` (1, 1, h / 4, w / 4), both in (0, 1), 0.5 being as much as a sound part hardly
+    ever shows.
     """
-    parts, sides, units = GraphParts(), surface.given.sides, surface.units
-    said = _said(parts, _descriptions(parts, weights, surface.scales, surface.given), surface)
-    parts.node("Sigmoid", [_in_unit(parts, said.heat, units.heat)], HEAT)
+    sides, units = surface.given.sides, surface.units
+    below = onnx.load_model_from_string(describing).graph
+    parts = GraphParts(list(below.node), list(below.initializer), "on")
+    said = _said(parts, surface)
     each = [
         _in_unit(parts, value, unit)
         for value, unit in zip(said.numbers, units.numbers, strict=True)
@@ -94,10 +91,19 @@ def surface_graph(weights: Weights, surface: Surface) -> bytes:
     # as `strangeness.of_pictures`
     both = parts.node("Mean" if isinstance(surface.beside, Seen) else "Max", each)
     score = _in_unit(parts, both, units.picture)
+    parts.node("Sigmoid", [_in_unit(parts, said.heat, units.heat)], HEAT)
     parts.node("Sigmoid", [parts.node("Reshape", [score, _one_number(parts)])], SCORE)
     high, wide = (side // HEAT_STRIDE_PX for side in sides)
     outputs = [_value(SCORE, 1, 1), _value(HEAT, 1, 1, high, wide)]
     return parts.model(_value(INPUT, 1, 3, *sides), outputs, "surface")
+
+
+def _described(scales: Sequence[Scale], given: Given) -> list[Any]:
+    """Descriptions at each scale, as values of a graph."""
+    return [
+        _value(name, 1, scale.channels, *scale.grid(given.sides))
+        for name, scale in zip(OUTPUTS, scales, strict=True)
+    ]
 
 
 def _even(parts: GraphParts, given: Given) -> str:
@@ -207,14 +213,16 @@ class _Saying(NamedTuple):
     numbers: list[str]
 
 
-def _said(parts: GraphParts, names: Sequence[str], surface: Surface) -> _Saying:
+def _said(parts: GraphParts, surface: Surface) -> _Saying:
+    fine, coarse = OUTPUTS
     maps = [
-        _by_middle(parts, name, places) for name, places in zip(names, surface.places, strict=False)
+        _by_middle(parts, name, places)
+        for name, places in zip(OUTPUTS, surface.places, strict=False)
     ]
     if isinstance(surface.beside, Wholes):
         heat = _heat(parts, maps, surface.given)
-        return _Saying(heat, [_top(parts, heat), _whole(parts, names[0], surface.beside)])
-    near = _by_seen(parts, _joined(parts, names[0], names[1], surface), surface.beside)
+        return _Saying(heat, [_top(parts, heat), _whole(parts, fine, surface.beside)])
+    near = _by_seen(parts, _joined(parts, fine, coarse, surface), surface.beside)
     heat = _heat(parts, [*maps, near], surface.given)
     return _Saying(heat, [_top(parts, heat), _together(parts, near), _top(parts, near)])
 

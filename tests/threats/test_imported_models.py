@@ -20,6 +20,8 @@ from framegate.signed.pin import ModelPin, key_anchor
 from framegate.wire import ENCODING_PNG, sha256
 from framegate_gateway.inference.bundle import parse_bundle
 from framegate_gateway.inference.engine import Engine
+from framegate_gateway.inference.heat_grid import heat_rows
+from framegate_gateway.inference.instance_masks import mask_heat
 from framegate_gateway.inference.jobs import CameraFrame
 from framegate_gateway.inference.known_answers import verify_known, verify_known_answers
 from framegate_gateway.inference.picture_inspector import PictureInspector
@@ -69,7 +71,10 @@ async def running(bundle, part, **more):
         await engine.stop()
 
 
-@pytest.mark.parametrize("layout", ["yolov10", "anomalib"])
+WITH_HEAT = {"anomalib", "yolov8-seg"}
+
+
+@pytest.mark.parametrize("layout", ["yolov10", "anomalib", "yolov8-seg"])
 async def test_an_imported_model_inspects_in_its_cage(spots, layout):
     rng = np.random.default_rng(9)
     good, bad = (png(spot_picture(rng, spots_)) for spots_ in (0, 1))
@@ -79,11 +84,11 @@ async def test_an_imported_model_inspects_in_its_cage(spots, layout):
             await engine.inspect(CameraFrame("cam", "p", good, ENCODING_PNG, *SIZE))
         ).defects
         defects = (await engine.inspect(CameraFrame("cam", "p", bad, ENCODING_PNG, *SIZE))).defects
-        assert defects and all(is_heat(d.get("heat")) == (layout == "anomalib") for d in defects)
+        assert defects and all(is_heat(d.get("heat")) == (layout in WITH_HEAT) for d in defects)
         drawn = await engine.picture(bad, ENCODING_PNG, defects)
         plain = tuple({**d, "heat": []} for d in defects)
         as_boxes = await engine.picture(bad, ENCODING_PNG, plain)
-        assert (drawn != as_boxes) == (layout == "anomalib")
+        assert (drawn != as_boxes) == (layout in WITH_HEAT)
         assert await engine.prove() == engine.known_answers >= 8
 
 
@@ -133,6 +138,66 @@ def test_n186_numbers_that_cannot_be_meant_are_no_pass(spots, case):
     inspector = PictureInspector(recipe, lambda _: [NEVER_MEANT[case]])
     with pytest.raises(Unavailable) as caught:
         inspector.judged(inspector.answers(ready), ready.placing)
+    assert caught.value.reason == Reason.INFERENCE
+
+
+@pytest.fixture(name="masked")
+def masked_fixture(spots):
+    """A detector with instance masks, one box over the frame's left upper quarter, and its mask in
+    the box's upper half alone.
+    """
+    recipe = spots.imported("yolov8-seg").bundle.recipe
+    columns = np.zeros((1, 38, 64), np.float32)
+    columns[0, :5, 0] = 16, 16, 32, 32, 0.9
+    columns[0, 6, 0] = 1
+    prototypes = np.zeros((1, 32, 8, 8), np.float32)
+    prototypes[0, 0] = -30
+    prototypes[0, 0, :2] = 30
+    return recipe, columns, prototypes
+
+
+def asked(recipe, picture, *arrays):
+    inspector = PictureInspector(recipe, lambda _: list(arrays))
+    ready = inspector.prepared(picture)
+    answers = inspector.answers(ready)
+    return inspector.judged(answers, ready.placing), mask_heat(recipe, answers, ready.placing, 0.5)
+
+
+def test_an_instance_mask_is_the_heat_in_its_own_box_alone(masked):
+    recipe, columns, prototypes = masked
+    picture = spot_picture(np.random.default_rng(1), 0)
+    said, heat = asked(recipe, picture, columns, prototypes)
+    assert said.boxes.tolist() == [[0, 0, 32, 32]] and heat.shape == (8, 8)
+    assert heat[:2, :4].min() > 0.99 and heat[2:].max() < 0.01
+    assert not heat[:, 4:].any(), "the prototype is as bright there: another box's business"
+    rows = heat_rows(heat, [0, 0, 32, 32], (64, 64))
+    assert rows == ["ffff", "ffff", "0000", "0000"]
+
+
+def test_n186_a_mask_that_shows_nothing_takes_no_defect_away(masked):
+    recipe, columns, prototypes = masked
+    picture = spot_picture(np.random.default_rng(1), 0)
+    said, heat = asked(recipe, picture, columns, np.full_like(prototypes, -30))
+    assert len(said) == 1 and heat.max() < 0.01
+    columns[0, 4] = 0.1
+    said, heat = asked(recipe, picture, columns, prototypes)
+    assert len(said) == 0 and not heat.any(), "nor does a bright one make a defect"
+
+
+NO_MASKS = {
+    "NaN": np.full((1, 32, 8, 8), np.nan, np.float32),
+    "huge ones": np.full((1, 32, 8, 8), 1e30, np.float32),
+    "fewer than boxes ask for": np.zeros((1, 16, 8, 8), np.float32),
+    "no map": np.zeros((1, 32, 64), np.float32),
+    "another type": np.zeros((1, 32, 8, 8), np.float64),
+}
+
+
+@pytest.mark.parametrize("case", NO_MASKS)
+def test_n186_prototypes_that_cannot_be_meant_are_no_pass(masked, case):
+    recipe, columns, _ = masked
+    with pytest.raises(Unavailable) as caught:
+        asked(recipe, spot_picture(np.random.default_rng(1), 0), columns, NO_MASKS[case])
     assert caught.value.reason == Reason.INFERENCE
 
 

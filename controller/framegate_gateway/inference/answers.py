@@ -232,7 +232,7 @@ def _defects(question: Asked, head: dict[str, Any], body: bytes) -> None:
     _require(sum("heat" in d for d in defects or () if type(d) is dict) <= MAX_GRIDS, "few grids")
     for defect in defects or ():
         _require(type(defect) is dict, "a defect")
-        heat = {"heat"} if question.recipe.kind == Kind.ANOMALY else set()
+        heat = {"heat"} if question.recipe.bears_heat else set()
         _require(set(defect) - heat == {"kind", "score", "box"}, "a defect")
         _require("heat" not in defect or is_heat(defect["heat"]), "a grid of heat")
         _require(type(defect["kind"]) is str and defect["kind"] in question.classes, "a class")

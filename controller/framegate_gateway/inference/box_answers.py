@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from framegate.errors import Reason, Unavailable
 from framegate_gateway.inference.answers import MAX_DETECTIONS
 from framegate_gateway.inference.detections import Detections, suppressed
+from framegate_gateway.inference.layouts import MASK_NUMBERS
 from framegate_gateway.inference.picture_input import Floats, Placing
 from framegate_gateway.inference.recipe import Output, Recipe
 
@@ -39,9 +40,14 @@ class Candidates(NamedTuple):
     scores: Floats
 
 
-def boxes_answered(
-    recipe: Recipe, arrays: Arrays, placing: Placing, threshold: float
-) -> Detections:
+class Answered(NamedTuple):
+    """Detections, and for each the number of the box that it is among the network's."""
+
+    detections: Detections
+    numbers: NDArray[np.int64]
+
+
+def boxes_answered(recipe: Recipe, arrays: Arrays, placing: Placing, threshold: float) -> Answered:
     """Detections of at least `threshold`, in pixels of the frame, best first.
 
     1. every score is a probability;
@@ -56,15 +62,15 @@ def boxes_answered(
     given = recipe.picture_output
     boxes, classes, scores = _READ[given.layout](arrays, given)
     scores = probabilities(scores)  # 1
-    keep = scores >= threshold
-    boxes, classes, scores = boxes[keep], classes[keep], scores[keep]
+    numbers = np.flatnonzero(scores >= threshold)
+    boxes, classes, scores = boxes[numbers], classes[numbers], scores[numbers]
     if len(classes) and not bool(((classes >= 0) & (classes < len(recipe.classes))).all()):  # 2
         raise implausible(f"classes 0 to {len(recipe.classes) - 1}", int(classes.max()))
     bad = np.isin(classes, [i for i, c in enumerate(recipe.classes) if c in recipe.defects])  # 3
-    boxes, classes, scores = boxes[bad], classes[bad], scores[bad]
+    boxes, classes, scores, numbers = boxes[bad], classes[bad], scores[bad], numbers[bad]
     order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
     corners = _corners(boxes[order], given, placing)  # 4
-    classes, scores = classes[order], scores[order]
+    classes, scores, numbers = classes[order], scores[order], numbers[order]
     keep_ = suppressed(corners, given.overlap)[:MAX_DETECTIONS]  # 5
     placed = placing.boxes(corners[keep_])
     h, w = placing.size
@@ -72,7 +78,7 @@ def boxes_answered(
     if not bool(inside.all()):  # 6
         raise implausible("boxes on the frame", placed[~inside][0].round(1).tolist())
     clipped = np.clip(placed, 0, (w, h, w, h)).astype(np.float32)
-    return Detections(clipped, classes[keep_], scores[keep_])
+    return Answered(Detections(clipped, classes[keep_], scores[keep_]), numbers[keep_])
 
 
 def probabilities(scores: Floats) -> Floats:
@@ -120,6 +126,14 @@ def _columns(arrays: Arrays, given: Output) -> Candidates:
     return _best(rows[:, :4], activated(rows[:, 4:], given.activation, 1))
 
 
+def _masked_rows_with_objectness(arrays: Arrays, given: Output) -> Candidates:
+    return _rows_with_objectness((arrays[0][:, :, :-MASK_NUMBERS],), given)
+
+
+def _masked_columns(arrays: Arrays, given: Output) -> Candidates:
+    return _columns((arrays[0][:, :-MASK_NUMBERS],), given)
+
+
 def _suppressed_rows(arrays: Arrays, given: Output) -> Candidates:
     rows = arrays[0][0]
     return Candidates(rows[:, :4], _whole(rows[:, 5]) - given.first_label, rows[:, 4])
@@ -165,6 +179,9 @@ _READ: Final[Mapping[str, Callable[[Arrays, Output], Candidates]]] = {
     "yolov5": _rows_with_objectness,
     "yolov8": _columns,
     "yolov10": _suppressed_rows,
+    "yolov5-seg": _masked_rows_with_objectness,
+    "yolov8-seg": _masked_columns,
+    "yolov10-seg": _suppressed_rows,
     "yolov7-nms": _numbered_rows,
     "detr": _queries,
     "detr-sigmoid": _sigmoid_queries,

@@ -13,9 +13,13 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+MASK_NUMBERS: Final = 32
+"""Of a box, by which an instance's mask is mixed from as many prototypes (YOLACT, Bolya et al.
+2019), as YOLO exports them.
+"""
 ANY: Final = -1
 """A side that differs from frame to frame: how many boxes a network with NMS inside gives."""
-_SIDE: Final = re.compile(r"\*|c(?:\+([0-9]))?|[0-9]+")
+_SIDE: Final = re.compile(r"\*|c(?:\+([0-9]+))?|[0-9]+")
 
 
 class Kind(StrEnum):
@@ -52,7 +56,13 @@ class Layout:
     roles: tuple[Role, ...]
     activations: tuple[str, ...]
 
+    @property
+    def has_masks(self) -> bool:
+        """Whether each box comes with the numbers of a mask."""
+        return _PROTOTYPES in self.roles
 
+
+_PROTOTYPES: Final = Role("mask prototypes", (f"1 {MASK_NUMBERS} * *",))
 _BOXES: Final = Role("boxes", ("1 * 4", "* 4"))
 _SCORES: Final = Role("scores", ("1 *", "*"))
 _LABELS: Final = Role("classes", ("1 *", "*"), integer=True)
@@ -80,6 +90,27 @@ LAYOUTS: Final[Mapping[str, Layout]] = MappingProxyType(
                 Kind.DETECTION,
                 "YOLOv10 and exports with NMS inside: corners, score, class in each row",
                 (Role("rows", ("1 * 6",)),),
+                ("none",),
+            ),
+            Layout(
+                "yolov5-seg",
+                Kind.DETECTION,
+                "YOLOv5-seg and v7-seg: as yolov5, with a mask for each box",
+                (Role("rows", (f"1 * c+{5 + MASK_NUMBERS}",)), _PROTOTYPES),
+                ("none", "sigmoid"),
+            ),
+            Layout(
+                "yolov8-seg",
+                Kind.DETECTION,
+                "YOLOv8-seg to v12-seg: as yolov8, with a mask for each box",
+                (Role("columns", (f"1 c+{4 + MASK_NUMBERS} *",)), _PROTOTYPES),
+                ("none", "sigmoid"),
+            ),
+            Layout(
+                "yolov10-seg",
+                Kind.DETECTION,
+                "instance masks exported with NMS inside: as yolov10, with a mask for each box",
+                (Role("rows", (f"1 * {6 + MASK_NUMBERS}",)), _PROTOTYPES),
                 ("none",),
             ),
             Layout(

@@ -113,7 +113,7 @@ class PictureInspector:
         least = recipe.threshold if threshold is None else threshold
         raw = uncalibrated(least, recipe.calibration)
         if recipe.kind == Kind.DETECTION:
-            said = boxes_answered(recipe, arrays, placing, raw)
+            said = boxes_answered(recipe, arrays, placing, raw).detections
         elif recipe.kind == Kind.CLASSIFICATION:
             said = frame_answered(recipe, arrays, placing, raw)
         elif recipe.kind == Kind.SEGMENTATION:

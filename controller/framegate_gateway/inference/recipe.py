@@ -161,6 +161,13 @@ class Recipe:
         return LAYOUTS[self.picture_output.layout]
 
     @property
+    def bears_heat(self) -> bool:
+        """Whether a defect comes with a grid of where in its box it is."""
+        if self.kind == Kind.ANOMALY:
+            return True
+        return self.kind == Kind.DETECTION and self.output is not None and self.layout.has_masks
+
+    @property
     def picture_input(self) -> PictureInput:
         """`input`, of a kind that has one. Raises Malformed (MODEL) for a pair."""
         if self.input is None:

@@ -24,10 +24,12 @@ from framegate.signed.heat import MAX_GRIDS
 from framegate_gateway.inference import pictures
 from framegate_gateway.inference.bundle import KnownAnswer, parse_bundle
 from framegate_gateway.inference.decoding import AS_STORED, COLOUR_AS_STORED, decode_gray
+from framegate_gateway.inference.detections import uncalibrated
 from framegate_gateway.inference.gate import Golden, apply_masks, golden_of
 from framegate_gateway.inference.graph import verify_network
 from framegate_gateway.inference.heat_grid import heat_rows
 from framegate_gateway.inference.inspecting import Inspects, Ready
+from framegate_gateway.inference.instance_masks import mask_heat
 from framegate_gateway.inference.known_answers import (
     known_moved,
     verify_known,
@@ -274,8 +276,14 @@ class Service:
             }
             for b, c, s in zip(boxes, detections.classes, detections.scores, strict=True)
         ]
-        if recipe.kind == Kind.ANOMALY and defects:
-            heat = heat_of(recipe, arrays, placing)
+        if recipe.bears_heat and defects:
+            # a detection's box counts by its calibrated score, its mask by the raw one
+            lowest = uncalibrated(least, recipe.calibration)
+            heat = (
+                heat_of(recipe, arrays, placing)
+                if recipe.kind == Kind.ANOMALY
+                else mask_heat(recipe, arrays, placing, lowest)
+            )
             for defect in defects[:MAX_GRIDS]:
                 defect["heat"] = heat_rows(heat, defect["box"], size)
         looks = self._looking.measured(request, ready, arrays, detections)

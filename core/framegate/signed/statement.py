@@ -172,7 +172,8 @@ class Grant(Statement):
 @dataclass(frozen=True, slots=True)
 class Verdict(Statement):
     """What became of one frame. `defects`: [{kind, score, box: [x1, y1, x2, y2]}], the hottest of
-    an anomaly model with a grid of `heat` besides; `reason` is empty unless UNINSPECTED.
+    an anomaly model, the best of one with instance masks, with a grid of `heat` besides; `reason`
+    is empty unless UNINSPECTED.
     `inspected_percent`: how much masks and the part's rules left to be inspected, 0 where
     UNINSPECTED; `inspected_of`: of the part's `outline`, of its golden image's `foreground`, or,
     where it is empty, of the picture. `stage`: how far its zone was enforced, as its gateway knew;

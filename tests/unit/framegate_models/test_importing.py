@@ -137,6 +137,18 @@ BAD = {
     ),
     "NaN": (other(not_a_number), wish_for("yolov8"), Reason.INFERENCE, "numbers from the model"),
     "it sees nothing": (other(blind), wish_for("yolov8"), Reason.KNOWN_ANSWER, "right about"),
+    "masks without their boxes' numbers": (
+        spot_network("yolov8"),
+        wish_for("yolov8", layout="yolov8-seg"),
+        Reason.MODEL,
+        "yolov8-seg",
+    ),
+    "instance masks as segmentation": (
+        spot_network("yolov8-seg"),
+        wish_for("maps"),
+        Reason.INFERENCE,
+        "from the model",
+    ),
     "no class is good": (
         spot_network("scores"),
         wish_for("scores", good=()),

@@ -1,12 +1,17 @@
 """What is usual of a surface says the same as data and as a graph, and keeps its promises."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime as ort
 import pytest
 
+from framegate_gateway.inference.recipe import PictureInput
 from framegate_models.backbone import DEVIATION, MEAN, GraphParts
+from framegate_models.descriptions import LEAST_ALIKE, Describer, alike, sent_of, variant_of
 from framegate_models.nearest import LEAST_NEAR, joined, most_unlike, seen_places
 from framegate_models.network_input import input_of
+from framegate_models.quantise import in_eight_bits
 from framegate_models.sound_pictures import Sound
 from framegate_models.strangeness import SCALES, Way, strange_by, units_of
 from framegate_models.surface import Given, Surface, usual_places
@@ -14,14 +19,18 @@ from framegate_models.surface_graph import (
     CONTRAST,
     INPUT,
     NUMBERS,
+    OUTPUTS,
     _even,
     _value,
     judging_graph,
+    surface_graph,
 )
+from framegate_simulators.fixtures.spot_networks import spot_network, spot_picture
 
 pytestmark = pytest.mark.slow
 
 SIDES = 192, 256
+GIVEN = PictureInput(INPUT, 64, 64)
 
 
 def described(rng, count):
@@ -78,6 +87,75 @@ def test_one_strange_place_counts_for_the_picture(learned):
     fresh[0][14, :, 4:6, 6:8] += 2
     fresh[1][14, :, 2, 3] += 2
     assert all(b > a + 3 for a, b in zip(usual[1:], asked(surface, fresh, 14)[1:], strict=True))
+
+
+@pytest.mark.parametrize("strange_", [0, 3], ids=["usual", "strange"])
+def test_the_whole_graph_says_what_the_units_say(learned, strange_):
+    looks, surface = learned
+    way = Way(False, True)
+    numbers = np.array([asked(surface, looks, number) for number in range(14)])
+    units = units_of(way, numbers, 0.2)
+    shown = [look[3:4].astype(np.float32) for look in looks]
+    shown[0][0, :, 4:6, 6:8] += strange_
+    shown[1][0, :, 2, 3] += strange_
+    parts = GraphParts()
+    for value, name in zip(shown, OUTPUTS, strict=True):
+        parts.node("Identity", [parts.weight(value)], name)
+    beneath = parts.model(_value(INPUT, 1, 3, *SIDES), [_value("scale0", *shown[0].shape)], "b")
+    graph = surface_graph(beneath, replace(surface, units=units))
+    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    score, heat = session.run(None, {INPUT: np.zeros((1, 3, *SIDES), np.float32)})
+    said = strange_by(way, np.array([asked(surface, shown, 0)]), units)
+    told = 1 / (1 + np.exp(-np.clip(said.score[0], -60, 60)))
+    assert score[0, 0] == pytest.approx(told, abs=1e-3)
+    assert heat.shape == (1, 1, SIDES[0] // 4, SIDES[1] // 4)
+    assert (max(score.max(), heat.max()) > 0.5) == (said.most[0] > 0) == bool(strange_)
+
+
+def test_eight_bits_say_the_same_as_floating_point():
+    network = spot_network("heat")
+    rng = np.random.default_rng(1)
+    feeds = [
+        {"images": (spot_picture(rng, 2) / 255).astype(np.float32).transpose(2, 0, 1)[None]}
+        for _ in range(6)
+    ]
+    eighth = in_eight_bits(network, feeds, ("Conv",))
+    assert b"QuantizeLinear" in eighth and b"QuantizeLinear" not in network
+    one, other = (
+        ort.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, feeds[0])[0]
+        for model in (network, eighth)
+    )
+    assert not np.array_equal(one, other) and np.abs(one - other).max() < 0.05
+
+
+def described_by(*sides):
+    """A network that describes a picture of 64 x 64 by means over places of these sides."""
+    parts, values = GraphParts(), []
+    for name, side in zip(OUTPUTS, sides, strict=True):
+        pooled = {"kernel_shape": [side, side], "strides": [side, side]}
+        parts.node("AveragePool", [INPUT], name, **pooled)
+        values.append(_value(name, 1, 3, 64 // side, 64 // side))
+    return Describer(parts.model(_value(INPUT, 1, 3, 64, 64), values, "means"), GIVEN, 1)
+
+
+def test_eight_bits_are_held_against_floating_point_at_every_scale():
+    shown = np.random.default_rng(1).integers(0, 255, (2, 64, 64, 3), np.uint8)
+    one = described_by(4, 16)
+    assert alike(one, described_by(4, 16), shown) == pytest.approx(1)
+    turned = Describer(one.model, replace(GIVEN, colour="bgr"), 1)
+    assert alike(one, turned, shown) < LEAST_ALIKE
+
+
+def test_a_picture_is_sent_where_it_is_and_a_variant_is_not():
+    picture = spot_picture(np.random.default_rng(1), 2, side_px=128)
+    for seed in range(4):
+        sent, variant = (
+            float(np.corrcoef(picture.ravel(), made.ravel())[0, 1])
+            for made in (
+                make(picture, np.random.default_rng(seed)) for make in (sent_of, variant_of)
+            )
+        )
+        assert variant + 0.02 < sent and sent > 0.98
 
 
 def test_what_was_seen_is_as_near_as_distances_are_told(learned):
