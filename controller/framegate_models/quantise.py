@@ -78,6 +78,7 @@ def in_eight_bits(
     listed = [
         o for o in model.opset_import if o.domain in {"", "ai.onnx"} or o.domain in used
     ]  # the runtime lists all it knows
+    del model.metadata_props[:]
     del model.opset_import[:]
     model.opset_import.extend(listed)
     return bytes(model.SerializeToString())
