@@ -2,7 +2,7 @@
 
 gRPC's own lets go of its call when that ends: whoever hangs up ends it, while a thread or a task
 that was begun for it goes on. Asked for the peer then, gRPC reads through a null pointer, and the
-program is dead (SIGSEGV in `grpc_call_auth_context`, seen in grpcio 1.85.1). So what a
+program is dead (SIGSEGV in `grpc_call_auth_context`, seen in grpcio 1.85.1 and 1.85.3). So what a
 context says of its peer is read when the call begins, where it cannot have ended yet.
 """
 
