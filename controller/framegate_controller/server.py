@@ -84,6 +84,7 @@ from framegate_host.private_files import closed_folder, state_folder
 from framegate_host.secret_files import read_secret
 from framegate_host.signals import ended_within
 from framegate_host.telemetry.listener import Watched, watching
+from framegate_proto.call_context import OutlivingContexts
 from framegate_proto.health_service import HealthService
 from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.traces import traces_to
@@ -98,8 +99,8 @@ DESCRIPTORS: Final = 8_192
 """Three for each connection to the fleet port, and the store's files."""
 MAX_HEADERS: Final = 16 * 1024
 HANDSHAKE_MS: Final = 10_000
-"""A machine signs in it: four commands of a TPM that may take 0.6 s for each, behind an attestation
-that it is at. A stranger has no certificate, and is counted before.
+"""A machine signs in it: four commands of a TPM of 0.6 s each, behind an attestation that it is at.
+A stranger has no certificate, and is counted before.
 """
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_EVIDENCE_BYTES + 64 * 1024),
@@ -114,7 +115,7 @@ SERVER_OPTIONS: Final = (
 LOOPBACK: Final = "127.0.0.1"
 """Where the fleet port's server is, behind what counts connections."""
 READ_S: Final = 1.0
-"""Between two looks at what is new in the record: how late its counters and findings are."""
+"""Between two looks at what is new in the record: so late are its counters and findings."""
 JOIN: Final = "framegate.v1.Join"
 """What the health service calls the join port: strangers there are answered nothing of health."""
 PLAYBOOKS_S: Final = 0.1
@@ -258,7 +259,7 @@ class Controller:
         at, pair = self.settings, self._server_pair()
         fleet_listener = await listen(at.host, at.fleet_port)
         front = self.front = FleetFront(fleet_listener, MAX_FLEET_CONNECTIONS)
-        beside = (ThroughFront(front.connections), self.metrics.calls)
+        beside = (OutlivingContexts(), ThroughFront(front.connections), self.metrics.calls)
         fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
         self.inner_port = bind(fleet, f"{LOOPBACK}:0", self._credentials(pair))
         listener = await listen(at.host, at.join_port)

@@ -63,6 +63,7 @@ from framegate_host.reporting import Reporter
 from framegate_host.service_manager import NOBODY, ServiceManager
 from framegate_host.telemetry.listener import Watched, watching
 from framegate_host.watchdog import Promise, watched_over
+from framegate_proto.call_context import OutlivingContexts
 from framegate_proto.health_service import HealthService
 from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.traces import traces_to
@@ -331,10 +332,10 @@ class GatewayProcess:
             self.publisher.renewed(credentials)
 
     async def _serve(self) -> list[grpc.aio.Server]:
-        s = self.settings
+        s, beside = self.settings, (OutlivingContexts(), self.metrics.calls)
         frames, operators = (
-            grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self.metrics.calls]),
-            grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self.metrics.calls]),
+            grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside),
+            grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside),
         )
         rpc.add_FramesServicer_to_server(
             FramesService(self.keys, self.view, self.conversations), frames
@@ -366,7 +367,7 @@ class GatewayProcess:
             self.publisher.renewed(self.keys.credentials)
         ports = [(frames, s.port, "device-ca"), (operators, s.operator_port, "operator-ca")]
         if s.inference_port:
-            usual = grpc.aio.server(options=SERVER_OPTIONS, interceptors=[self.metrics.calls])
+            usual = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
             oip_rpc.add_GRPCInferenceServiceServicer_to_server(
                 OpenInferenceService(self.keys, self.view, self.models), usual
             )

@@ -33,6 +33,7 @@ from framegate_controller.joinport.turnstile import Turnstile
 from framegate_host.confinement import end_with_parent
 from framegate_host.descriptors import require_descriptors
 from framegate_host.logs import start_logging
+from framegate_proto.call_context import OutlivingContexts
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ async def _until_gone(line: ControllerLine) -> None:
 
 def _server(edge: Edge, setup: PortSetup, under_way: list[int]) -> tuple[grpc.aio.Server, int]:
     """The server behind the relay, and its port on this host's loopback."""
-    server = grpc.aio.server(options=OPTIONS)
+    server = grpc.aio.server(options=OPTIONS, interceptors=(OutlivingContexts(),))
     rpc.add_JoinServicer_to_server(JoinEdge(edge, under_way), server)
     server.add_generic_rpc_handlers((SignInEdge(edge, under_way).handler(),))
     credentials = grpc.ssl_server_credentials([(setup.key, setup.chain)])

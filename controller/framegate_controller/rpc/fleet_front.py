@@ -20,6 +20,7 @@ import grpc
 from framegate.errors import FramegateError
 from framegate_controller.joinport.connections import Connection, Connections
 from framegate_controller.joinport.relay import Relay
+from framegate_proto.call_context import CallContext
 from framegate_proto.edge import abort
 
 MAX_CONNECTIONS: Final = 2_048
@@ -66,18 +67,16 @@ class FleetFront:
         self._loop.close()
 
 
-class FrontContext:
+class FrontContext(CallContext):
     """A call's context, whose peer is who connected, and not the front."""
 
     def __init__(self, context: Any, connection: Connection) -> None:
-        self._context, self._connection = context, connection
+        super().__init__(context)
+        self._connection = connection
 
     def peer(self) -> str:
         """gRPC's name of the peer; its port, which nothing here asks for, is 0."""
         return f"{self._connection.peer}:0"
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
 
 
 class ThroughFront(grpc.aio.ServerInterceptor):

@@ -24,6 +24,7 @@ from framegate_gateway.trust.host_link import follow_agent
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_host.logs import started
 from framegate_host.service_manager import NOBODY, ServiceManager
+from framegate_proto.call_context import OutlivingContexts
 from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
@@ -81,7 +82,7 @@ class BackendProcess:
 
     async def run(self) -> None:
         """Wait for the first warrant, open the port, serve."""
-        server = grpc.aio.server(options=SERVER_OPTIONS)
+        server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(OutlivingContexts(),))
         oip_rpc.add_GRPCInferenceServiceServicer_to_server(self.service, server)
         try:
             async with asyncio.TaskGroup() as group:

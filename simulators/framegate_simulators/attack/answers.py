@@ -1,5 +1,5 @@
-"""N219 to N222: others who answer without end or with what is no answer, a folder with modules of
-theirs, and strangers at a witness.
+"""N219 to N222, N229: others who answer without end or with what is no answer, a folder with modules
+of theirs, strangers at a witness, and whoever hangs up.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ DIGITS: Final = "9" * 5_000
 SILENT: Final = 100
 """Three times a witness's connections."""
 STARTED_S: Final = 120.0
+HANG_UPS: Final = 400
 
 
 @attempt("N219", "a provider of sign-ins that answers with a byte a second")
@@ -117,3 +118,20 @@ def n222(t: Target) -> Seen:
     finally:
         witness.stop()
     return Seen(answered == 5, f"{SILENT} silent; {answered} of 5 questions answered")
+
+
+@attempt("N229", "operators who hang up while their calls wait for a thread, four hundred times")
+def n229(t: Target) -> Seen:
+    t.sign_in_again()
+    with operator_stub(t.context) as stub:
+        for number in range(HANG_UPS):
+            call = stub.WhoAmI.future(pb.WhoAmIRequest())
+            time.sleep(0.0005 * (number % 20))
+            call.cancel()
+        answered = 0
+        for _ in range(5):
+            stub.WhoAmI(pb.WhoAmIRequest(), timeout=TIMEOUT_S)
+            answered += 1
+    died = t.plant.process("controller").poll() is not None
+    told = "THE CONTROLLER DIED" if died else "the controller lives"
+    return Seen(not died and answered == 5, f"{HANG_UPS} hung up; {told}")
