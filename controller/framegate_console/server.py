@@ -56,8 +56,12 @@ def console_of(settings: ConsoleSettings) -> Console:
 
 async def serve(settings: ConsoleSettings) -> None:
     """Serve until it is stopped. Raises Refused, Unavailable, OSError where it cannot listen."""
-    console = console_of(settings)
-    listening = listening_at(settings.listen)
+    await serve_console(console_of(settings), listening_at(settings.listen))
+
+
+async def serve_console(console: Console, listening: socket.socket) -> None:
+    """Serve `console` to whoever comes to `listening`, until a stop signal."""
+    settings = console.settings
     config = uvicorn.Config(
         application(console),
         http=behind_doors(server_tls(settings.tls) if settings.tls else None),

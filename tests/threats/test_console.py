@@ -19,7 +19,7 @@ from framegate.access.verbs import Role
 from framegate.errors import Reason, Refused
 from framegate_console.live import Live
 from framegate_console.pages import live_page, models
-from framegate_console.pages.models import Lesson
+from framegate_console.pages.models import Lesson, LessonFacts
 from framegate_console.pages.wall import require_viewer
 from framegate_console.sessions import COOKIE, Session
 from framegate_console.tries import TRIES
@@ -373,8 +373,8 @@ async def test_n174_a_guessed_address_opens_nothing_without_a_session(hostile):
 
 
 async def test_n174_what_one_learnt_nobody_else_gets_by_its_address(hostile):
-    models._lessons["ab" * 16] = Lesson(hostile.session, "drawn-1", PNG, {"used": 5})
-    models._lessons["cd" * 16] = Lesson(someone("olga"), "drawn-1", PNG, {"used": 5})
+    models._lessons["ab" * 16] = Lesson(hostile.session, "drawn-1", PNG, LessonFacts(5))
+    models._lessons["cd" * 16] = Lesson(someone("olga"), "drawn-1", PNG, LessonFacts(5))
     try:
         assert (await hostile.fetch(f"/picture/lesson/{'ab' * 16}")).body == PNG
         for path in (f"/picture/lesson/{'cd' * 16}", f"/lesson/{'cd' * 16}"):
@@ -385,7 +385,7 @@ async def test_n174_what_one_learnt_nobody_else_gets_by_its_address(hostile):
 
 async def test_n174_what_is_no_picture_is_not_sent_as_one(hostile):
     """A gateway that lies cannot make the console serve a page of its own from here."""
-    models._lessons["ab" * 16] = Lesson(hostile.session, "x", HOSTILE.encode(), {})
+    models._lessons["ab" * 16] = Lesson(hostile.session, "x", HOSTILE.encode(), LessonFacts(5))
     try:
         answer = await hostile.fetch(f"/picture/lesson/{'ab' * 16}")
         assert answer.status == 403

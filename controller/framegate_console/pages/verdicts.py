@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from jinja2 import UndefinedError
 from starlette.responses import Response
 
-from framegate.errors import FramegateError, Malformed, Reason, Refused
+from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
 from framegate.receipt_verifier import (
     ReceiptPending,
     ReceiptRefused,
@@ -23,12 +24,14 @@ from framegate_console.calls import Endpoint
 from framegate_console.live import Live
 from framegate_console.pages.line import answered, latest
 from framegate_console.pages.live_page import LivePage, Loaded
+from framegate_console.told_json import told_object
 from framegate_console.visit import Visit
 from framegate_proto.v1 import framegate_pb2 as pb
 
 _ID: Final = re.compile(r"[0-9a-f]{6,64}")
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 LISTED: Final = 60
+_LEAF: Final = "what a receipt's leaf says"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +88,20 @@ async def show(visit: Visit) -> Response:
     receipt = await _receipt(visit, identifier)
     proof = proved(receipt, visit.console.context.root)
     lineage = await _lineage(visit, identifier)
-    return visit.show(
-        "verdict.html",
-        title="verdict.title",
-        id=identifier,
-        proof=proof,
-        chain=lineage,
-        verdict=_verdict(receipt),
-        heats=heat_grids(proof),
-        scripts=("verdict.js",),
-    )
+    members = {"proof": proof, "chain": lineage, "verdict": _verdict(receipt)}
+    try:
+        return visit.show(
+            "verdict.html",
+            title="verdict.title",
+            id=identifier,
+            heats=heat_grids(proof),
+            scripts=("verdict.js",),
+            **members,
+        )
+    except (UndefinedError, TypeError, ValueError) as error:
+        # a gateway left out, or told in another form, what a page shows (N240)
+        wanted = "a receipt and a lineage with all their members"
+        raise Unavailable.of(Reason.UNAVAILABLE, wanted, type(error).__name__) from error
 
 
 def proved(receipt: Mapping[str, Any], root: bytes) -> Proof:
@@ -164,7 +171,7 @@ async def _receipt(visit: Visit, identifier: str) -> Mapping[str, Any]:
         )
         if not rows:
             raise nothing
-        return dict(json.loads(rows[0].receipt))
+        return told_object(rows[0].receipt, "a receipt")
 
     return await visit.calls.first(ask, nothing)
 
@@ -174,15 +181,18 @@ async def _lineage(visit: Visit, identifier: str) -> Mapping[str, Any]:
 
     async def ask(at: Endpoint) -> Mapping[str, Any]:
         reply = await visit.calls.gateway(at, "Lineage", pb.LineageRequest(id=identifier))
-        return dict(json.loads(reply.lineage))
+        return told_object(reply.lineage, "a verdict's lineage")
 
     return await visit.calls.first(ask, nothing)
 
 
 def _verdict(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the receipt's leaf says, as it stands; nothing of it counts unless the proof holds."""
-    claims: Mapping[str, Any] = json.loads(base64.b64decode(receipt["leaf"]))
-    return claims
+    try:
+        leaf = base64.b64decode(str(receipt.get("leaf", "")), validate=True)
+    except ValueError as error:
+        raise Unavailable.of(Reason.UNAVAILABLE, _LEAF, "no base64") from error
+    return told_object(leaf, _LEAF)
 
 
 def _identifier(visit: Visit) -> str:

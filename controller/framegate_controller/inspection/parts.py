@@ -16,6 +16,7 @@ from framegate.record.fleet_events import PartRemoved, PartSet
 from framegate.registry.model import Part
 from framegate.signed.dsse import parse_envelope, strict_json
 from framegate.signed.inspected import GRID, LOOSE, cells_of
+from framegate.signed.mask import as_fractions
 from framegate.signed.part import (
     MAX_GOLDEN_BYTES,
     MAX_GOLDENS,
@@ -120,7 +121,9 @@ def parse_change(
         outline=tuple(read["outline"]),
         tolerant_percent=read["tolerant_percent"],
     )
-    return PartChange(check_part(part), tuple(goldens))
+    check_part(part)
+    same = replace(part, ignore=as_fractions(part.ignore), outline=as_fractions(part.outline))
+    return PartChange(same, tuple(goldens))
 
 
 def _check_goldens(goldens: Sequence[bytes], source: str) -> None:

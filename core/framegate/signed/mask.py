@@ -9,7 +9,7 @@ taken under older masks than the grant names.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -128,6 +128,19 @@ def parse_masks(regions: Sequence[Any]) -> MaskRegions:
         )
     polygons = parse_regions([region for region in regions if region not in named])
     return MaskRegions(polygons, tuple(channels))
+
+
+def as_fractions(regions: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Regions that were parsed, as statements are signed with: corners are fractions whether
+    somebody wrote 1 or 1.0, so that the same regions are the same bytes, whatever they were drawn
+    with.
+    """
+    return tuple(
+        {"points": [[float(x), float(y)] for x, y in region["points"]]}
+        if "points" in region
+        else dict(region)
+        for region in regions
+    )
 
 
 def check_masks(regions: Sequence[Any]) -> MaskRegions:
