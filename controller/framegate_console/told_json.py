@@ -1,5 +1,5 @@
 """Objects in JSON that a gateway told. A gateway may be wrong or taken over: what is no object is
-no answer, and another gateway's counts (N240).
+no answer, and another gateway's counts (N220).
 """
 
 from __future__ import annotations

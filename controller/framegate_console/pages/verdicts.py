@@ -99,7 +99,7 @@ async def show(visit: Visit) -> Response:
             **members,
         )
     except (UndefinedError, TypeError, ValueError) as error:
-        # a gateway left out, or told in another form, what a page shows (N240)
+        # a gateway left out, or told in another form, what a page shows (N220)
         wanted = "a receipt and a lineage with all their members"
         raise Unavailable.of(Reason.UNAVAILABLE, wanted, type(error).__name__) from error
 

@@ -176,18 +176,19 @@ async def test_a_policy_is_tried_on_what_was_decided_and_nothing_is_changed(show
 
 
 async def test_a_rollout_is_paused_by_who_may_and_goes_on(shown, walk):
-    key = walk.fleet.signing["profile"]
-    firmware = Firmware("simulated-camera", kernel="kernel 6.12.10", release="12.10")
-    text = profile_toml(firmware, "simulated-camera", 2).encode()
-    envelope = seal_envelope(PROFILE_TYPE, text, key.der, key.sign)
+    key, name = walk.fleet.signing["profile"], "simulated-camera"
     alone(walk)
     stub = rpc.OperatorStub(walk.channel(Role.ENGINEER))
-    allowed = [allowlist_of(firmware.model, firmware.release)]
-    imported = pb.ImportProfileRequest(envelope=envelope, allowlists=allowed, for_rollout=True)
-    await stub.ImportProfile(imported, metadata=BECAUSE)
-    begun = pb.StartRolloutRequest(
-        profile="simulated-camera", canary=1, waves=[100], max_fail=1, soak_s=60
-    )
+    for revision, kernel in ((1, "12.9"), (2, "12.10")):
+        firmware = Firmware(name, kernel=f"kernel 6.{kernel}", release=kernel)
+        text = profile_toml(firmware, name, revision).encode()
+        imported = pb.ImportProfileRequest(
+            envelope=seal_envelope(PROFILE_TYPE, text, key.der, key.sign),
+            allowlists=[allowlist_of(firmware.model, firmware.release)],
+            for_rollout=revision > 1,
+        )
+        await stub.ImportProfile(imported, metadata=BECAUSE)
+    begun = pb.StartRolloutRequest(profile=name, canary=1, waves=[100], max_fail=1, soak_s=60)
     started = await stub.StartRollout(begun, metadata=BECAUSE)
     path = f"/rollout/{started.rollout}"
     viewer, engineer = shown.as_role(Role.VIEWER), shown.as_role(Role.ENGINEER)
