@@ -19,12 +19,15 @@ from framegate_console.sessions import Sessions
 from framegate_console.settings import ConsoleSettings
 from framegate_console.signing_in import SignInDesk
 from framegate_console.visit import Console
+from framegate_host.library_text import let_go_of_text
 from framegate_host.logs import started
 from framegate_host.ready_file import write_ready
 from framegate_host.signals import STOP_SIGNALS
 from framegate_operator.contexts import read_context
 
 IDLE_S: Final = 30
+SETTLE_S: Final = 60
+"""What of libraries was not run for so long is not resident."""
 END_S: Final = 3
 """Streams never end by themselves; whoever has one open comes back."""
 
@@ -83,7 +86,20 @@ async def serve_console(console: Console, listening: socket.socket) -> None:
     if settings.ready_file is not None:
         write_ready(settings.ready_file, {"address": address})
     started.info("the console of fleet %s is at %s", console.fleet, address)
-    await server.serve([listening])
+    settling = asyncio.create_task(_settle())
+    try:
+        await server.serve([listening])
+    finally:
+        settling.cancel()
+
+
+async def _settle() -> None:
+    """Keep mapped of libraries what is in use: first connections initialise much that others do
+    not run again. It takes some milliseconds.
+    """
+    while True:
+        await asyncio.sleep(SETTLE_S)
+        let_go_of_text()
 
 
 def behind_doors(tls: ssl.SSLContext | None) -> Any:

@@ -28,8 +28,8 @@ class Mapping(NamedTuple):
 
 def let_go_of_text() -> int:
     """Give back what is mapped of code and constants in files, and nothing that anybody wrote to;
-    the bytes of these mappings. To be called before threads are there that load libraries. 0 where
-    the kernel does not say what is mapped, and nothing changes.
+    the bytes of these mappings. Not to be called where a thread unmaps files: another mapping could
+    stand in that place by then. 0 where the kernel does not say what is mapped: nothing changes.
     """
     madvise = getattr(ctypes.CDLL(None), "madvise", None)
     if madvise is None:
