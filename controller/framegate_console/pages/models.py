@@ -55,11 +55,13 @@ class LessonFacts:
         """Read as the gateway told it. Raises Unavailable."""
         told = told_object(text, "what was learnt")
         left_out, outline = told.get("left_out", []), told.get("outline", [])
-        numbers = (told.get("used"), told.get("tolerant_percent", 0))
-        if {type(n) for n in numbers} != {int} or {type(left_out), type(outline)} != {list}:
-            wanted = "frames that were used and left out, an outline, a percentage"
+        used, tolerant = told.get("used"), told.get("tolerant_percent", 0)
+        if type(used) is not int or type(tolerant) is not int:
+            raise Unavailable.of(Reason.UNAVAILABLE, "numbers of what was learnt", "something else")
+        if type(left_out) is not list or type(outline) is not list:
+            wanted = "frames that were left out, an outline"
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, "something else")
-        return cls(numbers[0], len(left_out), outline, numbers[1])
+        return cls(used, len(left_out), outline, tolerant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ async def show(visit: Visit) -> Response:
     receipt = await _receipt(visit, identifier)
     proof = proved(receipt, visit.console.context.root)
     lineage = await _lineage(visit, identifier)
-    members = {"proof": proof, "chain": lineage, "verdict": _verdict(receipt)}
+    members: dict[str, Any] = {"proof": proof, "chain": lineage, "verdict": _verdict(receipt)}
     try:
         return visit.show(
             "verdict.html",
