@@ -12,6 +12,7 @@ from framegate_console.server import serve
 from framegate_console.settings import ConsoleSettings
 from framegate_host import console
 from framegate_host.console import service_exit_code
+from framegate_host.library_text import let_go_of_text
 from framegate_host.logs import start_logging
 from framegate_host.process_memory import hide_memory
 from framegate_host.program import run_program
@@ -42,6 +43,8 @@ def run(settings: ConsoleSettings, reader: Rereader) -> None:
     """Serve the console to browsers."""
     start_logging(verbose=settings.verbose)
     with errors():
+        # before the memory is hidden: what is mapped is root's to read from then on
+        let_go_of_text()
         hide_memory()
         run_service(serve(settings, reader))
 

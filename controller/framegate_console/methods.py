@@ -1,5 +1,6 @@
-"""The fleet's methods by name, known once to the process. A stub makes every method of a service
-for each channel: some 40 KiB a session, and more time than a call.
+"""The fleet's methods by name, read from the contract's own description and known once to the
+process. Stubs are megabytes of code, and make every method of a service for each channel: some
+40 KiB a session, and more time than a call.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
-import grpc
+from google.protobuf.message_factory import GetMessageClass
 
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_proto.v1 import framegate_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +38,34 @@ class Method:
         )
 
 
-class _Listener:
-    """Stands for a channel, and hears from a stub what the methods of its service are."""
-
-    def unary_unary(self, path: str, **given: Any) -> Method:
-        return _method(path, given, streams=False)
-
-    def unary_stream(self, path: str, **given: Any) -> Method:
-        return _method(path, given, streams=True)
-
-
-def _method(path: str, given: Mapping[str, Any], *, streams: bool) -> Method:
-    return Method(path, streams, given["request_serializer"], given["response_deserializer"])
-
-
 @cache
+def _methods(service: str) -> Mapping[str, Method]:
+    described = pb.DESCRIPTOR.services_by_name[service]
+    return MappingProxyType(
+        {
+            method.name: Method(
+                f"/{described.full_name}/{method.name}",
+                method.server_streaming,
+                GetMessageClass(method.input_type).SerializeToString,
+                GetMessageClass(method.output_type).FromString,
+            )
+            for method in described.methods
+            # whoever calls sends one message: nobody at a browser sends a stream
+            if not method.client_streaming
+        }
+    )
+
+
 def operator_methods() -> Mapping[str, Method]:
     """The controller's, of its operators' service."""
-    return MappingProxyType(vars(rpc.OperatorStub(cast(grpc.Channel, _Listener()))))
+    return _methods("Operator")
 
 
-@cache
 def gateway_methods() -> Mapping[str, Method]:
     """A gateway's, of its operators' service."""
-    return MappingProxyType(vars(rpc.GatewayOperatorStub(cast(grpc.Channel, _Listener()))))
+    return _methods("GatewayOperator")
+
+
+def sign_in_methods() -> Mapping[str, Method]:
+    """The controller's, for whoever is not signed in."""
+    return _methods("SignIn")

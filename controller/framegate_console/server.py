@@ -21,6 +21,7 @@ from framegate_console.settings import ConsoleSettings
 from framegate_console.signing_in import SignInDesk
 from framegate_console.visit import Console
 from framegate_host.certificate_end import tell_end
+from framegate_host.library_text import let_go_of_text
 from framegate_host.logs import started
 from framegate_host.ready_file import write_ready
 from framegate_host.rereading import Rereader
@@ -30,6 +31,8 @@ from framegate_host.watchdog import watched_over
 from framegate_operator.contexts import read_context
 
 IDLE_S: Final = 30
+SETTLE_S: Final = 60
+"""How often the console gives back what only its start, or a first time, needed (ADR 52)."""
 END_S: Final = 3
 """Streams never end by themselves; whoever has one open comes back."""
 
@@ -85,12 +88,20 @@ def console_of(settings: ConsoleSettings) -> Console:
 
 async def serve(settings: ConsoleSettings, reader: Rereader) -> None:
     """Serve until it is stopped. Raises Refused, Unavailable, OSError where it cannot listen."""
-    console = console_of(settings)
-    listening = listening_at(settings.listen)
+    await serve_console(console_of(settings), listening_at(settings.listen), reader.read_again)
+
+
+async def serve_console(
+    console: Console, listening: socket.socket, read_again: Callable[[], object] = lambda: None
+) -> None:
+    """Serve `console` to whoever comes to `listening`, until a stop signal; SIGHUP has its settings
+    and certificate read again.
+    """
+    settings = console.settings
     tls = server_tls(settings.tls) if settings.tls else None
 
     def reload() -> None:
-        reader.read_again()
+        read_again()
         if settings.tls is not None and tls is not None:
             take_chain(tls, settings.tls)
 
@@ -119,10 +130,21 @@ async def serve(settings: ConsoleSettings, reader: Rereader) -> None:
     server = _Server(config, manager, status, reload)
     # its one loop is the one that feeds
     async with watched_over(manager, lambda: ()), asyncio.TaskGroup() as beside:
-        telling = beside.create_task(tell_end(brought(settings.tls))) if settings.tls else None
+        tasks = [beside.create_task(_settle())]
+        if settings.tls:
+            tasks.append(beside.create_task(tell_end(brought(settings.tls))))
         await server.serve([listening])
-        if telling is not None:
-            telling.cancel()
+        for task in tasks:
+            task.cancel()
+
+
+async def _settle() -> None:
+    """Keep mapped of libraries what is in use: first connections initialise much that others do
+    not run again. It takes some milliseconds.
+    """
+    while True:
+        await asyncio.sleep(SETTLE_S)
+        let_go_of_text()
 
 
 def behind_doors(tls: ssl.SSLContext | None) -> Any:

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,12 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import Reason, Refused
 from framegate_console.calls import secure_channel
+from framegate_console.methods import sign_in_methods
 from framegate_console.sessions import Session
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.session_credentials import certificate_request, session_credential
 from framegate_proto.edge import answered
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 SIGN_IN_S: Final = 20.0
 """A password takes a second of Argon2 at the controller, and some may wait before it."""
@@ -52,9 +50,7 @@ class SignInDesk:
         """
         async with self._asking:
             if self._ways is None or time.monotonic() - self._known_at_s > WAYS_S:
-                async with self._stub() as stub:
-                    call = stub.Methods(pb.SignInMethodsRequest(), timeout=SIGN_IN_S)
-                    reply = await answered(call, _HINT)
+                reply = await self._asked("Methods", pb.SignInMethodsRequest())
                 self._ways = SignInWays(reply.fleet, reply.oidc_issuer)
                 self._known_at_s = time.monotonic()
             return self._ways
@@ -69,10 +65,10 @@ class SignInDesk:
 
     async def key_begin(self, operator: str) -> pb.KeyChallenge:
         """WebAuthn's challenge for a person's security keys."""
-        async with self._stub() as stub:
-            call = stub.KeyBegin(pb.KeyBeginRequest(operator=operator), timeout=SIGN_IN_S)
-            challenge: pb.KeyChallenge = await answered(call, _HINT)
-            return challenge
+        challenge: pb.KeyChallenge = await self._asked(
+            "KeyBegin", pb.KeyBeginRequest(operator=operator)
+        )
+        return challenge
 
     async def by_key(self, state: bytes, response: str) -> Session:
         """A session by what a security key answered."""
@@ -84,12 +80,9 @@ class SignInDesk:
 
     async def oidc_begin(self, redirect: str) -> pb.OidcBeginReply:
         """Where the provider asks the person, whom it sends back to `redirect`."""
-        async with self._stub() as stub:
-            request = pb.OidcBeginRequest(flow="code", redirect_uri=redirect)
-            begun: pb.OidcBeginReply = await answered(
-                stub.OidcBegin(request, timeout=SIGN_IN_S), _HINT
-            )
-            return begun
+        request = pb.OidcBeginRequest(flow="code", redirect_uri=redirect)
+        begun: pb.OidcBeginReply = await self._asked("OidcBegin", request)
+        return begun
 
     async def by_provider(self, state: bytes, answer: str) -> Session:
         """A session by the provider's answer."""
@@ -98,20 +91,19 @@ class SignInDesk:
         return await self._session("OidcComplete", request, key)
 
     async def _session(self, name: str, request: Any, key: ec.EllipticCurvePrivateKey) -> Session:
-        async with self._stub() as stub:
-            signed_in = await answered(getattr(stub, name)(request, timeout=SIGN_IN_S), _HINT)
+        signed_in = await self._asked(name, request)
         if signed_in.pending:
             raise Refused.of(Reason.SIGN_IN, "an answer at the provider", "none so far")
         root = self._context.root_certificate
         credential = session_credential(root, key, signed_in)
         return Session.of(credential, root, self._context.fleet_address, signed_in.roles)
 
-    @asynccontextmanager
-    async def _stub(self) -> AsyncIterator[Any]:
+    async def _asked(self, name: str, request: Any) -> Any:
         credentials = grpc.ssl_channel_credentials(self._context.root)
         channel = secure_channel(self._context.join_address, self._context.server_name, credentials)
         async with channel:
-            yield rpc.SignInStub(channel)
+            call = sign_in_methods()[name].on(channel)(request, timeout=SIGN_IN_S)
+            return await answered(call, _HINT)
 
 
 async def _new_key() -> ec.EllipticCurvePrivateKey:

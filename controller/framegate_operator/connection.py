@@ -25,7 +25,6 @@ from framegate_proto.asked import content_of
 from framegate_proto.edge import DRY_RUN_KEY, NOTICE_KEY, REASON_KEY, from_rpc_error
 from framegate_proto.targets import secured_target
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 T = TypeVar("T")
 CALL_TIMEOUT_S: Final = 15.0
@@ -61,20 +60,28 @@ def load_context(path: Path | None) -> OperatorContext:
     return context
 
 
+def _stubs() -> Any:
+    # the stubs of all services are megabytes of code: for whoever calls, and not for the web
+    # console, which reads what we work out of answers
+    from framegate_proto.v1 import framegate_pb2_grpc  # noqa: PLC0415
+
+    return framegate_pb2_grpc
+
+
 @contextmanager
 def sign_in_stub(context: OperatorContext) -> Iterator[Any]:
     """A stub of the controller's sign-in service, for somebody without a session."""
     credentials = grpc.ssl_channel_credentials(context.root)
     target = secured_target(context.join_address, context.server_name)
     with grpc.secure_channel(target.name, credentials, options=target.options) as channel:
-        yield Calls(lambda: rpc.SignInStub(channel))
+        yield Calls(lambda: _stubs().SignInStub(channel))
 
 
 @contextmanager
 def operator_stub(context: OperatorContext, timeout_s: float = CALL_TIMEOUT_S) -> Iterator[Any]:
     """A stub of the controller's operator service, whose calls may take `timeout_s`."""
     with _channel(context, context.fleet_address, context.server_name, context.root) as channel:
-        stub = rpc.OperatorStub(channel)
+        stub = _stubs().OperatorStub(channel)
         yield Calls(lambda: stub, _OnRefusal(stub), timeout_s)
 
 
@@ -93,7 +100,7 @@ def gateway_stub(
 
         def connect() -> Any:
             channel = _channel(context, address, server_name, context.authorities)
-            return rpc.GatewayOperatorStub(channels.enter_context(channel))
+            return _stubs().GatewayOperatorStub(channels.enter_context(channel))
 
         yield Calls(connect, _AtGateway(context), timeout_s=timeout_s)
 
@@ -283,7 +290,7 @@ class _AtGateway:
             self._context.server_name,
             self._context.root,
         ) as channel:
-            proved = _OnRefusal(rpc.OperatorStub(channel)).mended(error)
+            proved = _OnRefusal(_stubs().OperatorStub(channel)).mended(error)
         self._until = time.monotonic() + HEARD_S
         return proved
 

@@ -1,14 +1,16 @@
 """The web console: stored script, requests of other sites, sessions, a console that is taken over,
-guessed addresses, names that are rebound (N170 to N175).
+guessed addresses, names that are rebound (N170 to N175); gateways whose answers are none (N220).
 """
 
 import asyncio
+import base64
 import gc
 import json
 import re
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,13 +18,15 @@ from urllib.parse import unquote
 import pytest
 
 from framegate.access.verbs import Role
-from framegate.errors import Reason, Refused
+from framegate.errors import Reason, Refused, Unavailable
+from framegate_console.calls import Calls, Endpoint
 from framegate_console.live import Live
 from framegate_console.pages import live_page, models
-from framegate_console.pages.models import Lesson
+from framegate_console.pages.models import Lesson, LessonFacts
 from framegate_console.pages.wall import require_viewer
 from framegate_console.sessions import COOKIE, Session
 from framegate_console.tries import TRIES
+from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.fixtures.access import PASSWORD, add_person, totp_now
 from support.asgi import NAVIGATED, SAME_ORIGIN, Browser
 from support.console import console_at
@@ -299,8 +303,6 @@ async def test_n173_a_console_has_no_more_than_the_sessions_in_it(shown, walk, t
     refused = await viewer.post(f"/camera/{CAM}/change", event="quarantine", reason="by a viewer")
     assert refused.status == 403 and not walk.entries("quarantine")
     with pytest.raises(Refused) as denied:
-        from framegate_proto.v1 import framegate_pb2 as pb
-
         request = pb.ChangeRequest(device=CAM, event="quarantine", reason="taken over")
         await session.live.calls.operator("Change", request)
     assert denied.value.reason in {Reason.POLICY_DENIED}
@@ -373,8 +375,8 @@ async def test_n174_a_guessed_address_opens_nothing_without_a_session(hostile):
 
 
 async def test_n174_what_one_learnt_nobody_else_gets_by_its_address(hostile):
-    models._lessons["ab" * 16] = Lesson(hostile.session, "drawn-1", PNG, {"used": 5})
-    models._lessons["cd" * 16] = Lesson(someone("olga"), "drawn-1", PNG, {"used": 5})
+    models._lessons["ab" * 16] = Lesson(hostile.session, "drawn-1", PNG, LessonFacts(5))
+    models._lessons["cd" * 16] = Lesson(someone("olga"), "drawn-1", PNG, LessonFacts(5))
     try:
         assert (await hostile.fetch(f"/picture/lesson/{'ab' * 16}")).body == PNG
         for path in (f"/picture/lesson/{'cd' * 16}", f"/lesson/{'cd' * 16}"):
@@ -385,7 +387,7 @@ async def test_n174_what_one_learnt_nobody_else_gets_by_its_address(hostile):
 
 async def test_n174_what_is_no_picture_is_not_sent_as_one(hostile):
     """A gateway that lies cannot make the console serve a page of its own from here."""
-    models._lessons["ab" * 16] = Lesson(hostile.session, "x", HOSTILE.encode(), {})
+    models._lessons["ab" * 16] = Lesson(hostile.session, "x", HOSTILE.encode(), LessonFacts(5))
     try:
         answer = await hostile.fetch(f"/picture/lesson/{'ab' * 16}")
         assert answer.status == 403
@@ -423,3 +425,68 @@ async def test_n175_a_name_that_was_rebound_to_the_console_is_not_answered(hosti
     ):
         assert answer.status == 421 and DEVICE not in answer.text and not answer.cookies
     assert DEVICE in (await hostile.get("/")).text
+
+
+@pytest.fixture
+def beside_a_liar(hostile, monkeypatch):
+    """Two gateways, of which the first tells `lies` of every verdict."""
+    calls, liar = hostile.session.live.calls, Endpoint("gateway.line-1.gw1", "127.0.0.1:1")
+    lies = {"receipt": b"", "lineage": b""}
+    monkeypatch.setattr(calls, "first", partial(Calls.first, calls), raising=False)
+
+    async def gateways():
+        return [liar, Endpoint("gateway.line-1.gw2", "127.0.0.1:2")]
+
+    async def rows(at, name, request, most):
+        leaf = base64.b64encode(b'{"fg":{"outcome":"PASS","reason":""},"iat_ms":1}').decode()
+        told = lies["receipt"] if at == liar else json.dumps({"leaf": leaf}).encode()
+        return [pb.ReceiptReply(receipt=told)]
+
+    async def gateway(at, name, request, **_):
+        told = lies["lineage"] if at == liar else b'{"kind":"event","event":{"told-by":"gw2"}}'
+        return pb.LineageReply(lineage=told)
+
+    for name, work in (("gateways", gateways), ("gateway_rows", rows), ("gateway", gateway)):
+        monkeypatch.setattr(calls, name, work, raising=False)
+    return hostile, lies
+
+
+@pytest.mark.parametrize(
+    "told", [b"", b"{", b"[1]", b"null", b"\xff", b"[" * 100_000], ids=range(6)
+)
+async def test_n220_a_gateway_that_tells_no_object_hides_nothing_of_the_others(beside_a_liar, told):
+    browser, lies = beside_a_liar
+    lies |= {"receipt": told, "lineage": told}
+    answer = await browser.get(f"/verdict/{'ab' * 32}")
+    assert answer.status == 200 and "told-by" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("receipt", "lineage"),
+    [
+        ({}, {}),
+        ({"leaf": "%%"}, {}),
+        ({"leaf": 5}, {}),
+        ({"leaf": "W10="}, {}),
+        ({"leaf": "e30="}, {}),
+        ({"leaf": "e30="}, {"kind": "verdict", "verdict": {"defects": 7}}),
+        ({"leaf": "eyJmZyI6NX0="}, {"kind": "event", "event": 5}),
+    ],
+    ids=range(7),
+)
+async def test_n220_what_a_gateway_left_out_is_told_in_words(beside_a_liar, receipt, lineage):
+    browser, lies = beside_a_liar
+    lies |= {"receipt": json.dumps(receipt).encode(), "lineage": json.dumps(lineage).encode()}
+    answer = await browser.get(f"/verdict/{'ab' * 32}")
+    assert answer.status == 503, answer.text[-300:]
+    harmless(answer)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    ["", "{", "[]", "{}", '{"used":"5"}', '{"used":5,"left_out":3}', '{"used":5,"outline":{}}'],
+    ids=range(7),
+)
+def test_n220_what_was_learnt_is_said_in_its_form_or_not_at_all(facts):
+    with pytest.raises(Unavailable):
+        LessonFacts.of(facts)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from framegate.errors import Malformed, Reason, Refused
+from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.part import MAX_LESSON, MIN_LESSON, PartStatement
 from framegate.signed.pin import parse_pin
@@ -25,8 +25,8 @@ from framegate_console.pages.signin import factor, factor_at_gateways
 from framegate_console.pages.verdicts import image
 from framegate_console.rendering import at
 from framegate_console.sessions import Session
+from framegate_console.told_json import told_object
 from framegate_console.visit import Visit
-from framegate_operator.answers import json_object, reading
 from framegate_operator.part_types import seen_types
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -40,13 +40,38 @@ LESSONS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
+class LessonFacts:
+    """What a gateway says of what it learnt: how many frames it `used`, how many it left out
+    because they show something else, and what the part would be signed with beside its image.
+    """
+
+    used: int
+    left_out: int = 0
+    outline: Sequence[Any] = ()
+    tolerant_percent: int = 0
+
+    @classmethod
+    def of(cls, text: str | bytes) -> LessonFacts:
+        """Read as the gateway told it. Raises Unavailable."""
+        told = told_object(text, "what was learnt")
+        left_out, outline = told.get("left_out", []), told.get("outline", [])
+        used, tolerant = told.get("used"), told.get("tolerant_percent", 0)
+        if type(used) is not int or type(tolerant) is not int:
+            raise Unavailable.of(Reason.UNAVAILABLE, "numbers of what was learnt", "something else")
+        if type(left_out) is not list or type(outline) is not list:
+            wanted = "frames that were left out, an outline"
+            raise Unavailable.of(Reason.UNAVAILABLE, wanted, "something else")
+        return cls(used, len(left_out), outline, tolerant)
+
+
+@dataclass(frozen=True, slots=True)
 class Lesson:
     """A golden image that was learnt, and of whose session it is."""
 
     session: Session
     part_type: str
     image: bytes
-    facts: Any
+    facts: LessonFacts
 
 
 _lessons: OrderedDict[str, Lesson] = OrderedDict()
@@ -146,19 +171,11 @@ async def learn(visit: Visit) -> Response:
     reply = await _learnt(visit, at, request, reason)
     assert visit.session is not None  # noqa: S101 - a page of who is signed in
     identifier = secrets.token_hex(16)
-    _lessons[identifier] = Lesson(visit.session, part_type, bytes(reply.image), _facts(reply.facts))
+    learnt = Lesson(visit.session, part_type, bytes(reply.image), LessonFacts.of(reply.facts))
+    _lessons[identifier] = learnt
     while len(_lessons) > LESSONS:
         _lessons.popitem(last=False)
     return visit.go(f"/lesson/{identifier}")
-
-
-def _facts(raw: bytes) -> dict[str, Any]:
-    """What a gateway says of what it learnt, as far as pages show it. Raises Malformed (N220)."""
-    facts = json_object(raw, "what was learnt of the part")
-    with reading("what was learnt of the part, in numbers and lists"):
-        shown = {"used": int(facts["used"]), "left_out": list(facts["left_out"])}
-        outline = list(facts.get("outline", []))
-        return {**shown, "outline": outline, "tolerant_percent": facts.get("tolerant_percent", 0)}
 
 
 def _gateway_of(live: Live, chosen: Sequence[str]) -> str:
@@ -207,8 +224,8 @@ async def put_in_force(visit: Visit) -> Response:
         "thresholds": [],
         "min_size_px": 0.0,
         "ignore": regions_of(form.get("regions"), Reason.PART),
-        "outline": learnt.facts.get("outline", []),
-        "tolerant_percent": learnt.facts.get("tolerant_percent", 0),
+        "outline": list(learnt.facts.outline),
+        "tolerant_percent": learnt.facts.tolerant_percent,
     }
     await factor(visit)
     request = pb.AddPartRequest(

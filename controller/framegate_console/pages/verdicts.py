@@ -10,10 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jinja2 import TemplateError
+from jinja2 import UndefinedError
 from starlette.responses import Response
 
-from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason, Refused
+from framegate.errors import (
+    EvidenceRejected,
+    FramegateError,
+    Malformed,
+    Reason,
+    Refused,
+    Unavailable,
+)
 from framegate.receipt_verifier import (
     ReceiptPending,
     ReceiptRefused,
@@ -25,14 +32,15 @@ from framegate_console.calls import Endpoint
 from framegate_console.live import Live
 from framegate_console.pages.line import answered, latest
 from framegate_console.pages.live_page import LivePage, Loaded
+from framegate_console.told_json import told_object
 from framegate_console.visit import Visit
-from framegate_operator.answers import json_object, reading
 from framegate_operator.one_receipt import OneReceipt, only_one
 from framegate_proto.v1 import framegate_pb2 as pb
 
 _ID: Final = re.compile(r"[0-9a-f]{6,64}")
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 LISTED: Final = 60
+_LEAF: Final = "what a receipt's leaf says"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +109,10 @@ async def show(visit: Visit) -> Response:
             heats=heat_grids(proof),
             scripts=("verdict.js",),
         )
-    except (TemplateError, ValueError, TypeError, AttributeError) as error:  # N220
-        wanted, hint = "a verdict and what stands behind it", "look into its gateway's host"
-        raise Malformed.of(Reason.MALFORMED, wanted, type(error).__name__, hint) from error
+    except (UndefinedError, TypeError, ValueError, AttributeError) as error:
+        # a gateway left out, or told in another form, what a page shows (N220)
+        wanted = "a receipt and a lineage with all their members"
+        raise Unavailable.of(Reason.UNAVAILABLE, wanted, type(error).__name__) from error
 
 
 def proved(receipt: Mapping[str, Any], root: bytes) -> Proof:
@@ -178,7 +187,7 @@ async def _receipt(visit: Visit, identifier: str) -> Mapping[str, Any]:
         )
         if not rows:
             raise nothing
-        receipt = json_object(rows[0].receipt, "a receipt")
+        receipt = told_object(rows[0].receipt, "a receipt")
         if not str(_verdict(receipt).get("cti", "")).startswith(identifier):
             wanted, seen = f"the receipt of {identifier}", f"{at.device} answers with another"
             raise EvidenceRejected.of(Reason.RECEIPT, wanted, seen, "look into its host")
@@ -213,7 +222,7 @@ async def _lineage(visit: Visit, identifier: str, maker: str) -> Mapping[str, An
 
     async def ask(at: Endpoint) -> Mapping[str, Any]:
         reply = await visit.calls.gateway(at, "Lineage", pb.LineageRequest(id=identifier))
-        return json_object(reply.lineage, "a verdict's lineage")
+        return told_object(reply.lineage, "a verdict's lineage")
 
     lineage, *_ = await visit.calls.answers(ask, nothing, of=maker)
     return lineage
@@ -221,10 +230,13 @@ async def _lineage(visit: Visit, identifier: str, maker: str) -> Mapping[str, An
 
 def _verdict(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the receipt's leaf says, as it stands; nothing of it counts unless the proof holds.
-    Raises Malformed (N220).
+    Raises Unavailable (N220).
     """
-    with reading("a receipt with a leaf"):
-        return json_object(base64.b64decode(receipt["leaf"]), "a receipt's leaf")
+    try:
+        leaf = base64.b64decode(str(receipt.get("leaf", "")), validate=True)
+    except ValueError as error:
+        raise Unavailable.of(Reason.UNAVAILABLE, _LEAF, "no base64") from error
+    return told_object(leaf, _LEAF)
 
 
 def _identifier(visit: Visit) -> str:

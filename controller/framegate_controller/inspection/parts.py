@@ -16,7 +16,7 @@ from framegate.record.fleet_events import PartRemoved, PartSet
 from framegate.registry.model import Part
 from framegate.signed.dsse import parse_envelope, strict_json
 from framegate.signed.inspected import GRID, LOOSE, cells_of
-from framegate.signed.mask import signed_form
+from framegate.signed.mask import as_fractions
 from framegate.signed.part import (
     MAX_GOLDEN_BYTES,
     MAX_GOLDENS,
@@ -121,10 +121,9 @@ def parse_change(
         outline=tuple(read["outline"]),
         tolerant_percent=read["tolerant_percent"],
     )
-    checked = check_part(part)
-    ignore, outline = signed_form(checked.ignore), signed_form(checked.outline)
-    signed = replace(checked, ignore=tuple(ignore), outline=tuple(outline))
-    return PartChange(signed, tuple(goldens))
+    check_part(part)
+    same = replace(part, ignore=as_fractions(part.ignore), outline=as_fractions(part.outline))
+    return PartChange(same, tuple(goldens))
 
 
 def _check_goldens(goldens: Sequence[bytes], source: str) -> None:

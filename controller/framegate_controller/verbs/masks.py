@@ -11,7 +11,7 @@ from framegate.identity.names import Kind
 from framegate.registry.device import CameraMasks
 from framegate.signed.dsse import strict_json
 from framegate.signed.inspected import inspected_share
-from framegate.signed.mask import check_masks, parse_masks, signed_form
+from framegate.signed.mask import as_fractions, check_masks, parse_masks
 from framegate_controller.events.notices import GrantsChanged
 from framegate_controller.fleet.masks import set_masks
 from framegate_controller.inspection.masked_parts import blinded_parts, told
@@ -35,7 +35,7 @@ class SetMasks(Verb[CameraMasks]):
         if type(regions) is not list:
             raise Malformed.of(Reason.MASK, "a list of regions", type(regions).__name__)
         check_masks(regions)
-        return cls(request.device, tuple(signed_form(regions)))
+        return cls(request.device, as_fractions(regions))
 
     def aim(self, tx: Transaction) -> Aim:
         """See `Verb.aim`. Raises Refused (MASK) where they leave too little of every part."""

@@ -9,7 +9,7 @@ taken under older masks than the grant names.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -130,16 +130,17 @@ def parse_masks(regions: Sequence[Any]) -> MaskRegions:
     return MaskRegions(polygons, tuple(channels))
 
 
-def signed_form(regions: Sequence[Any]) -> list[dict[str, Any]]:
-    """Regions that `parse_masks` took, as they are signed: whoever wrote an edge, 1 or 1.0, its
-    digest is the same.
+def as_fractions(regions: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Regions that were parsed, as statements are signed with: corners are fractions whether
+    somebody wrote 1 or 1.0, so that the same regions are the same bytes, whatever they were drawn
+    with.
     """
-    return [
-        region
-        if "channel" in region
-        else {"points": [[float(x), float(y)] for x, y in region["points"]]}
+    return tuple(
+        {"points": [[float(x), float(y)] for x, y in region["points"]]}
+        if "points" in region
+        else dict(region)
         for region in regions
-    ]
+    )
 
 
 def check_masks(regions: Sequence[Any]) -> MaskRegions:

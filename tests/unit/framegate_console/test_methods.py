@@ -3,7 +3,7 @@
 import pytest
 
 from framegate.errors import Unavailable
-from framegate_console.methods import gateway_methods, operator_methods
+from framegate_console.methods import gateway_methods, operator_methods, sign_in_methods
 from framegate_console.told_alike import ToldAlike
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -22,7 +22,12 @@ class Channel:
 
 
 @pytest.mark.parametrize(
-    ("service", "known"), [("Operator", operator_methods), ("GatewayOperator", gateway_methods)]
+    ("service", "known"),
+    [
+        ("Operator", operator_methods),
+        ("GatewayOperator", gateway_methods),
+        ("SignIn", sign_in_methods),
+    ],
 )
 def test_every_method_of_the_contract_is_known(service, known):
     contract = {m.name: m for m in SERVICES[service].methods}
