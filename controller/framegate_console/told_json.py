@@ -16,5 +16,5 @@ def told_object(text: str | bytes, what: str) -> Mapping[str, Any]:
     try:
         return json_object(text.encode() if isinstance(text, str) else text, what)
     except Malformed as error:
-        seen = error.failures[0].seen
+        seen = error.failures[0].actual
         raise Unavailable.of(Reason.UNAVAILABLE, what, seen) from error

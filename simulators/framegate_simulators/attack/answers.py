@@ -1,4 +1,4 @@
-"""N219 to N222, N229: others who answer without end or with what is no answer, a folder with modules
+"""N219 to N222, N229: others who answer without end or with what is no answer, folders with modules
 of theirs, strangers at a witness, and whoever hangs up.
 """
 
