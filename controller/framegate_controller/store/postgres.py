@@ -59,6 +59,11 @@ _TURN: Final = text(
     " (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms"
 )
 _CREATE: Final = "createdb --template=template0 --encoding=UTF8 --locale=C NAME"
+_WAITS: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false)"
+    " WHERE current_setting('synchronous_commit') = 'off'"
+)
+"""A server whose own setting is not to wait would lose, when it dies, what was answered."""
 
 
 class PostgresEngines:
@@ -221,7 +226,10 @@ class PostgresEngines:
             if reads:
                 connection.isolation_level = IsolationLevel.REPEATABLE_READ
                 connection.read_only = True
-            if not durable:
+            elif durable:
+                connection.execute(_WAITS)
+                connection.commit()
+            else:
                 connection.execute("SET synchronous_commit = off")
                 connection.commit()
 

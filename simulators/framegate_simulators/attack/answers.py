@@ -1,5 +1,5 @@
-"""N219 to N222, N229: others who answer without end or with what is no answer, folders with modules
-of theirs, strangers at a witness, and whoever hangs up.
+"""N219 to N222, N229: others who answer without end or with what is no answer, a folder with
+modules of theirs, strangers at a witness, and whoever hangs up.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from framegate.errors import Reason
 from framegate_host.private_files import private_folder
 from framegate_operator.connection import operator_stub, sign_in_stub
 from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.attack.doors import silent_connections
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
 from framegate_simulators.plant.processes import BIN, PlantError, wait_for
@@ -123,15 +125,16 @@ def n222(t: Target) -> Seen:
 @attempt("N229", "operators who hang up while their calls wait for a thread, four hundred times")
 def n229(t: Target) -> Seen:
     t.sign_in_again()
-    with operator_stub(t.context) as stub:
+    before = t.plant.process("controller").pid
+    with t.fleet_channel((t.context.key, t.context.certificate)) as channel:
+        stub = rpc.OperatorStub(channel)
+        stub.WhoAmI(pb.WhoAmIRequest(), timeout=TIMEOUT_S)
         for number in range(HANG_UPS):
             call = stub.WhoAmI.future(pb.WhoAmIRequest())
             time.sleep(0.0005 * (number % 20))
             call.cancel()
-        answered = 0
-        for _ in range(5):
-            stub.WhoAmI(pb.WhoAmIRequest(), timeout=TIMEOUT_S)
-            answered += 1
-    died = t.plant.process("controller").poll() is not None
-    told = "THE CONTROLLER DIED" if died else "the controller lives"
-    return Seen(not died and answered == 5, f"{HANG_UPS} hung up; {told}")
+        answered = reason_of(partial(stub.WhoAmI, pb.WhoAmIRequest(), timeout=TIMEOUT_S))
+    running = t.plant.process("controller")
+    lives = running.pid == before and running.poll() is None
+    told = "the controller lives" if lives else "THE CONTROLLER DIED"
+    return Seen(lives and not answered.refused, f"{HANG_UPS} hung up; {told}")

@@ -465,3 +465,23 @@ def cut(postgres, address: str) -> None:
     name = address.partition("@/")[2].partition("?")[0]
     of_it = f"FROM pg_stat_activity WHERE datname = '{name}'"
     postgres.sql("postgres", f"SELECT pg_terminate_backend(pid, 30000) {of_it}")
+
+
+def test_a_commit_waits_though_its_server_says_it_need_not(postgres, store):
+    """The server of these tests says so; what was answered stands there when it has died."""
+    assert postgres.sql("postgres", "SHOW synchronous_commit") == "off"
+    with store.engines.begin(writes=True).connection as connection:
+        shown = connection.exec_driver_sql("SHOW synchronous_commit").scalar_one()
+    assert shown == "on"
+    with store.engines.aside() as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "off"
+
+
+@pytest.mark.parametrize("theirs", ["local", "remote_write", "remote_apply"])
+def test_how_a_commit_waits_is_the_servers_own_setting(new_database, opened, theirs):
+    address = new_database()
+    with psycopg.connect(address, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = {theirs}")
+    with opened(address).engines.begin(writes=True).connection as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == theirs
