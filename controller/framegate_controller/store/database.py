@@ -134,10 +134,6 @@ class Database:
         self.engines = engines
         self._shared = SharedClock(now_ms) if clock is None else None
         self.clock: Callable[[], int] = self._shared or clock or now_ms
-        self.earlier_here: Callable[[], bool] = lambda: False
-        """Whether a controller of an earlier version may be at work on this registry: rows are
-        written as it reads them.
-        """
         # threads of one process queue here: SQLite lets who waits sleep, and look again
         self._tail, self._turn = InMemoryTail(), Lock()
 
@@ -155,8 +151,7 @@ class Database:
             with _closing(begun.connection) as connection:
                 try:
                     with self.engines.ours():
-                        now_ms, earlier = self.learn(begun.at_ms), self.earlier_here()
-                        tx = SqlTransaction(connection, self._tail, now_ms, earlier=earlier)
+                        tx = SqlTransaction(connection, self._tail, self.learn(begun.at_ms))
                         yield tx
                 except BaseException:
                     with suppress(DBAPIError):  # a lost connection was rolled back by its server

@@ -26,10 +26,6 @@ log = logging.getLogger(__name__)
 CHANNEL: Final = "framegate"
 NAMES: Final = 0x4647
 """Space of the advisory locks of controllers' names: FG."""
-FORMS: Final = 0x4648
-"""Space of the locks of those who read what this version writes; 0.1.0 takes none in it. A later
-version whose rows this one does not read takes another.
-"""
 BEAT_S: Final = 1.0
 LEASE_S: Final = 5.0
 """For how long a duty is somebody's without a sign of life: five that were due."""
@@ -75,7 +71,6 @@ class PostgresPeers:
         self.owner = f"{name[:40]}:{secrets.token_hex(6)}"
         self._held, self._duties = _Held(), frozenset[str]()
         self._present: frozenset[int] = frozenset()
-        self._earlier = True  # until it is known
         self._ending = Event()
         self._thread: Thread | None = None
         self._ears = Ears(lambda _: None, lambda: None)
@@ -98,10 +93,6 @@ class PostgresPeers:
         """See `Peers.lease`."""
         held = self._held
         return held.leases.get(duty) if time.monotonic() < held.until_s else None
-
-    def earlier(self) -> bool:
-        """See `Peers.earlier`: as of the last beat."""
-        return self._earlier
 
     def stop(self) -> None:
         """See `Peers.stop`."""
@@ -151,8 +142,6 @@ class PostgresPeers:
                     hint = "give each its own: framegate-controller run --name controller-2"
                     raise Refused.of(Reason.CONFLICT, wanted, "one", hint)
                 time.sleep(AGAIN_S)
-            reading = (FORMS, self._name)
-            connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", reading)
             connection.execute(_SEED, {"duties": sorted(self._duties)})
             connection.execute(f"LISTEN {CHANNEL}")
         except BaseException:
@@ -175,11 +164,7 @@ class PostgresPeers:
         row = connection.execute(f"SELECT {_NOW}").fetchone()
         if row is not None:
             self._learn(int(row[0]))
-        there, later = (
-            frozenset(r[0] for r in connection.execute(_PRESENT, {"names": space}))
-            for space in (NAMES, FORMS)
-        )
-        self._earlier = bool(there - later)
+        there = frozenset(r[0] for r in connection.execute(_PRESENT, {"names": NAMES}))
         gone, self._present = self._present - there, there
         if gone:  # what it committed last it may not have told
             log.warning("%d controller(s) of this registry are gone", len(gone))

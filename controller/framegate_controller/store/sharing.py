@@ -73,10 +73,8 @@ def sharing_of(database: Database, name: str, rates: MachineRates) -> Sharing:
     engines = database.engines
     assert isinstance(engines, PostgresEngines)  # noqa: S101 - there are two kinds
     shares = Shares(engines)
-    peers = PostgresPeers(engines, name, database.learn)
-    database.earlier_here = peers.earlier
     return Sharing(
-        peers=peers,
+        peers=PostgresPeers(engines, name, database.learn),
         sign_in=limits.PostgresSignInLimits(engines),
         tickets=limits.PostgresTicketTries(engines),
         begins=PostgresBeginQuota(shares),

@@ -42,9 +42,6 @@ class Peers(Protocol):
     def lease(self, duty: str) -> Lease | None:
         """This controller's lease of a duty now, None where another has it, or nobody knows."""
 
-    def earlier(self) -> bool:
-        """Whether one of them may be of an earlier version, which reads rows as it wrote them."""
-
     def stop(self) -> None:
         """Give the duties back, and listen no more."""
 
@@ -65,10 +62,6 @@ class NoPeers:
     def lease(self, duty: str) -> Lease | None:
         """Every one, without a token."""
         return Lease(duty)
-
-    def earlier(self) -> bool:
-        """Nobody is."""
-        return False
 
     def stop(self) -> None:
         """Nothing was begun."""

@@ -53,9 +53,8 @@ _ADD_RESULT: Final = insert(_RESULTS)
 class SqlEvidence:
     """See `ports.EvidenceKept`."""
 
-    def __init__(self, rows: Rows, *, whole: bool = False) -> None:
-        """`whole`: evidence is kept with its boot log, as 0.1.0 reads it."""
-        self._rows, self._whole = rows, whole
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
 
     def get(self, identifier: str) -> KeptEvidence | None:
         """By id."""
@@ -97,7 +96,7 @@ class SqlEvidence:
         """See `ports.EvidenceKept.add`."""
         columns = fields_of(evidence)
         raw, log = columns.pop("raw"), self.boot_log(evidence.boot_log_sha256) or b""
-        log_at = raw.find(log) if log and not self._whole else -1
+        log_at = raw.find(log) if log else -1
         rest = raw if log_at < 0 else raw[:log_at] + raw[log_at + len(log) :]
         packed = {
             "proof": zlib.compress(rest),

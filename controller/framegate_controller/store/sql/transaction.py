@@ -54,10 +54,7 @@ _TRUST, _FIRMWARE = 1, 2
 class SqlTransaction:
     """See `ports.Transaction`."""
 
-    def __init__(
-        self, connection: Connection, tail: LogTail, now_ms: int, *, earlier: bool = False
-    ) -> None:
-        """`earlier`: rows are written so that a controller of an earlier version reads them."""
+    def __init__(self, connection: Connection, tail: LogTail, now_ms: int) -> None:
         rows = Rows(connection)
         self.now_ms = now_ms
         self.act: Act | None = None
@@ -68,7 +65,7 @@ class SqlTransaction:
         self.makers: ports.TpmMakers = SqlTpmMakers(rows)
         self.gateways: ports.GatewayProcesses = SqlGatewayProcesses(rows)
         self.masks: ports.Masks = SqlMasks(rows)
-        self.evidence: ports.EvidenceKept = SqlEvidence(rows, whole=earlier)
+        self.evidence: ports.EvidenceKept = SqlEvidence(rows)
         self.profiles: ports.Profiles = SqlProfiles(rows)
         self.rollouts: ports.Rollouts = SqlRollouts(rows)
         self.people: ports.People = SqlPeople(rows)

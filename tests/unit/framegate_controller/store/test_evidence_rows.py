@@ -1,7 +1,6 @@
 """A boot log stands once, for all evidence that came with it; evidence comes back as it came."""
 
 import sqlite3
-import zlib
 
 import pytest
 
@@ -73,23 +72,3 @@ def test_a_kept_log_is_not_kept_again_and_is_missed_where_it_is_gone(tmp_path):
     with store.reading() as tx:  # a row that whoever appraises it cannot read, and no other's end
         assert tx.evidence.get("one").raw == b"head"
     store.close()
-
-
-def test_beside_a_controller_of_before_evidence_is_kept_as_that_reads_it(tmp_path):
-    """0.1.0 unpacks the whole of it from its row."""
-    path, raw = tmp_path / "registry.db", b"head" + LOG + b"tail"
-    store = open_registry(path)
-    store.earlier_here = lambda: True
-    with store.writing() as tx:
-        tx.evidence.keep_boot_log(sha256(LOG), LOG)
-        tx.evidence.add(evidence("one", raw))
-    store.earlier_here = lambda: False
-    with store.writing() as tx:
-        tx.evidence.add(evidence("two", raw))
-    with store.reading() as tx:
-        assert tx.evidence.get("one").raw == tx.evidence.get("two").raw == raw
-    store.close()
-    with sqlite3.connect(path) as database:
-        rows = dict(database.execute("SELECT id, proof FROM evidence"))
-    database.close()
-    assert zlib.decompress(rows["one"]) == raw != zlib.decompress(rows["two"])

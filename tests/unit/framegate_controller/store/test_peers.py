@@ -286,15 +286,3 @@ def test_json_of_the_database_is_read_strictly_enough_to_fail(pair):
 def test_a_beat_follows_the_databases_clock(pair):
     one = pair[0].start()
     assert abs(one.store.clock() - time.time_ns() // 1_000_000) < 5_000
-
-
-async def test_while_a_controller_of_before_is_at_work_rows_are_written_as_it_reads_them(pair):
-    """0.1.0 takes a lock for its name and none that says what it reads."""
-    one, _ = pair
-    assert one.peers.earlier(), "nobody knows before the first beat"
-    one.start()
-    assert not one.peers.earlier()
-    with one.store.engines.connect() as old:
-        old.execute("SELECT pg_advisory_lock(%s, hashtext('old'))", (postgres_peers.NAMES,))
-        await until(one.peers.earlier)
-    await until(lambda: not one.peers.earlier())
