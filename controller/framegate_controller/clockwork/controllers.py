@@ -17,8 +17,9 @@ from framegate_controller.store.ports.controllers import READS, SIGN_OF_LIFE_MS
 
 
 def look_around(store: Store, fleet: Fleet) -> tuple[Notice, ...]:
-    """Tell of this controller's issuing CAs where they are others now, or it was long ago, and
-    of what this version reads; know those of the others. Where these changed, gateways hear of it, and every machine attests.
+    """Tell of this controller's issuing CAs, and of what this version reads, where they are others
+    now, or it was long ago; know those of the others. Where these changed, gateways hear of it, and
+    every machine attests.
     """
     own = tuple(c.public_bytes(Encoding.DER) for c in fleet.keys.own)
     with store.reading() as tx:

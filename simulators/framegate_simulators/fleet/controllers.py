@@ -21,6 +21,7 @@ from framegate_controller.record.check import check_record
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.store.database import open_store
 from framegate_controller.store.ports import EntryQuery
+from framegate_controller.store.ports.controllers import READS
 from framegate_controller.store.transfer import move_rows
 from framegate_simulators.fixtures.postgres import LocalPostgres, local_postgres
 from framegate_simulators.fleet.plan import Plan
@@ -84,13 +85,15 @@ class Restart:
 @dataclass(frozen=True, slots=True)
 class Registry:
     """What stands in the registry after a run: machines by state, entries of a whole record, how
-    many of them say that a trusted machine proved itself again, bytes on disk.
+    many of them say that a trusted machine proved itself again, bytes on disk; whether everybody
+    who was there of late reads this version's form of rows.
     """
 
     states: dict[str, int]
     entries: int
     attested: int
     size: int
+    all_read: bool
 
 
 class Controllers:
@@ -178,10 +181,11 @@ class Controllers:
                 checked = check_record(tx, keys)
                 again = EntryQuery(event="attested")
                 attested = tx.log.entries(again, first=0, below=checked.entries, most=MOST_ENTRIES)
+                all_read = tx.controllers.all_read(READS)
                 states = Counter(State(device.state).value for device in tx.devices.all())
         finally:
             store.close()
-        return Registry(dict(states), checked.entries, len(attested), self._size())
+        return Registry(dict(states), checked.entries, len(attested), self._size(), all_read)
 
     def _size(self) -> int:
         if self._server is not None:

@@ -149,6 +149,7 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
         "late_devices": sum(one["late"] for one in results),
         "went_over": sum(one["went_over"] for one in results),
         "restarts": restarts,
+        "all_read": registry.all_read,
         "forms": [asdict(seen) for seen in controllers.forms],
         "states": registry.states,
         "entries": registry.entries,

@@ -44,9 +44,7 @@ class SqlControllers:
         """A new or changed one."""
         encoded = json.dumps([base64.b64encode(c).decode() for c in controller.authorities])
         values = {"seen_ms": controller.seen_ms, "reads": controller.reads}
-        self._rows.put(
-            _CONTROLLERS, {"name": controller.name, "authorities": encoded, **values}
-        )
+        self._rows.put(_CONTROLLERS, {"name": controller.name, "authorities": encoded, **values})
 
     def all_read(self, form: int) -> bool:
         """See `ports.Controllers.all_read`."""
