@@ -42,6 +42,7 @@ from framegate_simulators.attack import (
     standing,
     stores,
     structures,
+    versions,
     watched,
 )
 from framegate_simulators.attack.controls import control
@@ -66,6 +67,7 @@ THREATS: Final = (
             *range(180, 207),
             *range(210, 212),
             *range(213, 223),
+            *range(226, 228),
         )
     ),
 )
@@ -79,6 +81,7 @@ MODULES: Final = (
     service,
     sinks,
     stores,
+    versions,
     gateway,
     frames,
     line,

@@ -113,10 +113,4 @@ NOT_RUN: Final = (
         "takes that version's source; make plants runs both on one database",
         "test_n226_controllers_of_before_are_replaced_under_load",
     ),
-    NotRun(
-        "N227",
-        "rows of results that were changed in the database",
-        "the campaign's adversary has no account there",
-        "test_n227_a_packed_result_that_was_changed_is_no_result",
-    ),
 )

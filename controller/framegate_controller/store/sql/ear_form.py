@@ -21,7 +21,8 @@ _CLAIMS: Final = (
     b'{"eat_profile":"tag:ietf.org,2026:rats/ear#01","iat":17,"exp":17,"sub":"","jti":"",'
     b'"ear.verifier-id":{"developer":"Framegate","build":"controller '
     b'"},"submods":{"framegate":{"ear.status":"affirming","ear.trustworthiness-vector":'
-    b'{"instance-identity":2,"configuration":2,"executables":2,"file-system":2,"hardware":2,"runtime-opaque":0},'
+    b'{"instance-identity":2,"configuration":2,"executables":2,"file-system":2,"hardware":2,'
+    b'"runtime-opaque":0},'
     b'"ear.appraisal-policy-id":" sha256:","framegate.evidence-sha256":"",'
     b'"framegate.failures":[],"framegate.findings":[],"framegate.tpm":{'
 )
