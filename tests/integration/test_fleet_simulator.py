@@ -5,6 +5,7 @@ import pytest
 from framegate_simulators.fixtures.postgres import programs
 from framegate_simulators.fleet.plan import Act, Plan, Shares
 from framegate_simulators.fleet.run import run_fleet, wrong
+from support.before import source_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.plants]
 
@@ -56,3 +57,36 @@ def test_n106_a_rolling_restart_of_two_controllers_under_load_is_noticed_by_nobo
     assert result["went_over"] > 0 and set(result["states"]) <= {"trusted", "stale"}
     # what a machine was answered stands in the record, and what it was not told as a call was cut
     assert result["attested"] >= result["attestations"]["done"]
+
+
+@pytest.mark.skipif(
+    programs() is None, reason="PostgreSQL 15 or later is not installed: apt-get install postgresql"
+)
+def test_n226_controllers_of_before_are_replaced_under_load(tmp_path):
+    """0.1.0 founds a fleet and serves it with two controllers; each is replaced in turn while
+    machines attest with 0.1.0's messages. How long anybody had to wait is the host's load.
+    """
+    plan = Plan(
+        devices=6,
+        interval_s=15.0,
+        seconds=50.0,
+        workers=1,
+        seed=7,
+        keep=True,
+        shares=Shares(reboots=5, updates=0, tampered=0, late=0),
+        controllers=2,
+        database=True,
+        rolling=True,
+        before=str(source_of("v0.1.0", tmp_path)),
+    )
+    result = run_fleet(plan, lambda _: None)
+    assert [one["code"] for one in result["restarts"]] == [0, 0]
+    assert {error.rpartition(": ")[2] for error in result["errors"]} <= {
+        "unavailable",
+        "too-many-tries",
+    }
+    assert set(result["states"]) <= {"trusted", "stale"} and result["enrolments"]["joined"] == 6
+    alone, beside, _ = result["forms"]
+    assert beside["results"] > alone["results"] > 0
+    assert (beside["new_evidence"], beside["new_results"]) == (0, 0)
+    assert result["all_read"] and result["attested"] >= result["attestations"]["done"]

@@ -11,10 +11,9 @@ from framegate.errors import FramegateError
 from framegate.identity.certificates import load_authorities
 from framegate_controller.ca.template import LIVES
 from framegate_controller.store.ports import Transaction
+from framegate_controller.store.ports.controllers import SIGN_OF_LIFE_MS
 
 log = logging.getLogger(__name__)
-SIGN_OF_LIFE_MS: Final = 3_600_000
-"""How often a controller says that it is there."""
 FORGOTTEN_MS: Final = int(max(LIVES.values()).total_seconds() * 1000) + 24 * SIGN_OF_LIFE_MS
 """A controller that was not there for so long is known no more: nothing it signed can be alive."""
 

@@ -43,6 +43,7 @@ from framegate_simulators.attack import (
     stores,
     structures,
     typed,
+    versions,
     watched,
 )
 from framegate_simulators.attack.controls import control
@@ -67,6 +68,8 @@ THREATS: Final = (
             *range(180, 207),
             *range(210, 212),
             *range(213, 223),
+            *range(226, 228),
+            229,
             *range(232, 234),
         )
     ),
@@ -81,6 +84,7 @@ MODULES: Final = (
     service,
     sinks,
     stores,
+    versions,
     gateway,
     frames,
     line,

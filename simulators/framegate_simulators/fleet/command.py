@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -38,6 +39,15 @@ def fleet(  # noqa: PLR0913 - a command's options
         bool,
         typer.Option("--rolling", help="End each controller and start it again while they live."),
     ] = False,
+    before: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Source of an earlier version: it founds the fleet, runs each controller until its"
+            " restart, and is what machines speak.",
+        ),
+    ] = None,
     output: OutputFormat = "table",
 ) -> None:
     """Be a fleet: forged machines that join a controller of their own, attest, reboot, are updated,
@@ -61,6 +71,7 @@ def fleet(  # noqa: PLR0913 - a command's options
             controllers=controllers,
             database=store == "postgres",
             rolling=rolling,
+            before=str(before.resolve()) if before else "",
         )
         try:
             result = run_fleet(plan, lambda text: typer.echo(text, err=True))

@@ -21,9 +21,11 @@ from framegate_controller.record.check import check_record
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.store.database import open_store
 from framegate_controller.store.ports import EntryQuery
+from framegate_controller.store.ports.controllers import READS
 from framegate_controller.store.transfer import move_rows
 from framegate_simulators.fixtures.postgres import LocalPostgres, local_postgres
 from framegate_simulators.fleet.plan import Plan
+from framegate_simulators.fleet.versions import Forms, environment
 from framegate_simulators.plant.processes import PlantError, free_port, wait_for
 
 START_S: Final = 120.0
@@ -83,13 +85,15 @@ class Restart:
 @dataclass(frozen=True, slots=True)
 class Registry:
     """What stands in the registry after a run: machines by state, entries of a whole record, how
-    many of them say that a trusted machine proved itself again, bytes on disk.
+    many of them say that a trusted machine proved itself again, bytes on disk; whether everybody
+    who was there of late reads this version's form of rows.
     """
 
     states: dict[str, int]
     entries: int
     attested: int
     size: int
+    all_read: bool
 
 
 class Controllers:
@@ -100,7 +104,8 @@ class Controllers:
         self._folders = [folder, *(folder.with_name(f"{folder.name}-{n}") for n in self._more)]
         self._ports = [(free_port(), free_port()) for _ in self._folders]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._gone = NOTHING
+        self._gone, self._before = NOTHING, [plan.before for _ in self._folders]
+        self.forms: list[Forms] = []
         self._server: LocalPostgres | None = None
         self.at = StoreAt(folder)
 
@@ -114,7 +119,7 @@ class Controllers:
             if self._plan.database:
                 self._server = stack.enter_context(local_postgres(durable=True))
                 self.at = StoreAt(self._folders[0], self._server.create(DATABASE))
-                move_rows(StoreAt(self._folders[0]), self.at)
+                self._move(StoreAt(self._folders[0]))
             for folder in self._folders[1:]:
                 self._add(folder)
             for number in range(len(self._folders)):
@@ -153,9 +158,20 @@ class Controllers:
         restarts = []
         for number in range(len(self._folders)):
             time.sleep(ROLLS * self._plan.seconds)
+            self._look_at_forms()
             restarts.append(asdict(self._restarted(number)))
             say(f"{self._name(number)} was restarted: {restarts[-1]}")
         return restarts
+
+    def _look_at_forms(self) -> None:
+        if self._server is not None and self._plan.before:
+            self.forms.append(Forms.of(self._server, DATABASE))
+
+    def _move(self, source: StoreAt) -> None:
+        if not self._plan.before:
+            move_rows(source, self.at)
+            return
+        self._command("store", "move", "--state", str(source.state), "--to", self.at.address)
 
     def registry(self, keys: FleetKeys) -> Registry:
         """After the run. Raises FramegateError where the record is not whole."""
@@ -165,10 +181,11 @@ class Controllers:
                 checked = check_record(tx, keys)
                 again = EntryQuery(event="attested")
                 attested = tx.log.entries(again, first=0, below=checked.entries, most=MOST_ENTRIES)
+                all_read = tx.controllers.all_read(READS)
                 states = Counter(State(device.state).value for device in tx.devices.all())
         finally:
             store.close()
-        return Registry(dict(states), checked.entries, len(attested), self._size())
+        return Registry(dict(states), checked.entries, len(attested), self._size(), all_read)
 
     def _size(self) -> int:
         if self._server is not None:
@@ -182,6 +199,7 @@ class Controllers:
         code = process.wait(ENDS_S)
         ended = time.monotonic()
         self._gone += Usage(used.cpu_s, 0)
+        self._before[number] = ""
         self._start(number)
         back_s = time.monotonic() - ended
         return Restart(self._name(number), code, round(ended - begun, 2), round(back_s, 2))
@@ -202,7 +220,10 @@ class Controllers:
             argv += [] if other == number else ["--peer", f"127.0.0.1:{its_join}:{its_fleet}"]
         with (folder / "controller.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-c", _CONTROLLER, *argv], stdout=log, stderr=log
+                [sys.executable, "-c", _CONTROLLER, *argv],
+                stdout=log,
+                stderr=log,
+                env=environment(self._before[number]),
             )
         self._processes[number] = process
 
@@ -218,10 +239,13 @@ class Controllers:
     def _name(number: int) -> str:
         return f"controller-{number + 1}"
 
-    @staticmethod
-    def _command(*argv: str) -> None:
+    def _command(self, *argv: str) -> None:
         done = subprocess.run(
-            [sys.executable, "-c", _CONTROLLER, *argv], capture_output=True, text=True, check=False
+            [sys.executable, "-c", _CONTROLLER, *argv],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(self._plan.before),
         )
         if done.returncode:
             raise PlantError(f"{argv[0]}: {done.stdout}{done.stderr}"[-2000:])
@@ -229,6 +253,7 @@ class Controllers:
     def end(self) -> None:
         """End them, so that the registry is at rest; the database goes on."""
         self._stop_all()
+        self._look_at_forms()
 
     def _stop_all(self) -> None:
         for process in self._processes.values():

@@ -64,8 +64,9 @@ class Shares:
 class Plan:
     """One run: `devices` machines that attest every `interval_s`, for `seconds` after the last has
     joined. `keep`: each keeps its connection, as agents do. Several `controllers` need a
-    `database`; `rolling`: each of them ends and is started again meanwhile. Raises Malformed
-    (USAGE).
+    `database`; `rolling`: each of them ends and is started again meanwhile. With `before`, a
+    folder with an earlier version's source, that version founds the fleet, runs every controller
+    until its restart, and is what machines speak. Raises Malformed (USAGE).
     """
 
     devices: int
@@ -78,6 +79,7 @@ class Plan:
     controllers: int = 1
     database: bool = False
     rolling: bool = False
+    before: str = ""
 
     def __post_init__(self) -> None:
         if self.controllers > 1 and not self.database:
@@ -86,6 +88,9 @@ class Plan:
         if self.rolling and self.controllers == 1:
             wanted = "another controller to go over to"
             raise Malformed.of(Reason.USAGE, wanted, "one", "say --controllers 2")
+        if self.before and not self.rolling:
+            wanted = "controllers of before that are replaced"
+            raise Malformed.of(Reason.USAGE, wanted, "none", "say --rolling")
 
     def body(self) -> dict[str, Any]:
         """As JSON values."""

@@ -13,12 +13,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from framegate.identity.names import Kind
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
+from framegate_controller.ca.open import load_fleet
 from framegate_controller.fleet.makers import add_maker
 from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.fleet.tickets import Invitation, invite
@@ -27,6 +29,7 @@ from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.fleet.controllers import Controllers
 from framegate_simulators.fleet.device import MODEL, RELEASES
 from framegate_simulators.fleet.plan import Plan
+from framegate_simulators.fleet.versions import MACHINES, environment, found_by
 from framegate_simulators.fleet.worker import code_of
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
@@ -45,7 +48,13 @@ class _Workers:
     def __init__(self, plan: Plan, maker: Path) -> None:
         argv = [sys.executable, "-m", "framegate_simulators.fleet.worker"]
         self._processes = [
-            subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment(plan.before, MACHINES),
+            )
             for _ in range(plan.workers)
         ]
         for first, process in enumerate(self._processes):
@@ -90,7 +99,11 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
         stack.callback(workers.end)
         eks = {int(n): ek for said in workers.all_said() for n, ek in said.items()}
         say(f"{len(eks)} machines made")
-        keys = _found(folder / "controller", maker, eks)
+        if plan.before:
+            found_by(plan.before, folder / "controller", folder / "maker", eks)
+            keys = load_fleet(folder / "controller" / "keys")
+        else:
+            keys = _found(folder / "controller", maker, eks)
         with Controllers(folder / "controller", plan) as controllers:
             empty = controllers.used()
             digest = sha256(keys.root.der).hex()
@@ -136,6 +149,8 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
         "late_devices": sum(one["late"] for one in results),
         "went_over": sum(one["went_over"] for one in results),
         "restarts": restarts,
+        "all_read": registry.all_read,
+        "forms": [asdict(seen) for seen in controllers.forms],
         "states": registry.states,
         "entries": registry.entries,
         "attested": registry.attested,

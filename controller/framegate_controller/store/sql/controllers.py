@@ -6,27 +6,36 @@ import base64
 import json
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
-from framegate_controller.store.ports.controllers import KnownController
+from framegate_controller.store.ports.controllers import GONE_MS, KnownController
 from framegate_controller.store.sql.rows import Rows, table_of
 from framegate_controller.store.tables import shared
 
 _CONTROLLERS: Final = table_of(shared.ControllerRow)
 
+_BEFORE: Final = (
+    select(_CONTROLLERS.c.name)
+    .where(_CONTROLLERS.c.reads < bindparam("form"), _CONTROLLERS.c.seen_ms > bindparam("since"))
+    .limit(1)
+)
+
 
 class SqlControllers:
     """See `ports.Controllers`."""
 
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
+    def __init__(self, rows: Rows, now_ms: int) -> None:
+        self._rows, self._now_ms = rows, now_ms
 
     def all(self) -> list[KnownController]:
         """By name."""
         rows = self._rows.all(select(_CONTROLLERS).order_by(_CONTROLLERS.c.name))
         return [
             KnownController(
-                r.name, tuple(base64.b64decode(c) for c in json.loads(r.authorities)), r.seen_ms
+                r.name,
+                tuple(base64.b64decode(c) for c in json.loads(r.authorities)),
+                r.seen_ms,
+                r.reads,
             )
             for r in rows
         ]
@@ -34,5 +43,10 @@ class SqlControllers:
     def put(self, controller: KnownController) -> None:
         """A new or changed one."""
         encoded = json.dumps([base64.b64encode(c).decode() for c in controller.authorities])
-        values = {"authorities": encoded, "seen_ms": controller.seen_ms}
-        self._rows.put(_CONTROLLERS, {"name": controller.name, **values})
+        values = {"seen_ms": controller.seen_ms, "reads": controller.reads}
+        self._rows.put(_CONTROLLERS, {"name": controller.name, "authorities": encoded, **values})
+
+    def all_read(self, form: int) -> bool:
+        """See `ports.Controllers.all_read`."""
+        since = self._now_ms - GONE_MS
+        return self._rows.one(_BEFORE, {"form": form, "since": since}) is None

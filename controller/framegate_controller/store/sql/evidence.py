@@ -12,8 +12,11 @@ from framegate.errors import Reason, Refused
 from framegate.identity.names import DeviceId
 from framegate.ima.allowlist import Allowlist, parse_allowlist
 from framegate.registry.evidence import KeptEvidence, KeptResult
+from framegate.wire import sha256
 from framegate_controller.store.ports import Sweep, Swept
+from framegate_controller.store.ports.controllers import READS, Controllers
 from framegate_controller.store.sql.device_rows import DEVICES
+from framegate_controller.store.sql.ear_form import packed_ear, unpacked_ear
 from framegate_controller.store.sql.evidence_room import (
     HELD,
     HELD_EVIDENCE,
@@ -35,6 +38,7 @@ MIN_DIGITS: Final = 6
 """Of an id that somebody typed: fewer are chance."""
 _EVIDENCE: Final = table_of(evidence.EvidenceRow)
 _RESULTS: Final = table_of(evidence.Result)
+_HEADERS: Final = table_of(evidence.EarHeader)
 _LOGS: Final = table_of(evidence.BootLogRow)
 _SEGMENTS: Final = table_of(evidence.ImaSegment)
 _ALLOWLISTS: Final = table_of(evidence.AllowlistRow)
@@ -47,14 +51,15 @@ _LAST_CONTENT: Final = (
 _SEEN_AGAIN: Final = (
     update(_EVIDENCE).where(_EVIDENCE.c.id == bindparam("of")).values(count=_EVIDENCE.c.count + 1)
 )
+_HAS_HEADER: Final = select(_HEADERS.c.sha256).where(_HEADERS.c.sha256 == bindparam("of"))
 _ADD_RESULT: Final = insert(_RESULTS)
 
 
 class SqlEvidence:
     """See `ports.EvidenceKept`."""
 
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
+    def __init__(self, rows: Rows, controllers: Controllers) -> None:
+        self._rows, self._controllers = rows, controllers
 
     def get(self, identifier: str) -> KeptEvidence | None:
         """By id."""
@@ -96,7 +101,7 @@ class SqlEvidence:
         """See `ports.EvidenceKept.add`."""
         columns = fields_of(evidence)
         raw, log = columns.pop("raw"), self.boot_log(evidence.boot_log_sha256) or b""
-        log_at = raw.find(log) if log else -1
+        log_at = raw.find(log) if log and self._controllers.all_read(READS) else -1
         rest = raw if log_at < 0 else raw[:log_at] + raw[log_at + len(log) :]
         packed = {
             "proof": zlib.compress(rest),
@@ -153,11 +158,30 @@ class SqlEvidence:
         rows = self._rows.all(select(_RESULTS).where(begins).limit(2))
         if len(rows) != 1:
             return None
-        return KeptResult(**{**rows[0]._mapping, "device": DeviceId(rows[0].device)})
+        return self._result(rows[0])
 
     def add_result(self, result: KeptResult) -> None:
         """A new one."""
-        self._rows.run(_ADD_RESULT, fields_of(result))
+        columns = fields_of(result)
+        packed = packed_ear(result.ear, result) if self._controllers.all_read(READS) else None
+        if packed is not None:
+            digest = sha256(packed.header.encode())
+            self._keep_header(digest, packed.header)
+            columns |= {"ear": "", "ear_packed": packed.packed, "ear_header": digest}
+        self._rows.run(_ADD_RESULT, columns)
+
+    def _keep_header(self, digest: bytes, header: str) -> None:
+        if self._rows.one(_HAS_HEADER, {"of": digest}) is None:
+            self._rows.run(insert(_HEADERS).values(sha256=digest, header=header))
+
+    def _result(self, r: Row[Any]) -> KeptResult:
+        columns = dict(r._mapping)
+        packed, digest = columns.pop("ear_packed"), columns.pop("ear_header")
+        if packed:
+            row = self._rows.one(select(_HEADERS.c.header).where(_HEADERS.c.sha256 == digest))
+            # without its header there is no EAR: whoever shows the result says so
+            columns["ear"] = unpacked_ear(packed, row.header, r) if row is not None else ""
+        return KeptResult(**{**columns, "device": DeviceId(r.device)})
 
     def boot_log(self, sha256: bytes) -> bytes | None:
         """By its digest."""

@@ -65,7 +65,6 @@ class SqlTransaction:
         self.makers: ports.TpmMakers = SqlTpmMakers(rows)
         self.gateways: ports.GatewayProcesses = SqlGatewayProcesses(rows)
         self.masks: ports.Masks = SqlMasks(rows)
-        self.evidence: ports.EvidenceKept = SqlEvidence(rows)
         self.profiles: ports.Profiles = SqlProfiles(rows)
         self.rollouts: ports.Rollouts = SqlRollouts(rows)
         self.people: ports.People = SqlPeople(rows)
@@ -84,7 +83,8 @@ class SqlTransaction:
         self.sites: ports.SitesKept = SqlSites(rows)
         self.playbooks: ports.Playbooks = SqlPlaybooks(rows)
         self.leases: ports.Leases = SqlLeases(rows)
-        self.controllers: ports.Controllers = SqlControllers(rows)
+        self.controllers: ports.Controllers = SqlControllers(rows, now_ms)
+        self.evidence: ports.EvidenceKept = SqlEvidence(rows, self.controllers)
         self._rows = rows
         self._after: list[Callable[[], object]] = []
         self._firmware_raised = False

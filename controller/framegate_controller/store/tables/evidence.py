@@ -76,9 +76,19 @@ class EvidenceRow(Base):
     log_at: Mapped[int] = mapped_column(BigInteger, default=-1, server_default="-1")
 
 
+class EarHeader(Base):
+    """The header of signed results (EAR), with their key's certificate: one for each key."""
+
+    __tablename__ = "ear_headers"
+    sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    header: Mapped[str] = mapped_column(Text)
+
+
 class Result(Base):
     """What an affirming Attestation Result rested on; receipts name it by its id for as long as
     receipts live.
+
+    The EAR stands in `ear`, or packed: `ear_packed` by the header whose digest is `ear_header`.
     """
 
     __tablename__ = "results"
@@ -93,3 +103,5 @@ class Result(Base):
     profile_sha256: Mapped[bytes] = mapped_column(LargeBinary)
     evidence: Mapped[str] = mapped_column(String(32), default="")
     ear: Mapped[str] = mapped_column(Text, default="")
+    ear_packed: Mapped[bytes | None] = mapped_column(LargeBinary, default=None)
+    ear_header: Mapped[bytes | None] = mapped_column(LargeBinary, default=None)

@@ -68,10 +68,11 @@ class QuotaLevelRow(Base):
 
 class ControllerRow(Base):
     """A controller of the fleet: its issuing CAs' certificates, as a JSON list of DER in Base64,
-    and when it was last there.
+    when it was last there, and up to which form it reads rows (0: as version 0.1.0 does).
     """
 
     __tablename__ = "controllers"
     name: Mapped[str] = mapped_column(String(63), primary_key=True)
     authorities: Mapped[str] = mapped_column(Text)
     seen_ms: Mapped[int] = mapped_column(BigInteger)
+    reads: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

@@ -431,6 +431,7 @@ def test_an_early_default_of_no_bytes_is_bytes_after_the_migration(tmp_path):
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0011'")
         for table in (
             "quota_levels",
+            "ear_headers",
             "controllers",
             "answered_challenges",
             "waiting",
@@ -452,6 +453,8 @@ def test_an_early_default_of_no_bytes_is_bytes_after_the_migration(tmp_path):
         ):
             connection.exec_driver_sql(f"DROP INDEX {index}")
         connection.exec_driver_sql("ALTER TABLE evidence DROP COLUMN log_at")
+        connection.exec_driver_sql("ALTER TABLE results DROP COLUMN ear_packed")
+        connection.exec_driver_sql("ALTER TABLE results DROP COLUMN ear_header")
         connection.commit()
     store.close()
     store = open_registry(tmp_path / "registry.db")
