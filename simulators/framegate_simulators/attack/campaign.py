@@ -66,6 +66,7 @@ THREATS: Final = (
             *range(180, 207),
             *range(210, 212),
             *range(213, 223),
+            229,
         )
     ),
 )
