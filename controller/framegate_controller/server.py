@@ -99,9 +99,7 @@ DESCRIPTORS: Final = 8_192
 """Three for each connection to the fleet port, and the store's files."""
 MAX_HEADERS: Final = 16 * 1024
 HANDSHAKE_MS: Final = 10_000
-"""A machine signs in it: four commands of a TPM of 0.6 s each, behind an attestation that it is at.
-A stranger has no certificate, and is counted before.
-"""
+"""A machine signs in it: four commands of a TPM of 0.6 s each, behind an attestation under way."""
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_EVIDENCE_BYTES + 64 * 1024),
     ("grpc.max_metadata_size", MAX_HEADERS),
@@ -115,7 +113,7 @@ SERVER_OPTIONS: Final = (
 LOOPBACK: Final = "127.0.0.1"
 """Where the fleet port's server is, behind what counts connections."""
 READ_S: Final = 1.0
-"""Between two looks at what is new in the record: so late are its counters and findings."""
+"""Between two looks at what is new in the record: how late its counters and findings are."""
 JOIN: Final = "framegate.v1.Join"
 """What the health service calls the join port: strangers there are answered nothing of health."""
 PLAYBOOKS_S: Final = 0.1
