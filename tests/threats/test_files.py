@@ -225,6 +225,7 @@ ELSEWHERE = {
     ("core/framegate_host/confinement.py", "write_text"): "the kernel's own files in /proc",
     ("core/framegate_host/sqlite_file.py", "sqlite3.connect"): "touched before",
     ("core/framegate_host/program.py", "os.open"): "/dev/null, for what nobody reads",
+    ("core/framegate_host/programs.py", "os.open"): "/dev/null, for descriptors that were closed",
     ("controller/framegate_controller/commands/upgrade.py", "TemporaryDirectory"): "0700",
     ("controller/framegate_controller/store/copying.py", "sqlite3.connect"): "touched before",
     ("controller/framegate_controller/restoration/archive.py", "open"): "into a private file",
