@@ -177,6 +177,8 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N220": ("usage, playbook",),
         "N221": ("nothing of that folder ran",),
         "N222": ("5 of 5 questions answered",),
+        "N226": ("once it is gone packed",),
+        "N227": ("0 gave what was signed",),
     }
 )
 """Threat to what its row must say; those that are not named say it in words of their own."""
