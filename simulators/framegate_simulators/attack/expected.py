@@ -177,6 +177,9 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N220": ("usage, playbook",),
         "N221": ("nothing of that folder ran",),
         "N222": ("5 of 5 questions answered",),
+        "N226": ("once it is gone packed",),
+        "N227": ("0 gave what was signed",),
+        "N229": ("the controller lives",),
         "N232": ("verified, exit code 0",),
         "N233": ("all of the log",),
     }
