@@ -153,5 +153,7 @@ def test_a_step_soaks_gives_way_to_the_next_and_the_last_one_enforces():
     assert done.state is RolloutState.ENFORCED and told.startswith("enforced")
     assert done.reaches(99) and advance(done, 9, 99_000) == (done, "")
     paused, told = advance(rollout, 2, 99_000)
-    assert paused.state is RolloutState.PAUSED and told.startswith("paused: devices that match neither revision: 2")
+    assert paused.state is RolloutState.PAUSED and told.startswith(
+        "paused: devices that match neither revision: 2"
+    )
     assert paused.step == 0 and paused.reaches(0)
