@@ -31,7 +31,7 @@ from framegate_host.watchdog import watched_over
 from framegate_operator.contexts import read_context
 
 IDLE_S: Final = 30
-SETTLE_S: Final = 60
+SETTLE_S: Final = 20
 """How often the console gives back what only its start, or a first time, needed (ADR 52)."""
 END_S: Final = 3
 """Streams never end by themselves; whoever has one open comes back."""

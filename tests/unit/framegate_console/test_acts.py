@@ -25,6 +25,8 @@ from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 from support.verb_requests import FILES, GOLDEN_PNG
 
+pytestmark = pytest.mark.slow
+
 CAM = "camera.line-1.cam1"
 GATEWAYS = ("gateway.line-1.gw1", "gateway.line-1.gw2")
 DRAWN = '[{"points":[[0,0],[0.3125,0],[0.3125,0.4],[0,1]]}]'

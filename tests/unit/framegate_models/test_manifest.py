@@ -7,6 +7,8 @@ from framegate.errors import FramegateError, Malformed, Refused
 from framegate_gateway.inference.signed_folder import check_folder
 from framegate_models.manifest import sign_folder
 
+pytestmark = pytest.mark.slow
+
 KEY = ec.generate_private_key(ec.SECP256R1())
 
 

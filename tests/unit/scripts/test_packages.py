@@ -28,6 +28,8 @@ from packaged.manual import manual
 from packaged.specs import PACKAGING, specs
 from packaged.tree import settings_file, sysusers, tmpfiles
 
+pytestmark = pytest.mark.slow
+
 SPECS = specs()
 SERVICES = [s for s in SPECS.values() if s.unit]
 PROGRAMS = [n for s in SPECS.values() for n in s.programs]

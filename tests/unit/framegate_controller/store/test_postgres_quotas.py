@@ -21,6 +21,8 @@ from support.bench import Bench
 from support.clock import Clock
 from support.refusals import refused, refused_with
 
+pytestmark = pytest.mark.slow
+
 RATES = MachineRates(Rate(6, 1), Rate(1_000, 100))
 HERE = "ipv4:10.0.0.7"
 CAM = "camera.line-1.cam1"

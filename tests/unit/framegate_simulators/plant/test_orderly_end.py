@@ -10,6 +10,8 @@ import pytest
 
 from framegate_simulators.plant.orderly_end import ends_in_order
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import sys, time
 from pathlib import Path
