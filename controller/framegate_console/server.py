@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import contextlib
 import signal
 import socket
@@ -21,7 +22,7 @@ from framegate_console.settings import ConsoleSettings
 from framegate_console.signing_in import SignInDesk
 from framegate_console.visit import Console
 from framegate_host.certificate_end import tell_end
-from framegate_host.library_text import let_go_of_text
+from framegate_host.library_text import let_go_of_heap, let_go_of_text
 from framegate_host.logs import started
 from framegate_host.ready_file import write_ready
 from framegate_host.rereading import Rereader
@@ -144,6 +145,8 @@ async def _settle() -> None:
     """
     while True:
         await asyncio.sleep(SETTLE_S)
+        gc.collect()
+        let_go_of_heap()
         let_go_of_text()
 
 

@@ -42,6 +42,15 @@ def let_go_of_text() -> int:
     return sum(each.size for each in known if madvise(*each, MADV_DONTNEED) == 0)
 
 
+def let_go_of_heap() -> None:
+    """Give back what was freed in the middle of the C library's heap (malloc_trim(3)); nothing
+    where that library has no such call.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def unwritten_text(pages: str) -> Iterator[Mapping]:
     """Private mappings of files in `pages`, of the form of /proc/PID/smaps, that nobody can write
     to and of which no page is the process's own: what a loader relocated before it took the right
