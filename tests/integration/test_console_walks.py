@@ -140,7 +140,7 @@ async def judged(seat, receipts_desk, monkeypatch):
     async def receipt(_visit, _identifier):
         return shown["receipt"]
 
-    async def chain(_visit, identifier, _maker):
+    async def chain(_visit, identifier, _gateway):
         return lineage(receipts_desk.store, receipts_desk.models.bundle, identifier)
 
     monkeypatch.setattr(verdicts, "_receipt", receipt)

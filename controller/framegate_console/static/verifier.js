@@ -1,8 +1,9 @@
-// Verifies a receipt in a worker of the page, by WebCrypto alone and the fleet's root: checks 1 to 13 of the protocol's section
-// on receipts, in that order. Nothing is fetched here and nothing is believed but the root. It refuses where it is not sure.
+// Verifies a receipt in a worker of the page, by WebCrypto alone and the fleet's root: checks 1 to 15 of the receipt verifier,
+// in that order. Nothing is fetched here and nothing is believed but the root. It refuses where it is not sure.
 "use strict";
 const FORMAT = "framegate-receipt-1";
 const BATCH_TYPE = "application/vnd.framegate.receipt-batch+json";
+const RESULT_TYPE = "application/vnd.framegate.inference-result+json";
 const CHECKPOINT_TYPE = "application/vnd.framegate.log-checkpoint+json";
 const PROFILE_1 = "tag:framegate,2026:receipt-1";
 const PROFILE_2 = "tag:framegate,2026:receipt-2";
@@ -10,7 +11,11 @@ const ARCS = /^(?:1\.2\.840\.113556\.1\.8000\.2554\.32015\.15386\.23406\.19501\.
 const DEVICE = "1";
 const VERDICT = "8";
 const LOG = "9";
+const INFERENCE = "20";
 const MIN_INSPECTED = 60; // percent of the picture
+const INSPECTED_OF = ["", "outline", "foreground"];
+const MAX_ISOLATION = 500; // letters
+const MAX_RESULT_AGE_MS = 60000; // between a model server's signature and the leaf, either way
 const MAX_RECEIPT_BYTES = 512 * 1024;
 const MAX_PATH = 64;
 const CURVES = {
@@ -174,12 +179,18 @@ function isAuthority(cert) {
 
 const purposes = (cert) => extension(cert, "2.5.29.37").map((o) => ARCS.exec(oid(o))).filter(Boolean).map((m) => m[1]);
 
-function commonName(cert) {
+const COMMON_NAME = "2.5.4.3";
+const ORGANIZATION = "2.5.4.10";
+
+function named(cert, attribute) {
   const attributes = members(only(cert.subject), 48).flatMap((set) => members(set, 49));
-  const names = attributes.map((a) => members(a, 48)).filter(([type]) => oid(type) === "2.5.4.3");
+  const names = attributes.map((a) => members(a, 48)).filter(([type]) => oid(type) === attribute);
   if (names.length !== 1) throw new Error("not one name");
   return strict.decode(names[0][1].body);
 }
+
+// uniformResourceIdentifier, [6] of a GeneralName (RFC 5280, 4.2.1.6)
+const uris = (cert) => extension(cert, "2.5.29.17").filter((n) => n.tag === 0x86).map((n) => strict.decode(n.body));
 
 function fromPem(text) {
   const body = /^\s*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*$/.exec(text);
@@ -242,7 +253,7 @@ async function signer(check, der, trust, purpose, atMs) {
   let name;
   try {
     cert = await chained(der, trust.authorities, trust.root, purpose);
-    name = commonName(cert);
+    name = named(cert, COMMON_NAME);
   } catch (error) {
     throw new Refused(check, `a certificate of this fleet for ${purpose}: ${error.message}`);
   }
@@ -358,6 +369,9 @@ async function inBatch(r, trust, pass) {
   const by = await signer("batch-signer", r.batchPart.cert, trust, VERDICT, whole(r.batch.closed_at_ms)); // 2
   need(r.batch.recovered || lived(by.cert, r.madeMs), "batch-signer", "the certificate did not live when the leaf was made");
   pass("batch-signer");
+  const { isolation = "" } = r.fg;
+  const sentence = typeof isolation === "string" && [...isolation].length <= MAX_ISOLATION;
+  need(sentence, "format", "isolation is no sentence");
   await signature("batch-signature", by.cert, r.batchPart.signature, pae(BATCH_TYPE, r.batchPart.payload)); // 3
   pass("batch-signature");
   const top = await reading("batch-path", async () => // 4
@@ -374,6 +388,7 @@ async function sameVerdict(r) {
   need(hex(await sha256(r.payload)) === claims.response_hash, "verdict", "the verdict is not the one the leaf was made for");
   const pairs = [[claims.cti, verdict.verdict_id], [claims.iss, verdict.gateway], [claims.model_hash, verdict.model_sha256],
     [claims.request_hash, verdict.input_sha256], [fg.session, verdict.session],
+    [fg.stage ?? null, verdict.stage ?? null], // of a zone that is piloted, and no other
     ...["device", "part", "part_type", "trigger_sequence", "counter", "outcome", "reason", "result_id", "golden_sha256"]
       .map((name) => [fg[name], verdict[name]])];
   need(pairs.every(([ours, theirs]) => ours !== undefined && ours === theirs), "verdict", "leaf and verdict differ");
@@ -395,8 +410,11 @@ function inspected({ claims, fg, verdict }) {
   const name = "inspected_percent";
   if (claims.eat_profile === PROFILE_1 && !(name in fg) && !(name in verdict)) return;
   const share = fg[name];
-  const [least, most] = fg.outcome === "UNINSPECTED" ? [0, 0] : [MIN_INSPECTED, 100];
-  const right = claims.eat_profile === PROFILE_2 && share === verdict[name] && Number.isInteger(share) && least <= share && share <= most;
+  const nothing = fg.outcome === "UNINSPECTED";
+  const [least, most] = nothing ? [0, 0] : [MIN_INSPECTED, 100];
+  const [of, theirs] = [fg, verdict].map((said) => ("inspected_of" in said ? said.inspected_of : ""));
+  const known = of === theirs && (nothing ? of === "" : INSPECTED_OF.includes(of));
+  const right = known && claims.eat_profile === PROFILE_2 && share === verdict[name] && Number.isInteger(share) && least <= share && share <= most;
   need(right, "inspected", `${least} to ${most} % of the picture in leaf and verdict`);
 }
 
@@ -461,6 +479,34 @@ async function ofCamera(r, trust, pass) {
   pass("camera-path");
 }
 
+// By a server of another fleet it stays open: this page has one root, and `receipt verify --site-root` takes more.
+async function ofBackend(r, trust, pass) {
+  const { claims, fg } = r;
+  if (!("backend" in fg)) return;
+  need(fg.outcome !== "UNINSPECTED", "backend", "a result of a model server, and nothing was inspected");
+  const { payload, bytes, der, said, issuedMs, authorities, ours } = await reading("backend", () => {
+    const sealed = envelope(fg.backend.envelope, RESULT_TYPE);
+    const result = object(sealed.payload);
+    const listed = fg.backend.authorities.map(raw);
+    const { issuer } = certificate(sealed.cert);
+    return {
+      payload: sealed.payload, bytes: sealed.signature, der: sealed.cert, said: result, issuedMs: whole(result.issued_at_ms),
+      authorities: listed,
+      ours: listed.map(certificate).some((a) => same(a.subject, issuer) && same(a.issuer, trust.root.subject)),
+    };
+  });
+  if (!ours) throw new Pending("backend", "computed on a server of another fleet, whose root is not here");
+  const by = await signer("backend", der, { root: trust.root, authorities }, INFERENCE, issuedMs);
+  const own = await reading("backend", () =>
+    uris(by.cert).join(" ") === `spiffe://${named(trust.root, ORGANIZATION)}.framegate/${by.name.replaceAll(".", "/")}`);
+  need(own && by.name.startsWith("backend.") && by.name === said.backend, "backend", "a result of another server than signed it");
+  await signature("backend", by.cert, bytes, pae(RESULT_TYPE, payload));
+  need(Math.abs(issuedMs - r.madeMs) <= MAX_RESULT_AGE_MS, "backend", "the result was made at another time than the leaf");
+  const pairs = [[claims.model_hash, said.model_sha256], [claims.request_hash, said.frame_sha256]];
+  need(pairs.every(([mine, its]) => mine && mine === its), "backend", "leaf and result are of different models or frames");
+  pass("backend");
+}
+
 async function checked(receipt, rootPem, pass) {
   const root = await reading("root", () => certificate(fromPem(rootPem)));
   const r = await reading("format", () => opened(receipt)); // 1
@@ -488,6 +534,7 @@ async function checked(receipt, rootPem, pass) {
     gap(r); // 12
     pass("gap");
   } else {
+    await late(ofBackend); // 15
     await late(ofCamera);
   }
   if (open.length) throw open[0];
