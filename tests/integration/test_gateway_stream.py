@@ -23,6 +23,7 @@ from framegate_simulators.fixtures.access import (
     operator_trust,
 )
 from framegate_simulators.fixtures.gateway import CAMERA, HOST
+from support.flipped import flipped
 from support.gate import Gate
 from support.waiting import until
 
@@ -157,8 +158,8 @@ async def test_n133_what_does_not_open_is_not_answered_and_what_does_is_still(ga
         session = await gate.opened(call)
         for number in range(1, 6):
             good = session.seal(head(number), b"image %d" % number)
-            flipped = pb.SealedFrame(metadata=good.metadata, sealed=good.sealed[:-1] + b"\0")
-            for frame in (flipped, good, good):
+            spoiled = pb.SealedFrame(metadata=good.metadata, sealed=flipped(good.sealed))
+            for frame in (spoiled, good, good):
                 await call.write(pb.CameraMessage(frame=frame))
             verdict = gate.verdict(await call.read())
             assert (verdict.outcome, verdict.trigger_sequence) == ("PASS", number)

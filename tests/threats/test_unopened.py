@@ -21,6 +21,7 @@ from framegate_gateway.ports.conversation import MAX_UNOPENED
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.fixtures.frames import captured
 from framegate_simulators.fixtures.gateway import CAMERA
+from support.flipped import flipped
 from support.gate import Gate
 from support.waiting import until
 
@@ -127,9 +128,7 @@ async def test_n133_a_head_that_nobody_signed_is_not_answered_before_an_opening(
     talk = Talk(gate)
     await gate.talk([talk.open, talk.frame(1)])
     head = sign_owed(talk.session.owed, gate.camera, 5)
-    forged = pb.SignedHead(
-        head=head.head, signature=head.signature[:-1] + b"\0", leaves=head.leaves
-    )
+    forged = pb.SignedHead(head=head.head, signature=flipped(head.signature), leaves=head.leaves)
     assert kinds(await gate.talk([pb.CameraMessage(head=forged)])) == ["offer"]
     assert gate.journal.unanswered == {"frame-head": 1}
     assert kinds(await gate.talk([pb.CameraMessage(head=head)])) == ["offer", "head_taken"]

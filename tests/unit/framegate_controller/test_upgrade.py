@@ -11,6 +11,7 @@ from framegate.errors import Reason, Refused
 from framegate_controller.main import app
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.store.database import open_registry, schema_steps
+from support.flipped import flipped
 from support.registries import Registry
 
 LATER = "9999"
@@ -78,9 +79,7 @@ def test_a_record_that_does_not_hold_stops_it(folder):
     with closing(sqlite3.connect(folder.folder / "registry.db")) as connection:
         (entry,) = connection.execute("SELECT entry FROM log_entries WHERE id = 2").fetchone()
         with connection:
-            connection.execute(
-                "UPDATE log_entries SET entry = ? WHERE id = 2", (bytes(entry)[:-1] + b"?",)
-            )
+            connection.execute("UPDATE log_entries SET entry = ? WHERE id = 2", (flipped(entry),))
         try:
             done = ran(StoreAt(folder.folder), "--check")
         finally:

@@ -23,6 +23,7 @@ from framegate_controller.restoration.backup import Source, take_backup
 from framegate_controller.restoration.restore import restore_backup
 from framegate_controller.store.running import running, stopped
 from framegate_controller.store.shared.restorations import restored_times
+from support.flipped import flipped
 from support.refusals import refused
 from support.registries import Registry
 
@@ -133,7 +134,7 @@ def test_it_overwrites_nothing_and_needs_its_passphrase(founded, tmp_path):
 def damaged_files(how: str, content: dict[str, bytes]) -> dict[str, bytes]:
     changed = dict(content)
     if how == "edited registry":
-        changed["registry.db"] = content["registry.db"][:-1] + b"\x01"
+        changed["registry.db"] = flipped(content["registry.db"])
     elif how == "edited key":
         changed["keys/log.pem"] = content["keys/log.pem"].replace(b"A", b"B", 1)
     elif how == "missing":

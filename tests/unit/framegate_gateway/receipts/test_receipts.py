@@ -28,6 +28,7 @@ from framegate_gateway.receipts.rows import stored_leaves
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.keys import Credentials
 from framegate_simulators.fixtures.gateway import CAMERA
+from support.flipped import flipped
 from support.receipts import proved
 
 
@@ -197,8 +198,8 @@ async def test_a_frame_that_the_link_lost_is_not_the_gateways_fault(receipts_des
 async def test_heads_that_a_gateway_refuses(receipts_desk):
     signed = sign_owed(receipts_desk.session.owed, receipts_desk.camera, 5)
     for head, signature, leaves in (
-        (signed.head[:-1] + b"\0", signed.signature, signed.leaves),
-        (signed.head, signed.signature[:-1] + b"\0", signed.leaves),
+        (flipped(signed.head), signed.signature, signed.leaves),
+        (signed.head, flipped(signed.signature), signed.leaves),
         (signed.head, signed.signature, signed.leaves[:-32]),
         (signed.head, signed.signature, bytes(len(signed.leaves))),
         (b"", b"", b""),
