@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple
 
+from framegate.byte_order_mark import as_utf8
 from framegate.errors import FramegateError
 from framegate.evidence.pcr_files import parse_pcr_file
 from framegate.identity.ber import SEQUENCE, Element, elements
@@ -54,6 +55,7 @@ class Likely(NamedTuple):
 
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 _SPEC_ID_AT: Final = 32
+_UTF_16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BESIDE: Final = ("quote", "signature", "message", "nonce", "log_data", "algs", "firmware_version")
 """What evidence of other programs has beside its PCR values."""
 _PUBLIC_TYPES: Final = (0x0001, 0x0008, 0x0023, 0x0025)
@@ -90,13 +92,19 @@ def likely(raw: bytes) -> Likely:
     """What `raw` most likely is. Never raises."""
     if not raw.strip(b"\0\xff \n"):
         return Likely(Kind.OTHER, "padding only" if raw else "an empty file")
-    guesses = (_text, _ima, _tpm, _boot_log, _der, _cbor, _lists)
-    for guess in guesses:
-        told = guess(raw)
-        if told is not None:
-            return told
+    text = as_utf8(raw)
+    told = _guessed(text)
+    if raw[:2] in _UTF_16_MARKS and text != raw:
+        kind, words = told or (Kind.OTHER, "text of no kind known here")
+        return Likely(kind, f"{words}, in UTF-16")
     other = next((what for magic, what in _OTHERS if raw.startswith(magic)), other_image(raw))
-    return Likely(Kind.OTHER, other or f"bytes that begin {raw[:8].hex()}, of no kind known here")
+    begins = f"bytes that begin {raw[:8].hex()}, of no kind known here"
+    return told or Likely(Kind.OTHER, other or begins)
+
+
+def _guessed(raw: bytes) -> Likely | None:
+    guesses = (_text, _ima, _tpm, _boot_log, _der, _cbor, _lists)
+    return next((told for guess in guesses if (told := guess(raw)) is not None), None)
 
 
 def _text(raw: bytes) -> Likely | None:
@@ -105,9 +113,6 @@ def _text(raw: bytes) -> Likely | None:
         label = pem[1].decode()
         certificate = label.endswith("CERTIFICATE") or label.startswith("PKCS7")
         return Likely(Kind.CERTIFICATE if certificate else Kind.OTHER, f"PEM that says {label}")
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        pem_inside = b"CERTIFICATE" in raw[:256].replace(b"\0", b"")
-        return Likely(Kind.CERTIFICATE if pem_inside else Kind.OTHER, "text in UTF-16")
     if raw.lstrip().startswith(b"MII"):
         return Likely(Kind.CERTIFICATE, "base64 without BEGIN and END")
     if raw.startswith(HEADER.encode()):

@@ -6,10 +6,10 @@ pcrs; Linux, Documentation/ABI/stable/sysfs-class-tpm.
 
 from __future__ import annotations
 
-import codecs
 import re
 from typing import Final
 
+from framegate.byte_order_mark import as_utf8
 from framegate.evidence.pcr_tables import bank_called, no_pcr_file, put_value
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg
 
@@ -43,11 +43,8 @@ def values_of(raw: bytes) -> bytes:
     """`raw` without a byte order mark, in UTF-8; of tpm2_eventlog's text the values at its end
     alone, which are those that the log replays to.
     """
-    for mark, codec in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
-        if raw.startswith(mark) and len(raw) % 2 == 0:  # what Windows tools redirect into a file
-            text = raw[2:].decode(codec, "replace")
-            raw = text.encode() if text.isascii() else raw
-    plain = raw.removeprefix(codecs.BOM_UTF8)
+    text = as_utf8(raw)
+    plain = text if text.isascii() else raw  # values in binary may begin with a mark's bytes
     if len(plain) <= MAX_TEXT_BYTES and _EVENT_LOG.match(plain):
         _, section, values = plain.rpartition(_SECTION)
         return section.lstrip() + values

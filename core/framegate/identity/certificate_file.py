@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import codecs
 import json
 import re
 from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
+from framegate.byte_order_mark import as_utf8
 from framegate.errors import Malformed, Reason
 from framegate.identity.ber import SEQUENCE, elements
 from framegate.identity.certificates import UNREADABLE
@@ -47,19 +47,11 @@ def load_certificate_file(raw: bytes) -> list[MakerCertificate]:
     """
     if len(raw) > MAX_FILE_BYTES:
         raise Malformed.of(Reason.TOO_LARGE, f"a file of at most {MAX_FILE_BYTES} bytes", len(raw))
-    text = _as_ascii(raw)
+    text = as_utf8(raw)
     if b"-----BEGIN" in text:
         return [load_maker_certificate(der) for der in _of_pem(text)]
     inside = _of_base64(text)
     return [load_maker_certificate(der) for der in _several(raw if inside is None else inside)]
-
-
-def _as_ascii(raw: bytes) -> bytes:
-    """Text as it would stand without its byte order mark: Windows tools write UTF-16."""
-    for mark, codec in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
-        if raw.startswith(mark):
-            return raw[2:].decode(codec, "replace").encode("ascii", "replace")
-    return raw.removeprefix(codecs.BOM_UTF8)
 
 
 def _of_pem(text: bytes) -> list[bytes]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from framegate.byte_order_mark import as_utf8
 from framegate.errors import Malformed, Reason
 from framegate.ima.entry import BOOT_AGGREGATE
 
@@ -115,7 +116,9 @@ def parse_allowlist(data: bytes) -> Allowlist:
             Reason.ALLOWLIST,
             f"the first line {HEADER!r}",
             ascii(lines[0][:60]),
-            "make one: framegate profile allowlist FILE…",
+            "an editor wrote it in another way, and its bytes are its name: take it as it was made"
+            if as_utf8(data[:200]).startswith(HEADER.encode())
+            else "make one: framegate profile allowlist FILE…",
         )
     keys, anywhere, aggregates = set[bytes](), set[bytes](), set[bytes]()
     for number, line in enumerate(lines[1:], 2):

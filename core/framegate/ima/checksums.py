@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import codecs
 import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from framegate.byte_order_mark import as_utf8
 from framegate.errors import Malformed, Reason
 from framegate.ima.allowlist import FILE_HASHES, AllowedFile
 from framegate.ima.template import VERITY, kernel_name
@@ -51,10 +51,7 @@ def parse_checksums(data: bytes) -> list[AllowedFile]:
     """The files in `data`, by the names under which the kernel measures them: its spaces are
     underscores there. Raises Malformed (ALLOWLIST) that names the line.
     """
-    for mark, codec in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
-        if data.startswith(mark):  # what Windows tools redirect into a file
-            data = data[2:].decode(codec, "replace").encode()
-    data = data.removeprefix(codecs.BOM_UTF8)
+    data = as_utf8(data)
     zero = b"\0" in data
     return [_allowed(raw, number, zero) for number, raw in _lines(data, zero)]
 

@@ -45,6 +45,15 @@ FILES = {
     "text": (Kind.PCRS, b"sha256:\n  0 : 0x" + b"00" * 32 + b"\n"),
     "allowlist": (Kind.ALLOWLIST, f"{HEADER}\nsha256:{'00' * 32}  /x\n".encode()),
     "sums": (Kind.CHECKSUMS, b"00" * 32 + b"  /x\n"),
+    "custom in UTF-16": (
+        Kind.IMA,
+        (
+            "10 " + hashlib.sha256(struct.pack("<I", 3) + b"/x\0").hexdigest() + " n-ng /x\r\n"
+        ).encode("utf-16"),
+    ),
+    "text in UTF-16": (Kind.PCRS, ("sha256:\r\n  0 : 0x" + "00" * 32 + "\r\n").encode("utf-16")),
+    "JSON in UTF-16": (Kind.PCRS, json.dumps(VALUES).encode("utf-16")),
+    "sums in UTF-16": (Kind.CHECKSUMS, ("00" * 32 + "  /x\r\n").encode("utf-16")),
     "corim": (Kind.CORIM, corim(COMID)),
     "comid": (Kind.COMID, cbor2.dumps(cbor2.CBORTag(506, cbor2.dumps(COMID)))),
     "bare comid": (Kind.COMID, cbor2.dumps(COMID)),
@@ -68,8 +77,8 @@ def test_kinds_are_told_and_shown(name, tmp_path: Path):
         (b"\xff" * 3000, "padding only"),
         (b"-----BEGIN CERTIFICATE-----\nAAAA", "certificate: PEM"),
         (b"-----BEGIN PKCS7-----\nAAAA", "certificate: PEM"),
-        ("-----BEGIN CERTIFICATE-----".encode("utf-16"), "certificate: text in UTF-16"),
-        ("words".encode("utf-16"), "text in UTF-16"),
+        ("-----BEGIN CERTIFICATE-----".encode("utf-16"), "CERTIFICATE, in UTF-16"),
+        ("words".encode("utf-16"), "text of no kind known here, in UTF-16"),
         (b'{"records": [{"pcr": 4}]}', "JSON of systemd-pcrlock"),
         (b'[{"recnum": 0, "content_type": "pcclient_std"}]', "canonical event log"),
         (b"[7]", "JSON of another program"),

@@ -200,6 +200,20 @@ def test_what_newer_tools_write(name):
     assert set(read) <= {"sha1", "sha256"}
 
 
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-8-sig"])
+@pytest.mark.parametrize("name", [n for n in TEXTS if n != "bom"])
+def test_what_windows_tools_redirect_into_a_file(name, codec):
+    mark = "" if codec == "utf-8-sig" else "\ufeff"
+    raw = (mark + TEXTS[name].replace("\r\n", "\n").replace("\n", "\r\n")).encode(codec)
+    assert parse_pcr_file(raw).values["sha256"] == {n: bytes.fromhex(VALUE) for n in (0, 14)}
+
+
+def test_text_of_a_bank_that_is_not_known_names_it():
+    with pytest.raises(Malformed, match="values of sm3_256 alone") as caught:
+        parse_pcr_file(f"  sm3_256:\n    0 : 0x{VALUE}\n".encode())
+    assert caught.value.reason == Reason.USAGE
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -63,3 +63,11 @@ def test_files_allowed_anywhere_are_listed_beside_those_of_a_place():
     assert set(listed.files()) == files and listed.size == 2
     assert listed.known(b"/a b") == [f"sha256:{digest_of(b'a').hex()}"]
     assert listed.known(b"/elsewhere") == []
+
+
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "ascii"])
+def test_a_list_that_an_editor_rewrote_is_told_so(codec):
+    """Its digest is over its bytes: read in another encoding it would be another list."""
+    written = f"{HEADER}\r\nsha256:{'00' * 32}  /x\r\n".encode(codec)
+    with pytest.raises(Malformed, match="an editor wrote it in another way"):
+        parse_allowlist(written)

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from framegate.errors import Malformed, Reason
-from framegate.ima import cut_entries, parse_ima
+from framegate.ima import cut_entries, looks_like_ima, parse_ima
 from framegate.ima.replay import count_violations, running_values
 from framegate.tpm.constants import Alg
 from framegate_simulators.machine.ima import ImaMachine
@@ -159,3 +159,40 @@ def test_kernels_that_extended_every_bank_with_padded_sha1():
         values.append(value)
     assert running_values(measured, Alg.SHA256, start, padded_sha1=True) == [start, *values]
     assert count_violations(measured.entries) == 1
+
+
+def as_windows_writes(raw: bytes, how: str) -> bytes:
+    """Text as tools of Windows leave it behind."""
+    codec, ends = how.split(" ")
+    text = raw.decode().replace("\n", {"cr-lf": "\r\n", "lf": "\n"}[ends])
+    mark = {"utf-16-le": "\ufeff", "utf-16-be": "\ufeff"}.get(codec, "")
+    return (mark + text).encode(codec)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [f"{c} {e}" for c in ("utf-8", "utf-8-sig", "utf-16-le", "utf-16-be") for e in ("lf", "cr-lf")],
+)
+def test_lists_that_windows_tools_wrote(how):
+    head, shown = b"sha256:\0" + digest_of(b"x"), b"sha256:" + digest_of(b"x").hex().encode()
+    plain = b"".join(
+        ascii_line(b"ima-ng", [head, name + b"\0"], [shown, name], "sha256")
+        for name in (b"/a", b"/usr/lib/b.so")
+    )
+    assert parse_ima(as_windows_writes(plain, how)).entries == parse_ima(plain).entries
+    assert looks_like_ima(as_windows_writes(plain, how))
+    edited = plain.replace(b"/a", b"/b")
+    with pytest.raises(Malformed, match="fields that hash to"):
+        parse_ima(as_windows_writes(edited, how))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"\xff\xfe", b"\xff\xfe1", b"\xfe\xff\xd8\0", b"\xff\xfe" + "no list".encode("utf-16-le")],
+    ids=["mark-alone", "half-a-letter", "half-a-pair", "words"],
+)
+def test_byte_order_marks_before_no_list(raw):
+    with pytest.raises(Malformed) as caught:
+        parse_ima(raw)
+    assert caught.value.reason == Reason.IMA_MALFORMED
+    assert not looks_like_ima(raw)
