@@ -104,6 +104,11 @@ class Visit:
         return self.request.client.host if self.request.client else "unknown"
 
     @property
+    def packs(self) -> bool:
+        """Whether the browser reads what is packed by gzip."""
+        return "gzip" in self.request.headers.get("accept-encoding", "")
+
+    @property
     def here(self) -> str:
         """The address of this request as it came: what was quoted in it still is, so that a form
         that is sent here again goes nowhere else.
@@ -140,7 +145,7 @@ class Visit:
         from; `forms` a template below it that changes do not touch.
         """
         page = self.rendered("page.html", body=body, **members).encode()
-        if "gzip" not in self.request.headers.get("accept-encoding", ""):
+        if not self.packs:
             return HTMLResponse(page, status)
         # no secret stands in a page beside what others wrote, which its length could tell (BREACH)
         headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
