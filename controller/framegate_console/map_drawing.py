@@ -12,7 +12,7 @@ from typing import Final
 
 from framegate.segment.site_map import Edge, MapEdge, MapNode, SiteMap, is_trusted
 
-COLUMN: Final = 320
+COLUMN: Final = 290
 """From one zone's left edge to the next one's."""
 BOX: Final = 196
 BOX_HEIGHT: Final = 46

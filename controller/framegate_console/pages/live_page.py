@@ -94,7 +94,11 @@ class LivePage:
             raise Refused.of(
                 Reason.TOO_MANY_TRIES, f"at most {most} pages", live.open_pages, "close some"
             )
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept-Encoding"}
+        headers = {
+            "Cache-Control": "no-store",
+            "X-Accel-Buffering": "no",
+            "Vary": "Accept-Encoding",
+        }
         if visit.packs:
             headers["Content-Encoding"] = "gzip"
         told = self._events(visit, live, key)

@@ -4,9 +4,9 @@ import pytest
 
 from framegate.errors import Malformed
 from framegate_console.charts import HEIGHT, WIDTH, curve
+from framegate_console.event_stream import event
 from framegate_console.pages.incidents import number
 from framegate_console.pages.line import Totals, cards, counted, things, verdict_at_a_glance
-from framegate_console.event_stream import event
 from framegate_console.pages.signin import _back
 from framegate_console.rendering import short, when
 from framegate_console.told_alike import Look
