@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from framegate.errors import Reason, Refused
 from framegate_console.guard import Guard
 from framegate_console.pages import (
     approvals,
@@ -30,7 +31,7 @@ from framegate_console.pages import (
 )
 from framegate_console.pages.live_page import LivePage
 from framegate_console.rendering import static_files
-from framegate_console.visit import Console, Handler, Visit, open_page, page
+from framegate_console.visit import Console, Handler, Visit, open_page, page, told
 
 LIVE_PAGES: Final = {
     p.name: p
@@ -62,7 +63,7 @@ def application(console: Console) -> ASGIApp:
         yield
         console.sessions.end_all()
 
-    app = Starlette(routes=_routes(), lifespan=lifespan)
+    app = Starlette(routes=_routes(), lifespan=lifespan, exception_handlers={404: _absent})
     app.state.console = console
     return Guard(app, console.settings.hosts, https=console.settings.tls is not None)
 
@@ -163,6 +164,12 @@ async def _stream(visit: Visit) -> Response:
     if shown is None:
         return PlainTextResponse("no such page", 404)
     return shown.stream(visit, visit.live, visit.asked("key"))
+
+
+async def _absent(request: Request, _: Exception) -> Response:
+    """In words, and with a way back: somebody typed an address, or kept an old one."""
+    wanted = "a page of the console"
+    return told(Visit(request), Refused.of(Reason.NOT_FOUND, wanted, "another address"))
 
 
 async def _static(request: Request) -> Response:
