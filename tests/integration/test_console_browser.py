@@ -4,6 +4,7 @@ and who cannot see or use a mouse.
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from framegate.machines.lifecycle import Event
 from framegate_controller.fleet.devices import change_state
 from support.accessibility import violations
 from support.boot_page import show_boot_log
+from support.console import wall_context
 from support.hostile_fleet import HOSTILE
 from support.mapped import map_segment
 from support.paths import ROOT
@@ -88,6 +90,24 @@ async def test_the_dark_page_is_read_as_well_in_german_and_200_percent_fits(seat
     assert seat.complaints == []
 
 
+async def test_the_wall_board_is_read_from_afar_by_everybody(seat, tmp_path):
+    console = seat.shown.console
+    file = wall_context(seat.walk, tmp_path / "wall.json", "viewer")
+    console.settings = replace(console.settings, wall=file)
+    for scheme, locale in (("light", "en-GB"), ("dark", "de-DE")):
+        page = await seat.page(color_scheme=scheme, locale=locale)
+        await page.goto(f"{seat.origin}/wall")
+        await page.wait_for_selector("#connection[data-state=well]")
+        for width in (*WIDTHS, 640):
+            await page.set_viewport_size({"width": width, "height": 900})
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        await page.screenshot(path=PICTURES / f"wall-{scheme}.png", full_page=True)
+        assert await violations(page) == []
+        assert await page.locator("main a, main img").count() == 0
+    assert seat.complaints == []
+    console.wall.session.end()
+
+
 async def test_an_act_of_one_is_on_the_screen_of_the_other_within_a_second(seat):
     seat.person("olga", "operator")
     seat.person("vito", "viewer")
@@ -126,6 +146,7 @@ async def test_one_asks_and_another_approves_exactly_that_in_their_browsers(seat
     await asker.fill("#why-masks", HOSTILE)
     await asker.click("#regions-form button:not([type])")
     await asker.wait_for_selector("text=Somebody else has to approve")
+    assert await violations(asker) == []
 
     await seat.sign_in(approver, "sara")
     await approver.goto(f"{seat.origin}/approvals")

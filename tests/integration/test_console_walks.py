@@ -11,6 +11,7 @@ from framegate_console.pages import verdicts
 from framegate_controller.people.operators import add_operator
 from framegate_gateway.receipts.lineage import lineage
 from framegate_simulators.fixtures.access import PASSWORD, totp_now
+from support.accessibility import violations
 from support.openid import anna, started_provider
 from support.receipts import proved
 
@@ -80,6 +81,7 @@ async def test_a_dangerous_act_asks_for_the_key_again_and_goes_on(seat):
     await page.click("li:has-text('ines') a")
     await page.click("button[value=approve]")
     await page.wait_for_selector("#factor")
+    assert await violations(page) == []
     (state,) = seat.walk.sql("SELECT state FROM access_requests WHERE requester = 'ines'")
     assert state == ("pending",), "nothing happened so far"
     await page.click("button[data-key=factor]")
@@ -210,8 +212,13 @@ async def said(page) -> tuple[str, list[str]]:
 
 async def test_the_pages_worker_verifies_and_says_what_does_not_hold(seat, judged, tmp_path):
     page, shown = judged
+    assert await violations(page) == []
     text, failed = await said(page)
     assert text.startswith("It holds") and failed == []
+    assert await violations(page) == [], "also once it is verified"
+    for width in (390, 640, 1280):
+        await page.set_viewport_size({"width": width, "height": 900})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
     assert await page.locator("#verify [data-state=held]").count() == 13
     whole = shown["receipt"]
     cases = {

@@ -2,19 +2,15 @@
 (N173, N174).
 """
 
-import time
 from dataclasses import replace
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.access.verbs import parse_scoped
 from framegate.machines.lifecycle import State
-from framegate_operator.contexts import OperatorContext
-from framegate_simulators.fixtures.access import camera_of, signed_in
+from framegate_simulators.fixtures.access import camera_of
 from support.asgi import SAME_ORIGIN
-from support.console import console_at
+from support.console import console_at, wall_context
 
 FAR = "seen-in-another-hall"
 
@@ -24,21 +20,8 @@ async def board(walk, tmp_path):
     """A browser of nobody's before a console whose board is a viewer of line-1 alone."""
     with walk.store.writing() as tx:
         tx.devices.add(camera_of(FAR, State.SUSPECT, zone="line-2", since_ms=tx.now_ms))
-    key, chain = signed_in(walk.store, walk.fleet, "wall", "viewer@line-1")
     at = (walk.running.join_address, walk.running.fleet_address)
-    authorities = map(x509.load_der_x509_certificate, walk.fleet.authorities)
-    file = tmp_path / "wall.json"
-    OperatorContext(
-        file,
-        *at,
-        "controller.plant.framegate",
-        walk.fleet.root.pem,
-        "wall",
-        chain,
-        key,
-        b"".join(a.public_bytes(Encoding.PEM) for a in authorities),
-        int(time.time() * 1000) + 3_600_000,
-    ).write()
+    file = wall_context(walk, tmp_path / "wall.json", "viewer@line-1")
     shown = console_at(walk.fleet.root.pem, *at, path=tmp_path / "fleet.json", wall=file)
     yield shown.browser()
     if shown.console.wall is not None:
