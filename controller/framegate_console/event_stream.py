@@ -2,7 +2,8 @@
 windows are told it.
 
 A packed stream is one gzip file that never ends (RFC 1952). Each event in it is packed by itself,
-with nothing of the events before, so that the same bytes do for every window.
+with nothing of the events before, so that the same bytes do for every window. No secret stands in
+one beside what others wrote, which its length could tell (BREACH).
 """
 
 from __future__ import annotations
