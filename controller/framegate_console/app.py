@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from framegate.errors import Reason, Refused
 from framegate_console.guard import Guard
 from framegate_console.pages import (
     approvals,
@@ -30,7 +31,7 @@ from framegate_console.pages import (
 )
 from framegate_console.pages.live_page import LivePage
 from framegate_console.rendering import static_files
-from framegate_console.visit import Console, Handler, Visit, open_page, page
+from framegate_console.visit import Console, Handler, Visit, open_page, page, told
 
 LIVE_PAGES: Final = {
     p.name: p
@@ -62,7 +63,7 @@ def application(console: Console) -> ASGIApp:
         yield
         console.sessions.end_all()
 
-    app = Starlette(routes=_routes(), lifespan=lifespan)
+    app = Starlette(routes=_routes(), lifespan=lifespan, exception_handlers={404: _absent})
     app.state.console = console
     return Guard(app, console.settings.hosts, https=console.settings.tls is not None)
 
@@ -91,7 +92,7 @@ def _routes() -> list[Route]:
         _post("/approvals/role", approvals.ask_role),
         _get("/approval/{id}", approvals.show),
         _post("/approval/{id}", approvals.decide),
-        _get("/picture/asked/{id}/{number:int}", approvals.asked_image),
+        _get("/picture/asked/{id}/{number}", approvals.asked_image),
         _get("/rollouts", _live(rollouts.ROLLOUTS)),
         _get("/rollout/{id}", _live(rollouts.ROLLOUT, "id")),
         _post("/rollout/{id}", rollouts.change),
@@ -107,7 +108,7 @@ def _routes() -> list[Route]:
         _get("/model/{digest}", models.model),
         _get("/part/{part:path}", models.part),
         _post("/part/{part:path}", models.learn),
-        _get("/picture/golden/{number:int}/{part:path}", models.golden),
+        _get("/picture/golden/{number}/{part:path}", models.golden),
         _get("/lesson/{id}", models.lesson),
         _post("/lesson/{id}", models.put_in_force),
         _get("/picture/lesson/{id}", models.lesson_image),
@@ -163,6 +164,12 @@ async def _stream(visit: Visit) -> Response:
     if shown is None:
         return PlainTextResponse("no such page", 404)
     return shown.stream(visit, visit.live, visit.asked("key"))
+
+
+async def _absent(request: Request, _: Exception) -> Response:
+    """In words, and with a way back: somebody typed an address, or kept an old one."""
+    wanted = "a page of the console"
+    return told(Visit(request), Refused.of(Reason.NOT_FOUND, wanted, "another address"))
 
 
 async def _static(request: Request) -> Response:

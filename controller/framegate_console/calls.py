@@ -26,6 +26,8 @@ REFRESH_S: Final = 30.0
 SILENT_S: Final = 15.0
 """A controller that is there answers a watcher every five seconds."""
 MAX_ANSWER: Final = 64 * 1024 * 1024
+MAX_REASON: Final = 500
+"""Characters that the controller keeps; a call whose head is too large it answers to nobody."""
 _HINT: Final = "is the controller running and reachable from the console's machine?"
 _GONE: Final = frozenset(
     {Reason.UNAUTHENTICATED, Reason.CERTIFICATE, Reason.CERTIFICATE_EXPIRED, Reason.SIGNED_OUT}
@@ -258,4 +260,4 @@ def secure_channel(
 
 
 def _because(reason: str) -> tuple[tuple[str, bytes], ...]:
-    return ((REASON_KEY, reason.encode()),) if reason else ()
+    return ((REASON_KEY, reason[:MAX_REASON].encode()),) if reason else ()

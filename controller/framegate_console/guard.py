@@ -20,6 +20,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MAX_BODY: Final = 1024 * 1024
 """Bytes of a request: the largest is a policy that somebody pasted, of some ten thousand."""
 READS: Final = frozenset({"GET", "HEAD"})
+_ONCE: Final = (
+    "sec-fetch-site",
+    "sec-fetch-mode",
+    "sec-fetch-dest",
+    "origin",
+    "content-type",
+    "content-length",
+)
+"""Headers that are judged here: of two, another part of a program may read the other one."""
 _FORMS: Final = ("application/x-www-form-urlencoded", "application/json")
 _FIXED: Final = MappingProxyType(
     {
@@ -61,11 +70,14 @@ def admission(method: str, headers: Headers, hosts: frozenset[str], scheme: str)
     POST; 3. the browser says where the request comes from (Fetch Metadata); 4. what another site
     asks for is at most a whole page in a window of its own; 5. what changes something comes from a
     page of this very origin, and 6. its `Origin`, where there is one, is this host's; 7. its body
-    is a form or JSON, whose length is said and is at most `MAX_BODY`.
+    is a form or JSON, whose length is said and is at most `MAX_BODY`, and it comes in one piece:
+    chunks would be read however many there are; 8. what is judged here is said once.
     """
     host = headers.getlist("host")
     if len(host) != 1 or host[0].lower() not in hosts:  # 1
         return Refusal(421, "this console does not go by that name: framegate-console run --name")
+    if any(len(headers.getlist(name)) > 1 for name in _ONCE):  # 8
+        return Refusal(400, "each header once")
     if method not in {*READS, "POST"}:  # 2
         return Refusal(405, "GET or POST")
     site = headers.get("sec-fetch-site", "")
@@ -92,7 +104,9 @@ def _body(headers: Headers) -> Refusal | None:
     if kind not in _FORMS:  # 7
         return Refusal(415, "a form or JSON")
     length = headers.get("content-length", "")
-    if not (length.isascii() and length.isdigit() and len(length) <= len(str(MAX_BODY))):
+    if "transfer-encoding" in headers or not (
+        length.isascii() and length.isdigit() and len(length) <= len(str(MAX_BODY))
+    ):
         return Refusal(411, "a body whose length is said")
     return Refusal(413, f"at most {MAX_BODY} bytes") if int(length) > MAX_BODY else None
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.signed.statement import Verdict
 from framegate_console.calls import Calls, Endpoint
+from framegate_console.event_stream import Event
 from framegate_console.record_reading import RecordReading
 from framegate_console.sessions import Session
 from framegate_console.told_alike import Look, Machines, ToldAlike
@@ -75,7 +76,7 @@ class Picture:
 
     version: int
     begun: float
-    made: asyncio.Future[str]
+    made: asyncio.Future[Event]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Final
 
 from framegate.segment.site_map import Edge, MapEdge, MapNode, SiteMap, is_trusted
 
-COLUMN: Final = 320
+COLUMN: Final = 290
 """From one zone's left edge to the next one's."""
 BOX: Final = 196
 BOX_HEIGHT: Final = 46
@@ -24,6 +24,10 @@ MOST: Final = 12
 """Boxes of one zone; others share a last one: a page is looked at, and the table has them all."""
 APART: Final = 30
 """Between the curves of several ways between the same two."""
+AROUND: Final = 52
+"""How far a way bows that would run through boxes between its own two: its middle half runs 29 to
+39 below theirs, which end at 23 where the next row begins at 43.
+"""
 SIGN: Final = 26
 """Across a way's sign, with a little room."""
 SHARES: Final = (0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78, 0.15, 0.85)
@@ -185,6 +189,8 @@ def _curve(start: Box, end: Box, turn: int) -> Curve:
     x2 = end.left if rightward else end.left + BOX
     bend = (x2 - x1) / 2
     sag = (1 if turn % 2 else -1) * ((turn + 1) // 2) * APART
+    if y1 == y2 and abs(end.left - start.left) > COLUMN:
+        sag += AROUND
     return Curve(
         (
             Place(x1, y1),

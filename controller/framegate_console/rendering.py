@@ -24,19 +24,20 @@ from framegate_host.console import printable
 
 STATIC: Final = MappingProxyType(
     {
-        "htmx.js": "vendor/htmx.min.js",
-        "hx-csp.js": "vendor/hx-csp.min.js",
-        "hx-sse.js": "vendor/hx-sse.min.js",
-        "console.js": "console.js",
-        "keys.js": "keys.js",
-        "regions.js": "regions.js",
-        "verdict.js": "verdict.js",
-        "verifier.js": "verifier.js",
-        "console.css": "console.css",
-        "icon.svg": "icon.svg",
+        "htmx.js": ("vendor/htmx.min.js", "vendor/hx-csp.min.js", "vendor/hx-sse.min.js"),
+        "console.js": ("console.js",),
+        "keys.js": ("keys.js",),
+        "regions.js": ("regions.js",),
+        "verdict.js": ("verdict.js",),
+        "verifier.js": ("verifier.js",),
+        "console.css": ("console.css",),
+        "icon.svg": ("icon.svg",),
     }
 )
-"""Every file that browsers may have, and nothing beside them."""
+"""Every file that browsers may have, and nothing beside them; each out of one or several. htmx
+comes with its gate and its stream as one: it begins with a page as soon as the browser is idle, and
+what comes after that is not asked any more, neither the gate nor the stream.
+"""
 _TYPES: Final = MappingProxyType(
     {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 )
@@ -55,8 +56,9 @@ class StaticFile:
 def static_files() -> Mapping[str, StaticFile]:
     """Every static file by its name. They are compressed once; nothing in them is a secret."""
     sent = {}
-    for name, path in STATIC.items():
-        body = (files("framegate_console") / "static" / path).read_bytes()
+    folder = files("framegate_console") / "static"
+    for name, paths in STATIC.items():
+        body = b"\n".join((folder / path).read_bytes() for path in paths)
         address = f"/static/{sha256(body).hexdigest()[:16]}/{name}"
         kind = f"{_TYPES[name.rpartition('.')[2]]}; charset=utf-8"
         sent[name] = StaticFile(gzip.compress(body, 9, mtime=0), kind, address)

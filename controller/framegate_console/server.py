@@ -22,7 +22,7 @@ from framegate_console.settings import ConsoleSettings
 from framegate_console.signing_in import SignInDesk
 from framegate_console.visit import Console
 from framegate_host.certificate_end import tell_end
-from framegate_host.library_text import let_go_of_heap, let_go_of_text
+from framegate_host.library_text import LibraryText, let_go_of_heap
 from framegate_host.logs import started
 from framegate_host.ready_file import write_ready
 from framegate_host.rereading import Rereader
@@ -32,7 +32,7 @@ from framegate_host.watchdog import watched_over
 from framegate_operator.contexts import read_context
 
 IDLE_S: Final = 30
-SETTLE_S: Final = 20
+SETTLE_S: Final = 5
 """How often the console gives back what only its start, or a first time, needed (ADR 52)."""
 END_S: Final = 3
 """Streams never end by themselves; whoever has one open comes back."""
@@ -140,14 +140,21 @@ async def serve_console(
 
 
 async def _settle() -> None:
-    """Keep mapped of libraries what is in use: first connections initialise much that others do
-    not run again. It takes some milliseconds.
+    """Keep mapped of libraries what is in use, and of the heap what is not freed: first connections
+    initialise much that others do not run again. Only cycles are collected here, in some
+    milliseconds: what they end may belong to the loop. The rest is the kernel's work, and a
+    thread's to wait for.
     """
+    text = LibraryText()
+
+    def let_go() -> None:
+        let_go_of_heap()
+        text.let_go()
+
     while True:
         await asyncio.sleep(SETTLE_S)
         gc.collect()
-        let_go_of_heap()
-        let_go_of_text()
+        await asyncio.to_thread(let_go)
 
 
 def behind_doors(tls: ssl.SSLContext | None) -> Any:

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from framegate.errors import Reason, Unavailable
 from framegate.identity.names import Kind
+from framegate_console.event_stream import Event
 from framegate_operator.traffic import GatewayFacts, Traffic, traffic_of
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -41,7 +42,7 @@ class Look:
     devices: Sequence[pb.DeviceSummary]
     traffic: Traffic
     _once: dict[Callable[[Look], Any], Any] = field(default_factory=dict)
-    _pictures: OrderedDict[Hashable, str] = field(default_factory=OrderedDict)
+    _pictures: OrderedDict[Hashable, Event] = field(default_factory=OrderedDict)
 
     def of_kind(self, kind: str) -> list[pb.DeviceSummary]:
         """Machines of one kind that have not left the fleet."""
@@ -54,7 +55,7 @@ class Look:
         result: T = self._once[work]
         return result
 
-    def picture(self, shown: Hashable, render: Callable[[], str]) -> str:
+    def picture(self, shown: Hashable, render: Callable[[], Event]) -> Event:
         """The inside of a page; `shown` MUST hold all that it shows beside this, and its language.
         It goes with this moment.
         """

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
@@ -28,6 +28,10 @@ from framegate_operator.contexts import OperatorContext
 LANGUAGE_COOKIE: Final = "__Host-framegate-language"
 GZIP_LEVEL: Final = 5
 """Level 9 takes twice as long for some percent."""
+MAX_OPEN_BODY: Final = 64 * 1024
+"""Bytes of a request of whoever comes: a security key's answer has some thousand, and as many
+strangers as there may be connections must not fill the memory.
+"""
 MAX_FIELDS: Final = 64
 MAX_FIELD: Final = 256 * 1024
 """Characters of one field: a policy's text; names and reasons are far shorter."""
@@ -40,6 +44,8 @@ _STATUS: Final[Mapping[Reason, int]] = {
     Reason.LOCKED: 429,
 }
 _FORBIDDEN: Final = 403
+_NOBODY: Final = Response(status_code=400)
+"""For whoever hung up before all of their request was here."""
 
 
 @dataclass(slots=True)
@@ -104,6 +110,11 @@ class Visit:
         return self.request.client.host if self.request.client else "unknown"
 
     @property
+    def packs(self) -> bool:
+        """Whether the browser reads what is packed by gzip."""
+        return "gzip" in self.request.headers.get("accept-encoding", "")
+
+    @property
     def here(self) -> str:
         """The address of this request as it came: what was quoted in it still is, so that a form
         that is sent here again goes nowhere else.
@@ -125,10 +136,16 @@ class Visit:
             self._form = _fields(await self.request.body())
         return self._form
 
+    @property
+    def read(self) -> Mapping[str, str] | None:
+        """The form's fields where they were read; None where there is no form, or none that is."""
+        return self._form
+
     async def json(self) -> Mapping[str, Any]:
-        """The body, an object. Raises Malformed (USAGE)."""
+        """The body, an object of texts that can be sent on. Raises Malformed (USAGE)."""
         try:
-            body = json.loads(await self.request.body())
+            body = json.loads(await self.request.body(), parse_constant=_refuse)
+            json.dumps(body, ensure_ascii=False).encode()  # no half of a surrogate pair
         except (ValueError, RecursionError) as error:
             raise Malformed.of(Reason.USAGE, "JSON", type(error).__name__) from error
         if not isinstance(body, dict):
@@ -140,7 +157,7 @@ class Visit:
         from; `forms` a template below it that changes do not touch.
         """
         page = self.rendered("page.html", body=body, **members).encode()
-        if "gzip" not in self.request.headers.get("accept-encoding", ""):
+        if not self.packs:
             return HTMLResponse(page, status)
         # no secret stands in a page beside what others wrote, which its length could tell (BREACH)
         headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
@@ -184,7 +201,9 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         except FramegateError as error:
             if visit.session.over:
                 return _sign_in_first(visit)
-            return await told(visit, error)
+            return told(visit, error)
+        except ClientDisconnect:
+            return _NOBODY
         finally:
             if request.method == "POST" and visit.session.live is not None:
                 visit.session.live.expire()
@@ -198,20 +217,23 @@ def open_page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         visit = Visit(request)
         try:
+            if int(request.headers.get("content-length", 0)) > MAX_OPEN_BODY:
+                raise Malformed.of(Reason.USAGE, f"at most {MAX_OPEN_BODY} bytes", "more")
             return await handler(visit)
         except FramegateError as error:
-            return await told(visit, error)
+            return told(visit, error)
+        except ClientDisconnect:
+            return _NOBODY
 
     return answer
 
 
-async def told(visit: Visit, error: FramegateError) -> Response:
+def told(visit: Visit, error: FramegateError) -> Response:
     """What was refused, why, and what to do. Where a fresh second factor is what lacks, the same
     form is shown again with a place for it; where somebody else has to approve, their page is.
     """
-    by_form = visit.request.headers.get("content-type", "").startswith("application/x-www-form")
-    if by_form and visit.session is not None:
-        again = {k: v for k, v in (await visit.form()).items() if not k.startswith("factor_")}
+    if visit.read is not None and visit.session is not None:
+        again = {k: v for k, v in visit.read.items() if not k.startswith("factor_")}
         if error.reason == Reason.FACTOR_NEEDED:
             members = {"again": again, "title": "factor.title", "scripts": ("keys.js",)}
             return visit.show("factor.html", _FORBIDDEN, **members)
@@ -227,6 +249,10 @@ def _sign_in_first(visit: Visit) -> Response:
     if back.startswith(("/live/", "/picture/")) or visit.request.headers.get("hx-request"):
         return Response(status_code=401)
     return visit.go(f"/signin?next={quote(back, safe='')}")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _fields(body: bytes) -> dict[str, str]:

@@ -32,6 +32,10 @@ class Words:
         """The word for a wire value in `group`; the value itself where it has none."""
         return self.messages.get(f"{group}.{value}", value)
 
+    def decimal(self, value: float, places: int = 1) -> str:
+        """A number as this language writes it."""
+        return f"{value:.{places}f}".replace(".", self.messages["number.point"])
+
 
 @cache
 def words_in(language: str) -> Words:

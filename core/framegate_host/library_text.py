@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -28,17 +28,43 @@ class Mapping(NamedTuple):
 
 def let_go_of_text() -> int:
     """Give back what is mapped of code and constants in files, and nothing that anybody wrote to;
-    the bytes of these mappings. Not to be called where a thread unmaps files: another mapping could
-    stand in that place by then. 0 where the kernel does not say what is mapped: nothing changes.
+    the bytes of these mappings. For a program's start, before it has threads: see `LibraryText`. 0
+    where the kernel does not say what is mapped: nothing changes.
     """
+    return _given_back(_mapped())
+
+
+class LibraryText:
+    """The same while a program runs, of any thread: what is mapped is given back where it stood
+    as it is at the look before, too. A library that another thread loads just now is mapped as a
+    whole first and then piece by piece over that, and the pieces are written to.
+
+    Not for a program that unmaps files: another mapping could stand in that place by then.
+    """
+
+    def __init__(self) -> None:
+        self._before: frozenset[Mapping] = frozenset()
+
+    def let_go(self) -> int:
+        """Give it back; the bytes of these mappings. The first time nothing stood before."""
+        now = frozenset(_mapped())
+        standing, self._before = now & self._before, now
+        return _given_back(standing)
+
+
+def _mapped() -> list[Mapping]:
+    try:
+        with _PAGES.open() as pages:  # line by line: the whole of it is some hundred kilobytes
+            return list(unwritten_text(pages))
+    except OSError:
+        return []
+
+
+def _given_back(known: Iterable[Mapping]) -> int:
     madvise = getattr(ctypes.CDLL(None), "madvise", None)
     if madvise is None:
         return 0
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    try:
-        known = list(unwritten_text(_PAGES.read_text()))
-    except OSError:
-        return 0
     return sum(each.size for each in known if madvise(*each, MADV_DONTNEED) == 0)
 
 
@@ -51,14 +77,14 @@ def let_go_of_heap() -> None:
         trim(0)
 
 
-def unwritten_text(pages: str) -> Iterator[Mapping]:
-    """Private mappings of files in `pages`, of the form of /proc/PID/smaps, that nobody can write
+def unwritten_text(pages: Iterable[str]) -> Iterator[Mapping]:
+    """Private mappings of files in `pages`, the lines of /proc/PID/smaps, that nobody can write
     to and of which no page is the process's own: what a loader relocated before it took the right
     to write away has such pages, and a debugger's breakpoint, and they would be lost.
     """
     mapping: Mapping | None = None
-    for line in pages.splitlines():
-        head = _HEAD.fullmatch(line)
+    for line in pages:
+        head = _HEAD.fullmatch(line.rstrip())
         if head is not None:
             begin = int(head[1], 16)
             of_file = head[3] in _UNWRITABLE and not head[4].endswith(" (deleted)")

@@ -10,6 +10,8 @@ import pytest
 from framegate_console.pages import verdicts
 from framegate_controller.people.operators import add_operator
 from framegate_gateway.receipts.lineage import lineage
+from framegate_simulators.fixtures.access import PASSWORD, totp_now
+from support.accessibility import violations
 from support.openid import anna, started_provider
 from support.receipts import proved
 
@@ -79,6 +81,7 @@ async def test_a_dangerous_act_asks_for_the_key_again_and_goes_on(seat):
     await page.click("li:has-text('ines') a")
     await page.click("button[value=approve]")
     await page.wait_for_selector("#factor")
+    assert await violations(page) == []
     (state,) = seat.walk.sql("SELECT state FROM access_requests WHERE requester = 'ines'")
     assert state == ("pending",), "nothing happened so far"
     await page.click("button[data-key=factor]")
@@ -98,7 +101,12 @@ async def tab_to(page, selector: str) -> None:
                 const one = document.activeElement;
                 const style = getComputedStyle(one);
                 const seen = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
-                return { there: one.matches(selector), seen, what: one.outerHTML.slice(0, 120) };
+                // seen also means that nothing lies over it (WCAG 2.4.11)
+                const box = one.getBoundingClientRect();
+                const at = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+                const free = at !== null && (one.contains(at) || at.contains(one));
+                const what = one.outerHTML.slice(0, 120);
+                return { there: one.matches(selector), seen: seen && free, what };
             }""",
             selector,
         )
@@ -125,6 +133,45 @@ async def test_a_camera_is_held_by_the_keyboard_alone(seat):
     await page.keyboard.press("Space")
     await page.wait_for_selector(".headed .s-quarantined")
     assert [e["reason"] for e in seat.walk.entries("quarantine")] == ["a fork lift hit the mount"]
+    assert seat.complaints == []
+
+
+async def test_from_signing_in_to_an_approval_by_the_keyboard_alone(seat):
+    seat.person("ines", "viewer")
+    seat.person("sara", "security")
+    asker, page = await seat.page(), await seat.page()
+    await seat.sign_in(asker, "ines")
+    await asker.goto(f"{seat.origin}/approvals")
+    await asker.fill("#why-role", "to mend cam1")
+    await asker.click("form[action='/approvals/role'] button")
+    await asker.wait_for_selector("text=access.request")
+    asked = await asker.locator("main li:has-text('ines') a").get_attribute("href")
+
+    await page.goto(f"{seat.origin}/signin")
+    for field, text in (
+        ("#operator", "sara"),
+        ("#password", PASSWORD),
+        ("#code", totp_now(seat.secrets["sara"])),
+    ):
+        await tab_to(page, field)
+        await page.keyboard.type(text)
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector(".who")
+    await tab_to(page, "nav a[href='/approvals']")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("main li a")
+    await tab_to(page, f"main li a[href='{asked}']")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("#why-decision")
+    await tab_to(page, "#why-decision")
+    await page.keyboard.type("cam1 has to be mended")
+    await tab_to(page, "button[value=approve]")
+    await page.keyboard.press("Space")
+    await page.wait_for_selector("h1:has-text('Approvals')")
+    (state,) = seat.walk.sql("SELECT state FROM access_requests WHERE requester = 'ines'")
+    assert state == ("approved",)
+    (entry,) = seat.walk.entries("access-approved")
+    assert entry["actor"] == "operator.sara"
     assert seat.complaints == []
 
 
@@ -165,8 +212,13 @@ async def said(page) -> tuple[str, list[str]]:
 
 async def test_the_pages_worker_verifies_and_says_what_does_not_hold(seat, judged, tmp_path):
     page, shown = judged
+    assert await violations(page) == []
     text, failed = await said(page)
     assert text.startswith("It holds") and failed == []
+    assert await violations(page) == [], "also once it is verified"
+    for width in (390, 640, 1280):
+        await page.set_viewport_size({"width": width, "height": 900})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
     assert await page.locator("#verify [data-state=held]").count() == 13
     whole = shown["receipt"]
     cases = {

@@ -31,6 +31,8 @@ from support.walk import Walk
 
 CHROMIUM = shutil.which("chromium")
 NAME = "console.plant.framegate"
+ELSEWHERE = "evil.example"
+"""Somebody else's name, which they let stand for the console's address."""
 PATIENCE_MS = 60_000
 ARGUMENTS = (
     "--no-sandbox",
@@ -40,6 +42,8 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # what other sites may reach is the console's to say here, and not the browser's
+    "--disable-features=LocalNetworkAccessChecks",
 )
 
 
@@ -76,7 +80,7 @@ class Seat:
     async def page(self, width: int = 1280, **more):
         """A page in a window of its own; what it complains of is kept."""
         context = await self.chromium.new_context(
-            viewport={"width": width, "height": 900}, locale="en-GB", **more
+            viewport={"width": width, "height": 900}, **{"locale": "en-GB", **more}
         )
         page = await context.new_page()
         page.set_default_timeout(PATIENCE_MS)
@@ -163,7 +167,7 @@ async def seat(tmp_path):
         listen=f"127.0.0.1:{port}",
         tls=folder,
     )
-    rules = f"--host-resolver-rules=MAP {NAME} 127.0.0.1"
+    rules = f"--host-resolver-rules=MAP {NAME} 127.0.0.1,MAP {ELSEWHERE} 127.0.0.1"
     trusted = f"--ignore-certificate-errors-spki-list={known}"
     async with _served(shown.app, port, folder), async_playwright() as playwright:
         chromium = await playwright.chromium.launch(

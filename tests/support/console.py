@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.access.verbs import Role
 from framegate_console.app import application
@@ -15,6 +16,7 @@ from framegate_console.settings import ConsoleSettings
 from framegate_console.signing_in import SignInDesk
 from framegate_console.visit import Console
 from framegate_operator.contexts import OperatorContext
+from framegate_simulators.fixtures.access import signed_in
 from support.asgi import Browser
 
 LIFE_MS = 3_600_000
@@ -56,6 +58,25 @@ def session_of(name, pair, root, authorities, fleet, *, expires_ms) -> Session:
         expires_ms,
         fleet,
     )
+
+
+def wall_context(walk, file: Path, *roles: str) -> Path:
+    """The context of somebody called `wall` with these roles, who is signed in."""
+    key, chain = signed_in(walk.store, walk.fleet, "wall", *roles)
+    authorities = map(x509.load_der_x509_certificate, walk.fleet.authorities)
+    OperatorContext(
+        file,
+        walk.running.join_address,
+        walk.running.fleet_address,
+        "controller.plant.framegate",
+        walk.fleet.root.pem,
+        "wall",
+        chain,
+        key,
+        b"".join(a.public_bytes(Encoding.PEM) for a in authorities),
+        int(time.time() * 1000) + LIFE_MS,
+    ).write()
+    return file
 
 
 @pytest.fixture

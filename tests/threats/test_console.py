@@ -284,13 +284,23 @@ async def test_n172_a_session_that_ended_opens_nothing(shown, walk):
             assert (await copied.get(path)).status == 303, how
         assert (await copied.fetch("/live/line")).status == 401
         assert session.ended and session.key == b""
-    # and a page that is open hears of it
-    browser = shown.as_role(Role.ENGINEER)
-    stream = asyncio.ensure_future(browser.fetch("/live/cameras"))
-    await asyncio.sleep(0)
-    walk.sql("UPDATE operator_sessions SET ended_ms = 1 WHERE operator = 'the-engineer'")
-    answer = await asyncio.wait_for(stream, 60)
-    assert answer.text.rstrip().endswith("event: gone\ndata: -")
+
+
+async def test_n172_a_page_that_is_open_hears_that_its_session_is_over(shown, walk):
+    roles = (Role.ENGINEER, Role.AUDITOR, Role.OPERATOR)
+    browsers = [shown.as_role(role) for role in roles]
+    lives = [shown.console.follow(shown.console.sessions.of(b.jar[COOKIE])) for b in browsers]
+    streams = [asyncio.ensure_future(b.fetch("/live/cameras")) for b in browsers]
+    await until(lambda: all(live.events for live in lives))  # what they show has come
+    with walk.store.writing() as tx:
+        tx.people.put(replace(tx.people.get("the-engineer"), enabled=False))
+    walk.sql("UPDATE operator_sessions SET ended_ms = 1 WHERE operator = 'the-auditor'")
+    await browsers[2].post("/signout")
+    for live, answer in zip(
+        lives, await asyncio.wait_for(asyncio.gather(*streams), 60), strict=True
+    ):
+        assert "cam1" in answer.text and answer.text.rstrip().endswith("event: gone\ndata: -")
+        assert live.session.ended and live.session.key == b""
 
 
 async def test_n173_a_console_has_no_more_than_the_sessions_in_it(shown, walk, tmp_path):

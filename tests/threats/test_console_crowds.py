@@ -124,7 +124,7 @@ async def test_n188_pages_that_follow_are_few_for_one_session_and_for_the_wall(c
     live = session.live = Live(session, HostileCalls())
     console.console.wall = live if wall else None
     most = live_page.MAX_WALL if wall else live_page.MAX_STREAMS
-    visit = type("Seen", (), {"console": console.console})()
+    visit = type("Seen", (), {"console": console.console, "packs": True})()
     opened = [live.changes(1.0) for _ in range(most)]
     for each in opened:
         await anext(each)

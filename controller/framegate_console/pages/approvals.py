@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate_console.live import Live
+from framegate_console.pages.incidents import number
 from framegate_console.pages.line import latest
 from framegate_console.pages.live_page import LivePage, Loaded
 from framegate_console.pages.signin import factor
@@ -96,10 +97,10 @@ async def asked_image(visit: Visit) -> Response:
     """A picture that is a member of what is asked, such as a golden image."""
     reply = await visit.calls.operator("ShowAccess", pb.ShowAccessRequest(id=visit.path("id")))
     images = _images(read_asked(reply).message)
-    number = visit.request.path_params["number"]
-    if not 0 <= number < len(images):
-        raise Refused.of(Reason.NOT_FOUND, f"one of {len(images)} pictures", number)
-    return image(images[number])
+    place = number(visit.path("number"))
+    if place >= len(images):
+        raise Refused.of(Reason.NOT_FOUND, f"one of {len(images)} pictures", place)
+    return image(images[place])
 
 
 async def ask_role(visit: Visit) -> Response:
@@ -131,8 +132,11 @@ async def _masks(live: Live, asked: AskedContent) -> AskedMasks | None:
     """Masks that are asked for, as a picture; None where something else is."""
     if not isinstance(asked.message, pb.SetMasksRequest):
         return None
-    await live.look()
-    kept = (v for v in latest(live, asked.message.device, 20) if v.outcome != "UNINSPECTED")
+    named = asked.message.device  # its id, or its own name where one machine has it
+    look = await live.look()
+    devices = [d.device for d in look.devices if named in {d.device, d.name}]
+    device = devices[0] if len(devices) == 1 else named
+    kept = (v for v in latest(live, device, 20) if v.outcome != "UNINSPECTED")
     pictured = next(kept, None)
     before = asked.in_force.regions if isinstance(asked.in_force, pb.SetMasksRequest) else b""
     return AskedMasks(

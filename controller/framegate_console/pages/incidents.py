@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Final
 
 from starlette.responses import Response
@@ -17,6 +18,9 @@ from framegate_console.visit import Visit
 from framegate_proto.v1 import framegate_pb2 as pb
 
 LISTED: Final = 100
+MAX_HOURS: Final = 100_000
+"""Eleven years, which no record of a fleet has so far."""
+_HOUR_MS: Final = 3_600_000
 
 
 async def load(live: Live, _: str) -> Loaded:
@@ -75,6 +79,14 @@ def number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 15):
         raise Malformed.of(Reason.USAGE, "a number", ascii(text[:40]))
     return int(text)
+
+
+def since_ms(hours: str) -> int:
+    """When it was `hours` ago, in milliseconds since 1970. Raises Malformed (USAGE)."""
+    back = number(hours)
+    if back > MAX_HOURS:
+        raise Malformed.of(Reason.USAGE, f"at most {MAX_HOURS} hours", back)
+    return int(time.time() * 1000) - back * _HOUR_MS
 
 
 INCIDENTS: Final = LivePage("incidents", "incidents.html", load)

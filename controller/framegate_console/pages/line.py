@@ -319,4 +319,3 @@ CAMERAS: Final = LivePage(
     "cameras", "cameras.html", load_cameras, head="cameras_head.html", least_s=1.0
 )
 GATEWAYS: Final = LivePage("gateways", "gateways.html", load_gateways, least_s=1.0)
-WALL: Final = LivePage("wall", "wall.html", load, least_s=0.5)

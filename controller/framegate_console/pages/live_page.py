@@ -12,6 +12,16 @@ from urllib.parse import quote
 from starlette.responses import Response, StreamingResponse
 
 from framegate.errors import FramegateError, Reason, Refused
+from framegate_console.event_stream import (
+    GONE,
+    GZIP_HEAD,
+    NOTHING,
+    RETRY,
+    STILL_HERE,
+    WELL,
+    Event,
+    event,
+)
 from framegate_console.live import Live, Picture
 from framegate_console.told_alike import Look
 from framegate_console.visit import Visit
@@ -84,15 +94,21 @@ class LivePage:
             raise Refused.of(
                 Reason.TOO_MANY_TRIES, f"at most {most} pages", live.open_pages, "close some"
             )
+        headers = {
+            "Cache-Control": "no-store",
+            "X-Accel-Buffering": "no",
+            "Vary": "Accept-Encoding",
+        }
+        if visit.packs:
+            headers["Content-Encoding"] = "gzip"
+        told = self._events(visit, live, key)
         return StreamingResponse(
-            self._events(visit, live, key),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            _sent(told, packed=visit.packs), media_type="text/event-stream", headers=headers
         )
 
-    async def _events(self, visit: Visit, live: Live, key: str) -> AsyncIterator[str]:
-        before, beat, problem = "", time.monotonic(), ""
-        yield "retry: 1000\n\n"
+    async def _events(self, visit: Visit, live: Live, key: str) -> AsyncIterator[Event]:
+        before, beat, problem = NOTHING, time.monotonic(), ""
+        yield RETRY
         async for _ in live.changes(LOOK_AGAIN_S):
             try:
                 shown = await self._picture(visit, live, key)
@@ -101,17 +117,17 @@ class LivePage:
                 shown, problem = before, str(error.reason)
             if live.session.over:
                 break
-            yield _event("problem" if problem else "well", problem or "-")
+            yield event("problem", problem) if problem else WELL
             if shown != before:
                 before = shown
                 yield shown
             elif time.monotonic() - beat > BEAT_S:
                 beat = time.monotonic()
-                yield ": still here\n\n"
+                yield STILL_HERE
             await asyncio.sleep(self.least_s)
-        yield _event("gone", "-")
+        yield GONE
 
-    async def _picture(self, visit: Visit, live: Live, key: str) -> str:
+    async def _picture(self, visit: Visit, live: Live, key: str) -> Event:
         """The event of its inside as it is now, made once for all windows of a session that show
         the same.
         """
@@ -126,11 +142,11 @@ class LivePage:
             live.pictures[what] = last
         return await asyncio.shield(last.made)
 
-    async def _rendered(self, visit: Visit, live: Live, key: str) -> str:
+    async def _rendered(self, visit: Visit, live: Live, key: str) -> Event:
         loaded = await self.load(live, key)
 
-        def render() -> str:
-            return _event("", visit.rendered(self.template, **loaded))
+        def render() -> Event:
+            return event("", visit.rendered(self.template, **loaded))
 
         if ALIKE not in loaded:
             return render()
@@ -138,10 +154,8 @@ class LivePage:
         return alike.look.picture((self.template, visit.words.language, alike.beside), render)
 
 
-def _event(name: str, data: str) -> str:
-    """One event (HTML Standard, 9.2.6); every line of `data` in a line of its own, whatever a
-    machine wrote into it.
-    """
-    lines = data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    head = f"event: {name}\n" if name else ""
-    return head + "".join(f"data: {line}\n" for line in lines) + "\n"
+async def _sent(events: AsyncIterator[Event], *, packed: bool) -> AsyncIterator[bytes]:
+    if packed:
+        yield GZIP_HEAD
+    async for each in events:
+        yield each.packed if packed else each.plain

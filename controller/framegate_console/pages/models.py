@@ -19,6 +19,7 @@ from framegate.wire import sha256
 from framegate_console.calls import Endpoint
 from framegate_console.live import Live
 from framegate_console.pages.camera import regions_of
+from framegate_console.pages.incidents import number
 from framegate_console.pages.line import latest, tiles
 from framegate_console.pages.live_page import LivePage, Loaded
 from framegate_console.pages.signin import factor, factor_at_gateways
@@ -142,10 +143,10 @@ async def part(visit: Visit) -> Response:
 async def golden(visit: Visit) -> Response:
     """A golden image of a part."""
     reply = await visit.calls.operator("ShowPart", pb.PartRequest(part_type=visit.path("part")))
-    number = visit.request.path_params["number"]
-    if not 0 <= number < len(reply.goldens):
-        raise Refused.of(Reason.NOT_FOUND, f"one of {len(reply.goldens)} images", number)
-    return image(reply.goldens[number])
+    place = number(visit.path("number"))
+    if place >= len(reply.goldens):
+        raise Refused.of(Reason.NOT_FOUND, f"one of {len(reply.goldens)} images", place)
+    return image(reply.goldens[place])
 
 
 async def learn(visit: Visit) -> Response:

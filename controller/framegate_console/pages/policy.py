@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from framegate.access.verbs import verbs
 from framegate.errors import Failure
-from framegate_console.pages.incidents import number
+from framegate_console.pages.incidents import since_ms
 from framegate_console.visit import Visit
 from framegate_proto.edge import from_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 
-HOUR_MS: Final = 3_600_000
 ROWS: Final = 200
 
 
@@ -54,13 +52,12 @@ async def explain(visit: Visit) -> Response:
 async def simulate(visit: Visit) -> Response:
     """What would have been decided otherwise under the texts of the form; nothing is changed."""
     form = await visit.form()
-    hours = number(form.get("hours", "") or "24")
     files = [
         pb.PolicyFile(name=name.removeprefix("file:"), text=text.replace("\r\n", "\n"))
         for name, text in form.items()
         if name.startswith("file:")
     ]
-    request = pb.SimulateRequest(files=files, since_ms=int(time.time() * 1000) - hours * HOUR_MS)
+    request = pb.SimulateRequest(files=files, since_ms=since_ms(form.get("hours", "") or "24"))
     rows = await visit.calls.operator_rows("SimulatePolicy", request, ROWS)
     return await show(
         visit,

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from framegate.record.events import events
 from framegate.record.verify import LogAnchor
-from framegate_console.pages.incidents import number
+from framegate_console.pages.incidents import number, since_ms
 from framegate_console.visit import Visit
 from framegate_operator.audit_proofs import PROOF_FORMAT, proof_json, proved_head
 from framegate_proto.v1 import framegate_pb2 as pb
 
 PAGE: Final = 100
 """Entries on one page; more is narrowed down, or exported by the command line."""
-HOUR_MS: Final = 3_600_000
 SPANS: Final = (1, 8, 24, 168)
 """Hours back that are offered."""
 
@@ -25,7 +23,6 @@ SPANS: Final = (1, 8, 24, 168)
 async def search(visit: Visit) -> Response:
     """The newest entries of what is asked for."""
     hours = visit.asked("hours")
-    since = number(hours) * HOUR_MS if hours else 0
     event = visit.asked("event")
     request = pb.ReadLogRequest(
         limit=PAGE,
@@ -33,7 +30,7 @@ async def search(visit: Visit) -> Response:
         event=event if event in events() else "",
         actor=visit.asked("actor"),
         newest_first=True,
-        since_ms=int(time.time() * 1000) - since if since else 0,
+        since_ms=since_ms(hours) if hours and number(hours) else 0,
     )
     rows = await visit.calls.operator_rows("ReadLog", request, PAGE)
     entries: list[dict[str, Any]] = [json.loads(r.entry) for r in rows]

@@ -10,7 +10,8 @@ from framegate.access.verbs import Role
 from framegate.errors import Reason, Refused
 from framegate.identity.pem import certificates
 from framegate_console.live import Live
-from framegate_console.pages.line import WALL
+from framegate_console.pages.line import load
+from framegate_console.pages.live_page import LivePage, Loaded
 from framegate_console.sessions import Session
 from framegate_console.visit import Console, Visit
 from framegate_operator.contexts import OperatorContext, read_context
@@ -73,7 +74,21 @@ async def stream(visit: Visit) -> Response:
     return WALL.stream(visit, live, "")
 
 
+async def load_wall(live: Live, key: str) -> Loaded:
+    """The line, for a viewer. Once the record grew that is asked again: whoever becomes more than a
+    viewer while the board is looked at shows everybody no more than before.
+    """
+    _require(await live.asked("WhoAmI", pb.WhoAmIRequest()))
+    return await load(live, key)
+
+
 async def _viewer(live: Live) -> None:
-    who = await live.calls.operator("WhoAmI", pb.WhoAmIRequest())
+    _require(await live.calls.operator("WhoAmI", pb.WhoAmIRequest()))
+
+
+def _require(who: pb.WhoAmIReply) -> None:
     elevated = [e.role for e in who.elevations]
     require_viewer([*who.roles, *elevated], who.operator)
+
+
+WALL: Final = LivePage("wall", "wall.html", load_wall, least_s=0.5)

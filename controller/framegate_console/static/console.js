@@ -31,6 +31,11 @@
   tell(document);
   setInterval(() => tell(document), 1000);
 
+  // on a narrow screen the pages' names scroll: the one that is shown is seen
+  const bar = document.querySelector(".top nav");
+  const shown = bar?.querySelector("[aria-current]");
+  if (shown) bar.scrollLeft = shown.offsetLeft - (bar.clientWidth - shown.offsetWidth) / 2;
+
   const connection = document.getElementById("connection");
   const live = document.getElementById("live");
   if (!connection || !live) return;

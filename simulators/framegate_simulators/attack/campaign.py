@@ -69,8 +69,7 @@ THREATS: Final = (
             *range(210, 212),
             *range(213, 223),
             *range(226, 228),
-            229,
-            *range(232, 234),
+            *range(229, 234),
         )
     ),
 )

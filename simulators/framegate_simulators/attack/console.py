@@ -1,12 +1,17 @@
-"""N170 to N175: the web console, asked as other sites, guessers and old cookies would ask it."""
+"""N170 to N175, N230, N231: the web console, asked as other sites, guessers and old cookies would
+ask it, and with what no page of it sends.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import html
 import http.client
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -26,6 +31,10 @@ PAGE: Final = {
     "Sec-Fetch-Dest": "document",
 }
 OURS: Final = {"Sec-Fetch-Site": "same-origin"}
+CHUNK: Final = b"1000\r\n" + b"a" * 0x1000 + b"\r\n"
+ENDLESS: Final = 64 * 1024 * 1024
+"""Bytes that no buffer between two programs takes."""
+LARGE: Final = 1_000_000
 THEIRS: Final = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
 
 
@@ -64,6 +73,16 @@ class Website:
         """A form, sent as `headers` say."""
         return self._ask("POST", path, headers, cookie, urlencode(form))
 
+    def post_text(
+        self, path: str, headers: Mapping[str, str], body: str, cookie: str = ""
+    ) -> Reply:
+        """What calls itself a form."""
+        return self._ask("POST", path, headers, cookie, body)
+
+    def post_json(self, path: str, headers: Mapping[str, str], body: str) -> Reply:
+        """What calls itself JSON."""
+        return self._ask("POST", path, {**headers, "Content-Type": "application/json"}, "", body)
+
     def cookie(self) -> str:
         """The cookie of the operator's session, who signs in at the first call."""
         for _ in range(3):
@@ -85,7 +104,7 @@ class Website:
         if cookie:
             sent["Cookie"] = cookie
         if method == "POST":
-            sent["Content-Type"] = "application/x-www-form-urlencoded"
+            sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         try:
             connection.request(method, path, body or None, sent)
@@ -159,3 +178,42 @@ def n175(t: Target) -> Seen:
     rebound = {**OURS, "Host": f"evil.example:{site.port}"}
     replies = [site.get("/signin", rebound), site.post("/signin", rebound, {"operator": "x"})]
     return Seen(all(r.status == 421 for r in replies), replies[0].body)
+
+
+@attempt("N230", "a stranger's body in chunks beside a length, without end; one of a megabyte")
+def n230(t: Target) -> Seen:
+    site, sent = t.once(Website), 0
+    lines = [
+        "POST /language HTTP/1.1",
+        f"Host: localhost:{site.port}",
+        "Sec-Fetch-Site: same-origin",
+        "Content-Type: application/x-www-form-urlencoded",
+        "Content-Length: 5",
+        "Transfer-Encoding: chunked",
+    ]
+    with socket.create_connection(("127.0.0.1", site.port), TIMEOUT_S) as connection:
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        with contextlib.suppress(OSError):  # hung up on
+            while sent < ENDLESS:
+                sent += connection.send(CHUNK)
+    large = site.post("/language", OURS, {"language": "x" * LARGE})
+    took = sent >= ENDLESS
+    return Seen(
+        not took and large.status == HTTPStatus.BAD_REQUEST,
+        f"{'all' if took else 'not all'} of the chunks taken; a megabyte: {large.status}",
+    )
+
+
+@attempt(
+    "N231", "numbers of thousands of digits, half a surrogate pair, forms cut off, of a stranger"
+)
+def n231(t: Target) -> Seen:
+    site = t.once(Website)
+    replies = [
+        site.get(f"/picture/golden/{'9' * 5000}/x", PAGE, site.cookie()),
+        site.get("/record?hours=999999999999999", PAGE, site.cookie()),
+        site.post_json("/signin/key/begin", OURS, r'{"operator": "\ud800"}'),
+        site.post_text("/language", OURS, "a", site.cookie()),
+    ]
+    codes = [r.status for r in replies]
+    return Seen(codes == [HTTPStatus.BAD_REQUEST] * len(codes), f"{codes}")

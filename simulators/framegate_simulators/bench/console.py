@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ APART_S: Final = 0.7
 IDLE_S: Final = 10.0
 PATIENCE_S: Final = 120.0
 LOADS: Final = 9
-HEADERS: Final = {"Sec-Fetch-Site": "same-origin", "Accept-Encoding": "identity"}
+HEADERS: Final = {"Sec-Fetch-Site": "same-origin", "Accept-Encoding": "gzip"}
 PAGE: Final = {
     "Sec-Fetch-Site": "none",
     "Sec-Fetch-Mode": "navigate",
@@ -278,11 +279,11 @@ class Reader:
             head = await reader.readuntil(b"\r\n\r\n")
             if b" 200 " not in head.split(b"\r\n")[0]:
                 raise RuntimeError(head.decode())
-            rest = ""
+            unpacking, rest = zlib.decompressobj(zlib.MAX_WBITS | 16), ""
             while size := int(await reader.readline(), 16):
                 piece = await reader.readexactly(size + 2)
                 self.bytes += size
-                rest += piece[:-2].decode()
+                rest += unpacking.decompress(piece[:-2]).decode()
                 *events, rest = rest.split("\n\n")
                 for event in events:
                     if not event.startswith(("event:", ":", "retry")):

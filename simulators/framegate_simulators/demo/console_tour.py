@@ -116,7 +116,6 @@ class Tour:
         page.goto(f"{self._shown.address}/verdict/{self._shown.latest('DEFECT')}")
         page.click("#verify button")
         page.wait_for_selector("#verify .proof:not([hidden])", timeout=PATIENCE_MS)
-        page.locator("#verify").scroll_into_view_if_needed()
         self._keep(page, "verified")
 
     def _learn(self, page: Page) -> None:
@@ -188,6 +187,7 @@ class Tour:
         wide, window = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         if wide > window:
             self._complaints.append(f"{name} scrolls sideways: {wide} of {window}")
+        page.evaluate("scrollTo(0, 0)")  # the bar stays at a screen's top, in a whole page too
         page.screenshot(path=self._folder / f"{name}.png", full_page=name != "policy")
         self._count += 1
 

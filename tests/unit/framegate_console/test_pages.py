@@ -4,9 +4,9 @@ import pytest
 
 from framegate.errors import Malformed
 from framegate_console.charts import HEIGHT, WIDTH, curve
+from framegate_console.event_stream import event
 from framegate_console.pages.incidents import number
 from framegate_console.pages.line import Totals, cards, counted, things, verdict_at_a_glance
-from framegate_console.pages.live_page import _event
 from framegate_console.pages.signin import _back
 from framegate_console.rendering import short, when
 from framegate_console.told_alike import Look
@@ -94,7 +94,7 @@ def test_a_curve_is_interrupted_where_nobody_knew():
     "text", ["a\nevent: gone", "a\r\ndata: x", "a\rretry: 0", "\n\nevent: gone\n\n"]
 )
 def test_n170_no_text_ends_an_event_or_begins_another(text):
-    lines = _event("", text).split("\n")
+    lines = event("", text).plain.decode().split("\n")
     assert lines[-2:] == ["", ""]
     assert all(line.startswith("data: ") for line in lines[:-2])
 

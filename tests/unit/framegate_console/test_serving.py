@@ -6,10 +6,13 @@ import os
 import signal
 import socket
 import ssl
+import threading
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from framegate_console import server
 from framegate_console.server import serve
 from framegate_console.settings import ConsoleSettings
 from framegate_host.operator_context import context_body
@@ -92,3 +95,17 @@ async def test_it_tells_ready_takes_the_next_certificate_and_ends(tmp_path, told
     assert await next_told(told, "STOPPING=1")
     await until(serving.done)
     assert serving.exception() is None
+
+
+async def test_what_it_needs_no_more_is_given_back_beside_the_loop(monkeypatch):
+    """Nobody waits for the kernel; cycles alone are collected where what they end belongs to."""
+    heap, collected = [], []
+    monkeypatch.setattr(server, "SETTLE_S", 0.0)
+    monkeypatch.setattr(server, "let_go_of_heap", lambda: heap.append(threading.get_ident()))
+    monkeypatch.setattr(server.gc, "collect", lambda: collected.append(threading.get_ident()))
+    monkeypatch.setattr(server, "LibraryText", lambda: SimpleNamespace(let_go=lambda: None))
+    settling = asyncio.create_task(server._settle())
+    await until(lambda: len(heap) > 2)
+    settling.cancel()
+    here = threading.get_ident()
+    assert set(collected) == {here} and here not in heap
