@@ -132,8 +132,11 @@ async def test_n214_a_result_of_another_site_counts_where_people_pinned_it(
     here, there = known(keys, "plant"), known(north)
     assert SiteReceipts(known=(here, there)).verify(receipt).receipt.backend == proof
     gone = replace(there, standing=SiteStanding.WITHDRAWN)
-    with pytest.raises(ReceiptPending):  # what a site computed before it was withdrawn, neither
-        SiteReceipts(known=(here, gone)).verify(receipt)
+    with pytest.raises(ReceiptPending, match="--any-site"):  # nobody here ever pinned it
+        SiteReceipts(known=(here,)).verify(receipt)
+    with pytest.raises(ReceiptRefused, match="north, a site that was withdrawn") as refused:
+        SiteReceipts(known=(here, gone)).verify(receipt)  # nor what it computed before that
+    assert refused.value.check == "site" and not isinstance(refused.value, ReceiptPending)
 
 
 async def test_n214_gateways_of_a_site_that_the_host_did_not_name_may_not_ask(receipts_desk, north):
