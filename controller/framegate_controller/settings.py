@@ -176,8 +176,8 @@ class ControllerSettings(Settings):
     snp_revocations: Annotated[
         tuple[Path, ...],
         Setting(
-            "A revocation list (CRL) of AMD's that confidential guests' chips are held against when "
-            "they join; read each time. Where one is given, each root needs its own.",
+            "A revocation list (CRL) of AMD's, which chips of confidential guests are held against "
+            "when they join; read each time. Where one is given, each root needs its own.",
             there="file",
             example=(Path("/etc/framegate/milan.crl"),),
         ),
@@ -271,6 +271,10 @@ class ControllerSettings(Settings):
             wanted = "--site: NAME=NETWORK, no name twice for one network, none called outside"
             yield Failure(Reason.USAGE, wanted, str(error), "--site north=10.1.0.0/16")
         yield from self._cosigner_problems()
+        try:
+            self.revocation_lists()
+        except FramegateError as error:
+            yield error.failures[0]
         if self.host in _EVERYWHERE and not self.advertise:
             hint = "name the address that cameras reach"
             yield self.beside("advertise", f"--host {self.host}", hint)

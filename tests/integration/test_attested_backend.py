@@ -7,6 +7,7 @@ import json
 import pytest
 
 from framegate.receipt_verifier import verify_receipt
+from framegate_simulators.machine.cloud import ChipWorks
 from framegate_simulators.plant.guest import Guest, add_backend_profile
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, wait_for
@@ -21,7 +22,8 @@ def plant(tmp_path_factory):
     with Plant(interval_s=20.0, logs=tmp_path_factory.mktemp("logs")) as p, p.explained():
         p.found_fleet()
         add_backend_profile(p)
-        p.revoked = p.folder / "ark.crl"
+        p.works, p.revoked = ChipWorks(), p.folder / "ark.crl"
+        p.revoked.write_bytes(p.works.revocation_list(p.works.chain()[1]))
         p.revoked.touch()
         p.start_controller("--snp-revocations", p.revoked)
         p.write_golden([1])
@@ -30,12 +32,11 @@ def plant(tmp_path_factory):
 
 def test_a_guest_computes_is_named_and_withdrawn(plant):
     p = plant
-    guest = Guest(p, "models1")
+    guest = Guest(p, "models1", p.works)
     assert "ek-chain" in guest.ask_to_join(), "the chip's maker is nobody's here"
-    p.revoked.write_bytes(guest.works.revocation_list(guest.works.chain()[1]))
     guest.trust()
     assert "revoked by its maker" in guest.ask_to_join(), "its firmware's key was taken back"
-    p.revoked.write_bytes(guest.works.revocation_list())
+    p.revoked.write_bytes(p.works.revocation_list())
     guest.join()
     gateway, camera = p.add_machine("gw1", kind="gateway"), p.add_machine("cam1")
     for site in (gateway, camera):

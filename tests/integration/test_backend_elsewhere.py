@@ -116,9 +116,10 @@ def test_a_server_of_another_site_computes_and_every_link_may_be_cut(sites):
     assert said == ("backend.line-1.models1", "north", "azure-snp-vtpm")
     by_root = south.framegate("receipt", "verify", file, *WITHOUT, check=False)
     assert (by_root.returncode, "--any-site" in by_root.stdout) == (EXIT_UNAVAILABLE, True)
-    assert "1 of 1 receipts hold" in south.framegate(
-        "receipt", "verify", file, "--any-site", *WITHOUT
-    ).stdout
+    assert (
+        "1 of 1 receipts hold"
+        in south.framegate("receipt", "verify", file, "--any-site", *WITHOUT).stdout
+    )
 
     south.stop("wire")  # the model server is out of reach
     sites.turns("backend")

@@ -11,8 +11,8 @@ from datetime import datetime
 from cryptography import x509
 
 from framegate.cloud.hcl_report import is_hcl_report, verify_hcl_report
-from framegate.cloud.revocations import RevocationList
 from framegate.cloud.instance_info import is_google_certificate, verify_google_key
+from framegate.cloud.revocations import RevocationList
 from framegate.identity.device_identity import require_initial_key, verify_iak
 from framegate.identity.evidence_form import EvidenceForm
 from framegate.tpm.public import Public

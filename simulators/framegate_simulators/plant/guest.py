@@ -1,5 +1,5 @@
-"""A model server's host in a plant: a confidential guest that joins by what its provider says of its
-virtual TPM. SIMULATED: chip and provider; the programs are the product.
+"""A model server's host in a plant: a confidential guest that joins by what its provider says of
+its virtual TPM. SIMULATED: chip and provider; the programs are the product.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Guest:
         self.plant.framegate("backend", "approve", self.name, *why)
 
     def serve(self, *extra: object) -> None:
-        """Start the agent, and the server beside it; `extra` are further arguments of the server."""
+        """Start the agent, and the server beside it with these further arguments."""
         p = self.plant
         p.start_agent(self.site)
         socket = p.agent_socket(self.site)
