@@ -63,18 +63,18 @@ class TwoSites:
         ids = [v["verdict_id"] for v in rows]
         return rows[: ids.index(newest)] if newest in ids else rows
 
-    def turns(self, reason):
-        """Waits until frames are UNINSPECTED for this reason; from the first of them on nothing
-        else came.
+    def turns(self, *reasons):
+        """Waits until frames are UNINSPECTED for one of these reasons; from the first of them on
+        nothing else came.
         """
         newest = verdicts(self.south)[0]["verdict_id"]
 
         def stopped():
             rows = self.after(newest)
-            return rows if sum(v["reason"] == reason for v in rows) >= 3 else []
+            return rows if sum(v["reason"] in reasons for v in rows) >= 3 else []
 
-        rows = wait_for(f"UNINSPECTED ({reason})", stopped, SOON_S)
-        first = max(n for n, v in enumerate(rows) if v["reason"] == reason)
+        rows = wait_for(f"UNINSPECTED ({' or '.join(reasons)})", stopped, SOON_S)
+        first = max(n for n, v in enumerate(rows) if v["reason"] in reasons)
         assert {v["outcome"] for v in rows[: first + 1]} == {"UNINSPECTED"}
 
     def passes(self):
@@ -122,7 +122,7 @@ def test_a_server_of_another_site_computes_and_every_link_may_be_cut(sites):
     )
 
     south.stop("wire")  # the model server is out of reach
-    sites.turns("backend")
+    sites.turns("inference")
     assert south.ask("camera", "show", "cam1")["state"] == "trusted"
     assert north.ask("backend", "show", "models1")["state"] == "trusted"
     sites.join_wire()
@@ -134,7 +134,7 @@ def test_a_server_of_another_site_computes_and_every_link_may_be_cut(sites):
     north.start_controller()
 
     north.framegate("backend", "quarantine", "models1", "--reason", "a drill")
-    sites.turns("backend")
+    sites.turns("backend", "inference")
     north.framegate("backend", "release", "models1", "--reason", "it was one")
     sites.passes()
 
