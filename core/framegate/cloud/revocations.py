@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPublicKeyTypes
 
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
 from framegate.identity.certificates import UNREADABLE
@@ -69,7 +70,8 @@ def require_not_revoked(
 def _require_good(each: RevocationList, issuer: x509.Certificate, now: datetime) -> None:
     name = issuer.subject.rfc4514_string()
     try:
-        good = _signs_lists(issuer) and each.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
+        key = cast(CertificateIssuerPublicKeyTypes, issuer.public_key())  # TypeError of any other
+        good = _signs_lists(issuer) and each.is_signature_valid(key)
         critical = [e.oid.dotted_string for e in each.extensions if e.critical]
         begins, ends = each.last_update_utc, each.next_update_utc
     except _UNREADABLE as error:

@@ -51,6 +51,16 @@ def test_a_review_says_what_improved_what_did_not_and_what_to_do():
     assert moved["machines-pinned"] == Moved.SAME
 
 
+def test_what_was_never_measured_is_not_said_to_have_stayed_as_it_was():
+    found = review(reading_of(AssessedPlant(NOW)), NOW - 400 * DAY_MS, NOW - 390 * DAY_MS)
+    nothing = [c for c in found.compared if c.before.fact.value is c.after.fact.value is None]
+    assert nothing and {c.moved for c in nothing} == {Moved.UNMEASURED}
+    page = review_page(found, "plant")
+    did_not, _, after = page.partition("What did not</h2>")[2].partition("<h2>")
+    assert "no data" not in did_not
+    assert "People sign in with two factors" in after.partition("neither then nor now")[2]
+
+
 def test_a_changes_effect_is_read_a_week_after_it_and_whether_it_was_tried():
     plant = AssessedPlant(NOW)
     BREAKS["policies-tried"](plant)
