@@ -151,13 +151,23 @@ def test_an_edited_export_is_not_read(export, tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    [("assess", "nothing"), ("compliance", "show", "iso-27001"), ("review", "--quarter", "Q4")],
+    [
+        ("assess", "nothing"),
+        ("assess", "--zone", "line-9"),
+        ("compliance", "show", "iso-27001"),
+        ("review", "--quarter", "Q4"),
+    ],
     ids=" ".join,
 )
 def test_wrong_words_are_told_what_is_right(export, words):
     shown = run(*words, "--export", export)
     assert shown.exit_code != 0
     assert "expected" in shown.output.lower()
+
+
+def test_a_zone_that_has_machines_is_assessed_alone(export):
+    assert run("assess", "--zone", "line-1", "--export", export).exit_code == 0
+    assert "line-1" in run("assess", "--zone", "line-9", "--export", export).output
 
 
 def test_pages_escape_what_strangers_wrote():
