@@ -98,9 +98,12 @@ def _signs_lists(issuer: x509.Certificate) -> bool:
 
 
 def _require_unnamed(each: RevocationList, certificate: x509.Certificate) -> None:
-    entry = each.get_revoked_certificate_by_serial_number(certificate.serial_number)
+    number = certificate.serial_number
+    if number < 0:  # read leniently; no list can name it
+        raise _rejected("certificates with serial numbers that a list can name", str(number)[:40])
+    entry = each.get_revoked_certificate_by_serial_number(number)
     if entry is not None:
-        name, serial = certificate.subject.rfc4514_string(), f"{certificate.serial_number:x}"
+        name, serial = certificate.subject.rfc4514_string(), f"{number:x}"
         raise _rejected(
             f"{name} {serial[:16]} in standing",
             f"revoked by its maker on {entry.revocation_date_utc:%F}",

@@ -1,6 +1,7 @@
 """What a maker of chips took back (N213): lists that count, lists that do not, and who is named."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -68,6 +69,13 @@ def test_n213_one_list_of_several_that_names_it_is_enough(works, path):
 def test_n213_a_root_that_is_taken_back_is_none(works, path):
     raw = works.revocation_list(works.root.public_bytes(Encoding.DER))
     assert "CN=ARK" in refusal(path, raw)
+
+
+def test_n213_a_serial_number_that_no_list_can_name_is_refused(works, path):
+    signing = SimpleNamespace(
+        subject=path[1].subject, serial_number=-7, public_key=path[1].public_key
+    )
+    assert "that a list can name" in refusal([path[0], signing, path[2]], works.revocation_list())
 
 
 BAD = {
