@@ -48,7 +48,7 @@ demo-assess: setup ## Where a plant stands: a goal missed, a control broken, evi
 demo-upgrade: setup ## A plant of the version before becomes one of this version while it runs (PostgreSQL); BEFORE=v0.1.0
 	@./scripts/before.sh && $(PY) -m framegate_simulators.demo.upgrade
 
-demo-sites: setup ## Two fleets: bundles pinned, a receipt verified across, a visitor, a link cut, one withdrawn
+demo-sites: setup ## Two fleets: pinned, a receipt and a model server across, a visitor, links cut, one withdrawn
 	@$(PY) -m framegate_simulators.demo.sites
 
 demo-segment: setup ## Segments in network namespaces: prove, stream, be cut, clone, stage, map (needs root)

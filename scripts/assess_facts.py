@@ -327,15 +327,15 @@ def incidents_old(seen: Seen) -> Value:
     return number(rows, seen.of("report", days=30))
 
 
-def contained(seen: Seen) -> Value:
-    """Fact of this name."""
-    names = {"report", "incident-opened", "incident-linked", "incident-step", *MOVES}
-    names |= {"incident-noted", "incident-assigned", "incident-closed"}
+def kpi(seen: Seen, which: str) -> Value:
+    """Facts of times, each the median of one of the figures."""
+    names = {"report", "report-resumed", "incident-opened", "incident-linked", *MOVES}
+    names |= {"incident-step", "incident-noted", "incident-assigned", "incident-closed"}
     rows = [r for r in seen.rows if r.get("event", r["kind"]) in names]
     since = seen.at - 90 * DAY
     opened = [r for r in rows if r.get("event") == "incident-opened"]
     opened = [r for r in opened if member(r, "detected_ms") >= since and not member(r, "drill")]
-    told = kpi_check.response(rows, opened)["contain"]
+    told = kpi_check.response(rows, opened)[which]
     return told["median"], told["n"], told["n"]
 
 
@@ -402,7 +402,9 @@ FACTS: dict[str, Callable[[Seen], Value]] = {
     "verdicts-right": verdicts_right,
     "incidents-taken-up": taken_up,
     "incidents-old": incidents_old,
-    "time-to-contain": contained,
+    "time-to-contain": lambda s: kpi(s, "contain"),
+    "time-to-acknowledge": lambda s: kpi(s, "acknowledge"),
+    "time-to-recover": lambda s: kpi(s, "recover"),
     "drills-held": drills_held,
     "playbooks-acting": playbooks,
     "sinks-confirming": sinks,

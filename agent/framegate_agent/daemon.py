@@ -22,7 +22,7 @@ from framegate_agent.callers import Callers
 from framegate_agent.camera.capture import Capture
 from framegate_agent.camera.carrier import BrokerAddress, BrokerWay
 from framegate_agent.camera.heads import HeadSpool
-from framegate_agent.camera.logged_models import logged_models
+from framegate_agent.camera.logged_grants import logged_grants
 from framegate_agent.camera.session import Demands
 from framegate_agent.camera.stream import CameraStream
 from framegate_agent.controller_watch import ControllerWatch
@@ -83,7 +83,7 @@ class Agent:
         self.streams = self._streams()
         self.socket = self._socket()
         self.demands = Demands(frozenset(settings.model), frozenset(settings.gateway))
-        self.logged = logged_models(settings.state, settings.demanded)
+        self.logged = logged_grants(settings.state, settings.demanded)
         self.broker = self._broker()
         self._poke = asyncio.Event()
         self.controller = ControllerWatch(settings.state)
@@ -181,9 +181,8 @@ class Agent:
         """Ask the controller for grants; part of `camera.identity.Identity`."""
         self.controller.require_ahead()
         stub: Any = rpc.FleetStub(await self._fleet.channel())
-        reply = await answered(
-            stub.FetchGrants(pb.FetchGrantsRequest(nonce=nonce), timeout=RPC_TIMEOUT_S), UNREACHED
-        )
+        request = pb.FetchGrantsRequest(nonce=nonce, with_profiles=self.logged is not None)
+        reply = await answered(stub.FetchGrants(request, timeout=RPC_TIMEOUT_S), UNREACHED)
         if reply.masks:
             self._take_masks(reply.masks)
         grants, failures = list(reply.grants), from_failures(reply.failures)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from framegate.cloud.revocations import RevocationList
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys, KeyRing
 from framegate_controller.timing import Timing
@@ -24,7 +25,8 @@ class Fleet:
     """Who holds the fleet's keys, its deadlines and clock, and which of its controllers this is.
 
     The clock gives ms since the epoch. A head of the log of decisions is shown to machines once
-    `require_cosigned` witnesses cosigned it.
+    `require_cosigned` witnesses cosigned it. `revocations` are what makers of confidential guests'
+    chips took back, as it stands on this host now; it raises Malformed, Unavailable.
     """
 
     ring: KeyRing
@@ -33,6 +35,7 @@ class Fleet:
     controller: str
     addresses: Addresses = Addresses()
     require_cosigned: int = 1
+    revocations: Callable[[], Sequence[RevocationList]] = tuple
 
     @property
     def keys(self) -> FleetKeys:

@@ -162,6 +162,7 @@ class Controller:
             clock=self.store.clock,
             controller=settings.name,
             require_cosigned=settings.require_cosigned,
+            revocations=settings.revocation_lists,
         )
         self.policies = InMemoryPolicies()
         rates = MachineRates.of(settings.timing, settings.attest_limit)

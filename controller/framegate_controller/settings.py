@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Final, NamedTuple
 
 from framegate.behaviour.deed import Sites, parse_sites
+from framegate.cloud.revocations import RevocationList
 from framegate.errors import Failure, FramegateError, Reason
 from framegate.federation.bundle import MAX_REFRESH_S, MIN_REFRESH_S, REFRESH_S
 from framegate.transparency.cosignature import MAX_WITNESSES
 from framegate.transparency.note import KeyType, NoteKey, parse_note_key
 from framegate_controller.registry_address import StoreAt, address_problems
+from framegate_controller.revocation_files import read_revocation_lists
 from framegate_controller.timing import (
     DEFAULT_INTERVAL_MS,
     MAX_INTERVAL_MS,
@@ -171,6 +173,15 @@ class ControllerSettings(Settings):
             most=MAX_WITNESSES,
         ),
     ] = 1
+    snp_revocations: Annotated[
+        tuple[Path, ...],
+        Setting(
+            "A revocation list (CRL) of AMD's, which chips of confidential guests are held against "
+            "when they join; read each time. Where one is given, each root needs its own.",
+            there="file",
+            example=(Path("/etc/framegate/milan.crl"),),
+        ),
+    ] = ()
     oidc_issuer: Annotated[
         str,
         Setting(
@@ -260,6 +271,10 @@ class ControllerSettings(Settings):
             wanted = "--site: NAME=NETWORK, no name twice for one network, none called outside"
             yield Failure(Reason.USAGE, wanted, str(error), "--site north=10.1.0.0/16")
         yield from self._cosigner_problems()
+        try:
+            self.revocation_lists()
+        except FramegateError as error:
+            yield error.failures[0]
         if self.host in _EVERYWHERE and not self.advertise:
             hint = "name the address that cameras reach"
             yield self.beside("advertise", f"--host {self.host}", hint)
@@ -293,6 +308,10 @@ class ControllerSettings(Settings):
         """The witnesses of the log of decisions. Raises Malformed."""
         pairs = [text.split("@http", 1) for text in self.cosigner]
         return tuple(Cosigner(parse_note_key(key), "http" + rest) for key, rest in pairs)
+
+    def revocation_lists(self) -> tuple[RevocationList, ...]:
+        """What makers of chips took back, as the files say now. Raises Malformed, Unavailable."""
+        return read_revocation_lists(self.snp_revocations)
 
     @property
     def store_at(self) -> StoreAt:

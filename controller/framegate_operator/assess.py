@@ -14,7 +14,7 @@ from framegate.assessment.check import Checked, Status
 from framegate.assessment.maturity import Assessed, Stage, ztmm
 from framegate.assessment.page import entries_in_words
 from framegate.assessment.standing import Standing, standing
-from framegate.errors import Malformed, Reason
+from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.names import parse_name
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.options import Context, Output, read
@@ -53,6 +53,10 @@ def assess(
             raise Malformed.of(Reason.USAGE, wanted, ascii(pillar[:40]))
         record = read_record(context, export, root)
         where = parse_name(zone, "zone") if zone else ""
+        zones = record.reading.zones
+        if where and where not in zones:
+            wanted = f"a zone with machines: {', '.join(zones) or 'none so far'}"
+            raise Refused.of(Reason.NOT_FOUND, wanted, where, "framegate zone list")
         found = standing(record.reading, record.at_ms, zone=where)
         if output == "json":
             show_json(results(found))

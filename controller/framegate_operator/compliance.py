@@ -21,7 +21,7 @@ from framegate.assessment.standing import STATED, standing
 from framegate.assessment.statement import PostureStatement, parse_said, said_in
 from framegate.errors import Malformed, Reason
 from framegate.identity.pem import certificates, private_key
-from framegate_host.console import safe, show_json, talk
+from framegate_host.console import safe, show_json, talk, typed
 from framegate_host.private_files import private_folder, write_private
 from framegate_operator.assess import check_words
 from framegate_operator.connection import load_context, operator_stub
@@ -143,9 +143,8 @@ def export_(
             f"until {day(found.expires_ms)}",
             soft_wrap=True,
         )
-        talk.print(
-            f"next: python3 scripts/assess_check.py {out} works all of it out anew", soft_wrap=True
-        )
+        talk.print("who has Framegate's sources works all of it out anew, with none of its code")
+        talk.print(f"next: python3 scripts/assess_check.py {typed(out)}", soft_wrap=True)
 
 
 @app.command("state")

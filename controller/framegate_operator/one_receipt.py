@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import EvidenceRejected, FramegateError, Reason, Refused, Unavailable
-from framegate.receipt_verifier import ReceiptRefused, VerifiedReceipt, verify_receipt
+from framegate.receipt_verifier import (
+    ReceiptPending,
+    ReceiptRefused,
+    VerifiedReceipt,
+    verify_receipt,
+)
 from framegate.signed.dsse import strict_json
 from framegate_operator.answers import json_object, reading
 from framegate_operator.connection import gateway_stub, gateways, nearer
@@ -87,14 +92,15 @@ def maker_of(operator: OperatorContext, identifier: str) -> str:
 def receipt_of(raw: bytes, identifier: str, root: bytes) -> OneReceipt:
     """What a gateway answers to who asked for `identifier`, an id or its beginning.
 
-    1. it is a JSON object with a leaf; 2. it holds, with nothing but the fleet's root; 3. its id is
-    the one that was asked for. Raises Malformed, EvidenceRejected (RECEIPT).
+    1. it is a JSON object with a leaf; 2. it holds, with nothing but the fleet's root
+    (`signed_here`); 3. its id is the one that was asked for. Raises Malformed, EvidenceRejected
+    (RECEIPT).
     """
     receipt = json_object(raw, "a receipt")
     with reading("a receipt with a leaf"):
         said = strict_json(base64.b64decode(receipt["leaf"]))["cti"]
     try:
-        verified = verify_receipt(receipt, root, need_camera=False, need_log=False)
+        verified = signed_here(receipt, root)
     except ReceiptRefused as error:
         hint = "the gateway's answer proves nothing; look into its host"
         raise EvidenceRejected.of(Reason.RECEIPT, "a receipt that holds", error, hint) from error
@@ -106,6 +112,19 @@ def receipt_of(raw: bytes, identifier: str, root: bytes) -> OneReceipt:
             "it answers for what it was not asked: look into its host",
         )
     return OneReceipt(receipt, verified)
+
+
+def signed_here(receipt: dict[str, Any], root: bytes) -> VerifiedReceipt:
+    """What a receipt of this fleet proves by its root alone. What a server of another fleet
+    computed is the gateway's word then, which the notes say: who has that fleet's root verifies
+    more. Raises ReceiptRefused.
+    """
+    try:
+        return verify_receipt(receipt, root, need_camera=False, need_log=False)
+    except ReceiptPending as error:
+        if error.so_far is None:
+            raise
+        return error.so_far
 
 
 def only_one(sound: Sequence[OneReceipt], identifier: str) -> OneReceipt:

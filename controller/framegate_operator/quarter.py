@@ -32,7 +32,7 @@ from framegate_operator.output import data, errors, show_table
 from framegate_operator.recorded import Export, Root, read_record
 
 Form = Literal["table", "json", "page"]
-_ORDER = (Moved.IMPROVED, Moved.WORSE, Moved.NEW, Moved.GONE, Moved.SAME)
+_ORDER = (Moved.IMPROVED, Moved.WORSE, Moved.NEW, Moved.GONE, Moved.SAME, Moved.UNMEASURED)
 
 
 @read

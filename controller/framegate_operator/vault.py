@@ -29,7 +29,7 @@ from framegate_operator.connection import (
 )
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.machines import device_named, short_names
-from framegate_operator.one_receipt import maker_of
+from framegate_operator.one_receipt import maker_of, signed_here
 from framegate_operator.options import WRITE, Context, Output, read, write
 from framegate_operator.output import ago_ms, errors, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -311,16 +311,10 @@ def _require_receipt(raw: bytes, operator: OperatorContext, image: bytes | None)
     EvidenceRejected.
     """
     try:
-        receipt = verify_receipt(
-            json.loads(raw),
-            operator.root,
-            need_camera=image is not None,
-            need_log=image is not None,
-        )
-        if (
-            image is not None
-            and receipt.claims["request_hash"] != hashlib.sha256(image).hexdigest()
-        ):
+        if image is None:
+            return signed_here(json.loads(raw), operator.root).verdict
+        receipt = verify_receipt(json.loads(raw), operator.root)
+        if receipt.claims["request_hash"] != hashlib.sha256(image).hexdigest():
             raise ReceiptRefused("frame", "the receipt is for another frame")
     except (ReceiptRefused, ValueError) as error:
         raise EvidenceRejected.of(

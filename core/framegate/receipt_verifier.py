@@ -450,7 +450,9 @@ def _backend(
             notes.append("computed on a server of another fleet: that is the gateway's word")
             return None
         raise ReceiptPending(
-            "backend", "computed on a server of another fleet, whose root is not here: --site-root"
+            "backend",
+            "computed on a server of another fleet, whose root is not here: receipt_verifier.py"
+            " --site-root FILE, or framegate receipt verify --any-site",
         )
     signer, root = _result_signer(der, authorities, known, issued)
     name, fleet = _named(signer, NameOID.COMMON_NAME), _named(root, NameOID.ORGANIZATION_NAME)

@@ -137,23 +137,31 @@ async def proved(receipts_desk):
     return receipts_desk.receipts()
 
 
-async def series_receipt(desk):
-    """The receipt of a window that the desk's camera sealed."""
-    now = desk.view.now_ms()
-    head = Captured(
+def head_of(desk, encoding: int, width: int, height: int) -> Captured:
+    """What a source says of something that it measured at this moment."""
+    return Captured(
         part="m1",
         part_type="motor-1",
         trigger_sequence=50,
-        captured_at_ms=now,
+        captured_at_ms=desk.view.now_ms(),
         uncertainty_ms=1,
-        encoding=ENCODING_SERIES,
-        width=4096,
-        height=3,
+        encoding=encoding,
+        width=width,
+        height=height,
         mask_version=0,
         mask_sha256=b"",
         size=1,
     )
-    sealed = desk.session.seal(head, golden(1))
+
+
+async def series_receipt(desk):
+    """The receipt of a window that the desk's camera sealed."""
+    return await payload_receipt(desk, head_of(desk, ENCODING_SERIES, 4096, 3), golden(1))
+
+
+async def payload_receipt(desk, head: Captured, data: bytes):
+    """The receipt of what the desk's camera sealed."""
+    sealed = desk.session.seal(head, data)
     admitted = desk.link.admit(desk.link.open_frame(sealed.metadata, sealed.sealed))
     await desk.maker.inspected(admitted, Inspection((), "aa", 100), 1.0)
     desk.session.owed.answered(admitted.counter)

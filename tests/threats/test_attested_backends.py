@@ -25,6 +25,7 @@ from framegate_gateway.backend.standing import BackendName, PinnedBackend
 from framegate_gateway.inference.attested_model import AttestedBackend, AttestedModel
 from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.trust.access import _site
+from framegate_operator import one_receipt
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.fixtures.frames import captured
 from framegate_simulators.fixtures.gateway import warrant_for
@@ -129,11 +130,20 @@ async def test_n214_a_result_of_another_site_counts_where_people_pinned_it(
     assert caught.value.check == "backend" and caught.value.so_far.backend is None
     proof = receipts_desk.check(receipt, site_roots=[north.root.pem]).backend
     assert (proof.fleet, proof.evidence) == ("north", "google-vtpm")
+    raw, root = json.dumps(receipt).encode(), receipts_desk.fleet.root.pem
+    asked = json.loads(base64.b64decode(receipt["leaf"]))["cti"]
+    shown = one_receipt.receipt_of(
+        raw, asked, root
+    ).verified  # who looks at it here is told what it rests on
+    assert shown.verdict and "another fleet: that is the gateway's word" in "; ".join(shown.notes)
     here, there = known(keys, "plant"), known(north)
     assert SiteReceipts(known=(here, there)).verify(receipt).receipt.backend == proof
     gone = replace(there, standing=SiteStanding.WITHDRAWN)
-    with pytest.raises(ReceiptPending):  # what a site computed before it was withdrawn, neither
-        SiteReceipts(known=(here, gone)).verify(receipt)
+    with pytest.raises(ReceiptPending, match="--any-site"):  # nobody here ever pinned it
+        SiteReceipts(known=(here,)).verify(receipt)
+    with pytest.raises(ReceiptRefused, match="north, a site that was withdrawn") as refused:
+        SiteReceipts(known=(here, gone)).verify(receipt)  # nor what it computed before that
+    assert refused.value.check == "site" and not isinstance(refused.value, ReceiptPending)
 
 
 async def test_n214_gateways_of_a_site_that_the_host_did_not_name_may_not_ask(receipts_desk, north):

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import time
 from dataclasses import replace
 from typing import ClassVar
@@ -26,9 +27,11 @@ from framegate_agent.camera.sources import relay
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_simulators.vibration.sensor import Sensor, golden, window, write_window
 from support.frames import opened, replace_head
+from support.paths import ROOT
+from support.payload_record.form import marshal_record
 from support.payload_record.kind import KIND
 from support.payloads import Windows, motor_bundle, motor_part, running
-from support.receipts import proved, series_receipt
+from support.receipts import head_of, payload_receipt, proved, series_receipt
 
 NOW_MS = time.time_ns() // 1_000_000
 SERIES_SIDES = {"encoding": ENCODING_SERIES, "width": 4096, "height": 3}
@@ -253,6 +256,37 @@ async def test_n202_a_receipt_says_which_kind_and_its_camera_sealed_that(receipt
     others = [r for r in receipts_desk.receipts() if r != receipt]
     for picture in others:
         assert "payload_kind" not in receipts_desk.check(picture).claims["fg"]
+
+
+async def test_a_third_kind_goes_from_source_to_receipt_with_nothing_but_its_folder(receipts_desk):
+    desk, kinds = receipts_desk, Kinds([KIND])
+    data = marshal_record({"amount": 12.5, "distance": 3.0})
+    head = head_of(desk, FIRST_OWN, 2, 1)
+    masker = Masker()
+    masker.take(mask_line(1, b"m" * 32, (), ("distance",)))
+    masked = Sealer(masker, kinds).masked(head, data)
+    assert masked.data == marshal_record({"amount": 12.5, "distance": 0})
+    with pytest.raises(Refused):  # whoever was not told of the kind does not admit it
+        await payload_receipt(desk, head, data)
+    desk.link._kinds = desk.models.kinds = kinds
+    receipt = await payload_receipt(desk, head, data)
+    proof = desk.check(receipt)
+    assert proof.claims["fg"]["payload_kind"] == proof.verdict["payload_kind"] == "record"
+
+
+def test_no_product_file_knows_the_third_kind_and_its_folder_takes_the_contract_alone():
+    words = re.compile(rb"payload_record|RecordKind|marshal_record")
+    for package in ("core", "agent", "controller", "proto", "simulators"):
+        files = list((ROOT / package).rglob("*.py"))
+        assert files and not [f for f in files if words.search(f.read_bytes())]
+    folder = list((ROOT / "tests/support/payload_record").glob("*.py"))
+    taken = {
+        line.split()[1]
+        for file in folder
+        for line in file.read_text().splitlines()
+        if line.startswith(("from framegate", "import framegate"))
+    }
+    assert taken == {"framegate.errors", "framegate.payload.contract"}
 
 
 @pytest.mark.parametrize("named", ["", "record", "image"])

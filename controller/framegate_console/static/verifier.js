@@ -479,7 +479,7 @@ async function ofCamera(r, trust, pass) {
   pass("camera-path");
 }
 
-// By a server of another fleet it stays open: this page has one root, and `receipt verify --site-root` takes more.
+// By a server of another fleet it stays open: this page has one root, and `receipt_verifier.py --site-root` takes more.
 async function ofBackend(r, trust, pass) {
   const { claims, fg } = r;
   if (!("backend" in fg)) return;

@@ -109,7 +109,7 @@ class Verifier:
         self._state.begins.begin(sha256(shown), address, self.fleet.clock())
         with self.store.reading() as tx:
             applicant = present(tx, hello, keys, address, self._state.tries)
-            endorsement = endorsed(tx, applicant)
+            endorsement = endorsed(tx, applicant, self.fleet)
             require_unowned(
                 tx, applicant.device, applicant.ek_sha256, keys.ak.name, replaces=applicant.replaces
             )

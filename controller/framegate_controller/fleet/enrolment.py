@@ -25,6 +25,7 @@ from framegate.registry.device import Baseline, Device, Standing, TpmIdentity
 from framegate.registry.ticket import Ticket
 from framegate.tpm.public import Public, parse_public
 from framegate.wire import TICKET_CODE_BYTES, Evidence, Hello, sha256
+from framegate_controller.context import Fleet
 from framegate_controller.store.ports import Transaction
 from framegate_controller.store.shared.tries import TicketTries
 from framegate_controller.timing import RESERVATION_MS
@@ -145,9 +146,9 @@ def standing(tx: Transaction, device: str) -> Device:
     return machine
 
 
-def endorsed(tx: Transaction, applicant: Applicant) -> str:
+def endorsed(tx: Transaction, applicant: Applicant, fleet: Fleet) -> str:
     """In words, what vouches for the EK: the hash an operator pinned, or a maker's chain. Raises
-    EvidenceRejected, Refused.
+    EvidenceRejected, Refused; Malformed, Unavailable of a revocation list that cannot be read.
     """
     ticket, hello = applicant.ticket, applicant.hello
     if ticket is None:
@@ -167,7 +168,7 @@ def endorsed(tx: Transaction, applicant: Applicant) -> str:
         not hello.ek_certificates and hello.iak_certificates
     ):  # that it vouches for this AK is shown by the evidence
         vouched = verify_initial_key(
-            parse_public(hello.iak_public), hello.iak_certificates, roots, at
+            parse_public(hello.iak_public), hello.iak_certificates, roots, at, fleet.revocations()
         )
         return _printable(endorsement_words(vouched.form, vouched.words))
     leaf = verify_endorsement(applicant.ek, hello.ek_certificates, roots, at)

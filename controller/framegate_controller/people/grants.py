@@ -31,6 +31,14 @@ MAX_POLICY_WORDS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
+class AskedGrants:
+    """What a camera asks with: a nonce of its own, and whether grants are to name profiles."""
+
+    nonce: bytes
+    with_profiles: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Granted:
     """Signed grants and masks for a camera; where there are no grants, why."""
 
@@ -40,7 +48,7 @@ class Granted:
 
 
 def compose_grants(
-    tx: Transaction, fleet: Fleet, policies: PolicyCache, camera: DeviceId, nonce: bytes
+    tx: Transaction, fleet: Fleet, policies: PolicyCache, camera: DeviceId, asked: AskedGrants
 ) -> Granted:
     """Grants for `camera` that answer its nonce, one for each gateway process it may use.
 
@@ -59,7 +67,7 @@ def compose_grants(
         return Granted((), (Failure(Reason.NOT_TRUSTED, "a trusted camera", state, hint),), b"")
     masks = tx.masks.get(camera)
     pairs = [(p, h) for p, h in tx.gateways.of_zone(device.zone) if _trusted(h, tx.now_ms)]  # 2
-    composer = _Composer(tx, fleet, policies, device, nonce, masks)
+    composer = _Composer(tx, fleet, policies, device, asked, masks)
     grants = tuple(composer.grants(pairs)) or tuple(composer.idle(pairs))
     failures: tuple[Failure, ...] = composer.refused
     if not pairs:
@@ -80,7 +88,7 @@ class _Composer:
     fleet: Fleet
     policies: PolicyCache
     camera: Device
-    nonce: bytes
+    asked: AskedGrants
     masks: CameraMasks | None
     refused: tuple[Failure, ...] = ()
 
@@ -120,10 +128,11 @@ class _Composer:
         if policy is None or ttl < 1:
             return None
         masks = self.masks
+        profile = host.standing.profile_sha256.hex() if self.asked.with_profiles else ""
         return Grant(
             grant_id=secrets.token_hex(16),
             camera=self.camera.id,
-            nonce=self.nonce.hex(),
+            nonce=self.asked.nonce.hex(),
             issued_at_ms=self.tx.now_ms,
             ttl_s=ttl,
             host=host.id,
@@ -138,6 +147,7 @@ class _Composer:
             policy=policy,
             mask_version=masks.version if masks is not None else 0,
             mask_sha256=masks.sha256.hex() if masks is not None else "",
+            profile_sha256=profile,
         )
 
     def _policy(self, zone: str, model: str) -> str | None:

@@ -42,7 +42,7 @@ from framegate_controller.joinport.uploads import (
     read_evidence,
     read_offer,
 )
-from framegate_controller.people.grants import compose_grants
+from framegate_controller.people.grants import AskedGrants, compose_grants
 from framegate_controller.people.stages import StageTurn, stage_word
 from framegate_controller.record import decisions
 from framegate_controller.record.batches import record_batch
@@ -132,8 +132,9 @@ class FleetService(rpc.FleetServicer):
             raise Refused.of(
                 Reason.MALFORMED, f"a nonce of {NONCE_BYTES} bytes", len(request.nonce)
             )
+        asked = AskedGrants(request.nonce, with_profiles=request.with_profiles)
         composed = await self._write(
-            lambda tx: compose_grants(tx, self._fleet, self._policies, device.id, request.nonce)
+            lambda tx: compose_grants(tx, self._fleet, self._policies, device.id, asked)
         )
         return pb.FetchGrantsReply(
             grants=composed.grants, failures=to_failures(composed.failures), masks=composed.masks

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.payload.contract import PICTURE_NAME, ExaminedPayload
+from framegate.payload.kinds import BUILT_IN
 from framegate.payload.picture import PICTURE
 from framegate.signed.pin import MODEL_NAMES
 from framegate.wire import MAX_FRAME_PIXELS
@@ -151,7 +152,7 @@ class Recipe:
             raise Refused.of(
                 Reason.PAYLOAD,
                 f"a frame of kind {takes.name}, which the model of this zone takes",
-                f"encoding {encoding}",
+                f"{BUILT_IN.name_of(encoding) or 'another kind'} (encoding {encoding})",
                 "cameras and sensors whose evidence differs go in zones of their own",
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -17,7 +18,7 @@ from framegate.assessment.reading import (
     index_of,
     last_of,
 )
-from framegate.record.kpi import measure
+from framegate.record.kpi import Response, Times, measure
 
 TAKEN_UP_MS: Final = 4 * 3_600_000
 """Half a shift: whoever has the watch has seen it by then."""
@@ -27,7 +28,8 @@ ROTATION_DAYS: Final = 400
 """A year, and a month to do it in."""
 _BY_PEOPLE: Final = frozenset({"incident-noted", "incident-assigned", "incident-closed"})
 _INCIDENTS: Final = ("incident-opened", *sorted(_BY_PEOPLE))
-_KPI: Final = (*_INCIDENTS, "incident-linked", "incident-step", *sorted(MOVES), REPORT)
+_RESUMED: Final = "report-resumed"
+_KPI: Final = (*_INCIDENTS, "incident-linked", "incident-step", _RESUMED, *sorted(MOVES), REPORT)
 ACTING: Final = frozenset({"act", "ask"})
 
 
@@ -72,21 +74,50 @@ def old(view: View) -> Shown:
     return count(open_, view.about(REPORT, days=WINDOW_DAYS))
 
 
-@fact("time-to-contain", Unit.MS, *_KPI)
+@fact("time-to-contain", Unit.MS, *_KPI, zoned=True)
 def contain(view: View) -> Shown:
     """Median time from detection to the last frame accepted, of incidents of the last 90 days,
     drills apart (`framegate kpi`).
     """
+    return _median(view, lambda found: found.contain)
+
+
+@fact("time-to-acknowledge", Unit.MS, *_KPI, zoned=True)
+def acknowledge(view: View) -> Shown:
+    """Median time from detection until a person did something about it, of incidents of the last 90
+    days, drills apart (`framegate kpi`). For goals; no check rests on it.
+    """
+    return _median(view, lambda found: found.acknowledge)
+
+
+@fact("time-to-recover", Unit.MS, *_KPI, zoned=True)
+def recover(view: View) -> Shown:
+    """Median time from detection until the machine was trusted, or reported, again, of incidents of
+    the last 90 days, drills apart (`framegate kpi`). For goals; no check rests on it.
+    """
+    return _median(view, lambda found: found.recover)
+
+
+def _median(view: View, which: Callable[[Response], Times]) -> Shown:
     moves = [e for entries in view.reading.moved.values() for e in entries]
     moves = [e for e in moves if e["at_ms"] <= view.at_ms]
-    rows = view.rows(*_INCIDENTS, "incident-linked", "incident-step", REPORT)
-    by_index = {e["index"]: e for e in (*moves, *rows)}
+    rows = view.rows(*_INCIDENTS, "incident-linked", "incident-step", _RESUMED, REPORT)
+    own = {e["index"] for e in view.about("incident-opened")}
+    by_index = {e["index"]: e for e in (*moves, *rows) if _incident_of(e) in own | {None}}
     ordered = sorted(by_index.values(), key=index_of)
-    found = measure(ordered, view.at_ms - LONG_DAYS * DAY_MS).real.contain
+    found = which(measure(ordered, view.at_ms - LONG_DAYS * DAY_MS).real)
     entries = [int(e["index"]) for e in _opened(view, LONG_DAYS)]
     if found.median is None:
         return median((), entries)
     return Shown(value=found.median, part=found.n, whole=found.n, entries=tuple(entries)[:12])
+
+
+def _incident_of(entry: Entry) -> int | None:
+    """Which incident an entry is of; None where it is of none."""
+    if entry.get("event") == "incident-opened":
+        return int(entry["index"])
+    name = str(entry.get("event", ""))
+    return int(entry["members"]["incident"]) if name.startswith("incident-") else None
 
 
 @fact("drills-held", Unit.COUNT, "drill-declared", zoned=True)

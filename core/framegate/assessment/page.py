@@ -15,8 +15,8 @@ from framegate.assessment.standing import Standing
 _STYLE: Final = (
     "body{font:16px/1.5 sans-serif;margin:2em auto;max-width:72em;padding:0 1em}"
     "table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;"
-    "padding:.3em .8em}tbody tr:nth-child(odd){background:#8881}td{overflow-wrap:anywhere}"
-    "h2{margin-top:2em}code{font-size:.9em}"
+    "padding:.3em .8em}tbody tr:nth-child(odd){background:#8881}td{overflow-wrap:break-word}"
+    "h2{margin-top:2em}.wide{overflow-x:auto}"
 )
 SUPPORTS: Final = (
     "A claim says that something of this fleet supports a control. It does not say that the "
@@ -110,6 +110,7 @@ _REVIEW: Final[Sequence[tuple[str, tuple[Moved, ...]]]] = (
     ("What improved", (Moved.IMPROVED,)),
     ("What did not", (Moved.WORSE, Moved.SAME)),
     ("What has data only now, or none any more", (Moved.NEW, Moved.GONE)),
+    ("What was measured neither then nor now", (Moved.UNMEASURED,)),
 )
 EFFECT_HEADS: Final = ("when", "entry", "change", "by", "tried before", "week before", "week after")
 
@@ -140,7 +141,8 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     if not body:
         return "<p>Nothing.</p>"
     head = "".join(f"<th>{escape(h)}</th>" for h in heads)
-    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
+    return f'<div class="wide">{table}</div>'
 
 
 def _page(title: str, parts: Sequence[str]) -> str:

@@ -84,6 +84,12 @@ class Reading:
         if name != "attested":
             self.by_event.setdefault(name, []).append(entry)
 
+    @property
+    def zones(self) -> list[str]:
+        """Zones that a machine was ever invited to."""
+        named = [device.split(".") for device in self.moved]
+        return sorted({parts[1] for parts in named if len(parts) == 3})
+
 
 def reading_of(entries: Iterable[Entry], fleet: str = "") -> Reading:
     """All of `entries`, in order."""

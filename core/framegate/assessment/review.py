@@ -49,6 +49,7 @@ class Moved(StrEnum):
     SAME = "same"
     NEW = "new"  # no data before
     GONE = "gone"  # no data any more
+    UNMEASURED = "unmeasured"  # no data then, and none now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +131,9 @@ def review(reading: Reading, from_ms: int, to_ms: int) -> Review:
 def _moved(before: Checked, after: Checked) -> Moved:
     old, new = before.fact.value, after.fact.value
     if old is None or new is None:
-        unchanged = old is None and new is None
-        return Moved.SAME if unchanged else Moved.NEW if old is None else Moved.GONE
+        if old is None and new is None:
+            return Moved.UNMEASURED
+        return Moved.NEW if old is None else Moved.GONE
     if old == new:
         return Moved.SAME
     return Moved.IMPROVED if (new > old) == (after.check.least is not None) else Moved.WORSE

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from cryptography import x509
 
+from framegate.cloud.revocations import RevocationList
 from framegate.cloud.snp_report import REPORT_BYTES, SnpReport, verify_snp_report
 from framegate.errors import EvidenceRejected, Failure, FramegateError, Malformed, Reason
 from framegate.identity.endorsement import load_chain
@@ -60,6 +61,7 @@ def verify_hcl_report(
     chain: Sequence[bytes],
     roots: Sequence[x509.Certificate],
     now: datetime,
+    revocations: Sequence[RevocationList] = (),
 ) -> AzureGuest:
     """Establish that `key` is the attestation key of the virtual TPM of a guest which an AMD chip
     reports; `chain` is the chip's certificate and its issuers (DER).
@@ -75,7 +77,7 @@ def verify_hcl_report(
     Raises Malformed or EvidenceRejected (CLOUD_EVIDENCE, EK_CHAIN).
     """
     hardware, data = _split(raw)  # 1, 2
-    report = verify_snp_report(hardware, load_chain(chain), roots, now)  # 3
+    report = verify_snp_report(hardware, load_chain(chain), roots, now, revocations)  # 3
     bound = sha256(data) + bytes(len(report.bound) - _DIGEST)
     if not hmac.compare_digest(bound, report.bound):  # 4
         raise _rejected("run-time data that the hardware's report binds", "other data")

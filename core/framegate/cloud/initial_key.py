@@ -12,6 +12,7 @@ from cryptography import x509
 
 from framegate.cloud.hcl_report import is_hcl_report, verify_hcl_report
 from framegate.cloud.instance_info import is_google_certificate, verify_google_key
+from framegate.cloud.revocations import RevocationList
 from framegate.identity.device_identity import require_initial_key, verify_iak
 from framegate.identity.evidence_form import EvidenceForm
 from framegate.tpm.public import Public
@@ -26,10 +27,14 @@ class Vouched:
 
 
 def verify_initial_key(
-    key: Public, documents: Sequence[bytes], roots: Sequence[x509.Certificate], now: datetime
+    key: Public,
+    documents: Sequence[bytes],
+    roots: Sequence[x509.Certificate],
+    now: datetime,
+    revocations: Sequence[RevocationList] = (),
 ) -> Vouched:
     """Establish that somebody in `roots` vouches for `key`; `documents[0]` says who, the rest are
-    what is needed to verify it.
+    what is needed to verify it. `revocations` are what makers of chips took back.
 
     1. the key is a restricted signing key born in and fixed to its TPM, with a scheme of its own
        (`require_initial_key`): what it certifies lives in the same TPM;
@@ -43,7 +48,7 @@ def verify_initial_key(
     require_initial_key(key)  # 1
     first = documents[0] if documents else b""
     if is_hcl_report(first):  # 2
-        guest = verify_hcl_report(first, key, documents[1:], roots, now)
+        guest = verify_hcl_report(first, key, documents[1:], roots, now, revocations)
         chip = guest.report.chip.hex()[:16]
         words = f"VM {guest.vm}, chip {chip}…, TCB {guest.report.tcb.hex()}"
         return Vouched(EvidenceForm.AZURE_SNP, words)

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
+from framegate.cloud.revocations import RevocationList, require_not_revoked
 from framegate.errors import EvidenceRejected, Failure, Malformed, Reason
 from framegate.identity.certificates import UNREADABLE
 from framegate.identity.endorsement import MakerCertificate
@@ -64,6 +65,7 @@ def verify_snp_report(
     chain: Sequence[MakerCertificate],
     roots: Sequence[x509.Certificate],
     now: datetime,
+    revocations: Sequence[RevocationList] = (),
 ) -> SnpReport:
     """Establish that an AMD chip made `raw` for a confidential guest; `chain[0]` is the chip's
     certificate (VCEK), the others its issuers in any order.
@@ -71,7 +73,8 @@ def verify_snp_report(
     1. it has the length and a version that is read here, is signed with ECDSA P-384 and SHA-384,
        and by the chip's own key;
     2. a chain of valid signatures, all alive at `now`, CAs by their constraints, leads from the
-       chip's certificate to one of `roots`; the certificate is no CA and has a P-384 key;
+       chip's certificate to one of `roots`; the certificate is no CA and has a P-384 key; where
+       there are `revocations`, none of the chain is revoked (`require_not_revoked`);
     3. the certificate is of this chip and of the reported TCB: of an older firmware it is none;
     4. the signature holds;
     5. the guest may not be debugged, and the report was asked for at VMPL 0, where the guest's own
@@ -89,7 +92,7 @@ def verify_snp_report(
         expected = "a report of version 2 or 3, signed by the chip's own P-384 key"
         came = f"version {version}, algorithm {algorithm}, flags 0x{flags:x}"
         raise _rejected(expected, came)
-    key = _chip_key(chain, roots, now)  # 2
+    key = _chip_key(chain, roots, now, revocations)  # 2
     report = SnpReport(
         version=version,
         policy=int.from_bytes(raw[8:16], "little"),
@@ -114,7 +117,10 @@ def verify_snp_report(
 
 
 def _chip_key(
-    chain: Sequence[MakerCertificate], roots: Sequence[x509.Certificate], now: datetime
+    chain: Sequence[MakerCertificate],
+    roots: Sequence[x509.Certificate],
+    now: datetime,
+    revocations: Sequence[RevocationList],
 ) -> ec.EllipticCurvePublicKey:
     if not 0 < len(chain) <= MAX_CHAIN:
         raise _rejected(
@@ -124,15 +130,19 @@ def _chip_key(
         )
     at, others = chain[0].lenient, [c.lenient for c in chain[1:]]
     _require_alive(at.readable, now)
+    path = [at.readable]
     while True:
         issuer = _issuer(at, [*roots, *(o.readable for o in others)])
         _require_alive(issuer, now)
         if not _is_ca(issuer):
             raise _rejected("issuers that are CAs", issuer.subject.rfc4514_string())
+        path.append(issuer)
         if any(issuer == root for root in roots):
             break
         at = next(o for o in others if o.readable == issuer)
         others.remove(at)
+    if revocations:
+        require_not_revoked(path, revocations, now)
     key = chain[0].certificate.public_key()
     if (
         _is_ca(chain[0].certificate)

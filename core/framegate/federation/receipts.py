@@ -16,6 +16,8 @@ from framegate.receipt_verifier import (
 
 SITE_CHECK: Final = "site"
 """The id of this check among a receipt's."""
+BACKEND_CHECK: Final = "backend"
+"""The check that is open where a model server's fleet is none that counts here."""
 SIGNER: Final = "batch-signer"
 """The first check that a receipt of another fleet fails."""
 
@@ -64,27 +66,22 @@ class SiteReceipts:
 
         1. it holds under a key of a site that is known here, by every check of `verify_receipt`, a
            model server of another fleet under a key of a site that is trusted;
-        2. that site is trusted now: what a site made before it was withdrawn counts no more either;
+        2. that site is trusted now: what a site made before it was withdrawn counts no more either,
+           nor what a model server of it computed;
         3. it is the wanted one, where one is.
 
         Raises ReceiptRefused (`site`, which names the site; else as `verify_receipt`),
         ReceiptPending.
         """
-        trusted = [s for s in self.known if s.standing is SiteStanding.TRUSTED]
-        roots = [pem for site in trusted for pem in site.bundle.pems]
         pending: ReceiptPending | None = None
         refusals: dict[str, ReceiptRefused] = {}
         for site in self.known:
             for root in site.bundle.pems:
                 try:
-                    verified = verify_receipt(
-                        receipt,
-                        root,
-                        need_camera=self.need_camera,
-                        need_log=self.need_log,
-                        site_roots=roots,
-                    )
+                    verified = self._under(receipt, root, SiteStanding.TRUSTED)
                 except ReceiptPending as error:
+                    if error.check == BACKEND_CHECK:
+                        self._require_no_server_of_withdrawn(receipt, root)
                     if error.so_far is None:
                         raise
                     pending, verified = error, error.so_far
@@ -98,6 +95,32 @@ class SiteReceipts:
                     raise pending
                 return SiteReceipt(site.name, verified)
         raise self._of_nobody(refusals)  # 1
+
+    def _under(self, receipt: Any, root: bytes, standing: SiteStanding) -> VerifiedReceipt:
+        """What it proves under `root`, a model server elsewhere under the sites of `standing`."""
+        others = [pem for s in self.known if s.standing is standing for pem in s.bundle.pems]
+        return verify_receipt(
+            receipt,
+            root,
+            need_camera=self.need_camera,
+            need_log=self.need_log,
+            site_roots=others,
+        )
+
+    def _require_no_server_of_withdrawn(self, receipt: Any, root: bytes) -> None:
+        """2, of one that no trusted site vouches for."""
+        try:
+            proof = self._under(receipt, root, SiteStanding.WITHDRAWN).backend
+        except ReceiptPending as error:
+            proof = error.so_far.backend if error.so_far is not None else None
+        except ReceiptRefused:
+            return
+        if proof is not None:
+            raise ReceiptRefused(
+                SITE_CHECK,
+                f"computed on {proof.backend} of fleet {proof.fleet}, a site that was withdrawn:"
+                " nothing of it counts here",
+            )
 
     def _counts(self, site: KnownSite) -> None:
         if site.standing is not SiteStanding.TRUSTED:  # 2

@@ -144,7 +144,8 @@ def _typed(kind: Any, value: Any, name: str) -> Any:
 @dataclass(frozen=True, slots=True)
 class Grant(Statement):
     """The controller lets `camera` seal frames for one gateway process. Digests in hex; `nonce` is
-    the camera's own, `ttl_s` counts from when it drew that.
+    the camera's own, `ttl_s` counts from when it drew that. `profile_sha256` is of the firmware
+    profile by which the host was appraised: there where the camera asked for it.
     """
 
     grant_id: str
@@ -164,9 +165,11 @@ class Grant(Statement):
     policy: str
     mask_version: int
     mask_sha256: str
+    profile_sha256: str = ""
 
     TYPE: ClassVar[str] = "application/vnd.framegate.grant+json"
     PURPOSE: ClassVar[Purpose] = Purpose.GRANT
+    LATER: ClassVar[frozenset[str]] = frozenset({"profile_sha256"})
 
 
 @dataclass(frozen=True, slots=True)

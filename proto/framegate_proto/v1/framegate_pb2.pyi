@@ -1017,15 +1017,21 @@ class FetchGrantsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NONCE_FIELD_NUMBER: _builtins.int
+    WITH_PROFILES_FIELD_NUMBER: _builtins.int
     nonce: _builtins.bytes
+    with_profiles: _builtins.bool
+    """Grants name the firmware profile of each gateway's host: asked for by cameras that demand it in the log of
+    decisions. Those of 0.1.0 take no grant with a member that they do not know.
+    """
     def __init__(
         self,
         *,
         nonce: _builtins.bytes = ...,
+        with_profiles: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["nonce", b"nonce"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nonce", b"nonce", "with_profiles", b"with_profiles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

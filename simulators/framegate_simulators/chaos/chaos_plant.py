@@ -79,11 +79,11 @@ class ChaosPlant(Plant):
         self.tpm(site)
         return f"swtpm:path={site.machine.folder / 'far.sock'}"
 
-    def _agent_arguments(self, site: Site) -> list[object]:
+    def agent_arguments(self, site: Site) -> list[object]:
         """A camera's TPM is reached over a link; a gateway's as it is, where nobody asked for
         one.
         """
-        arguments = super()._agent_arguments(site)
+        arguments = super().agent_arguments(site)
         if site.kind == "camera" or site.name in self._tpms:
             arguments[arguments.index("--tcti") + 1] = self.tcti(site)
         return arguments

@@ -1,6 +1,6 @@
 """make demo-sites: two fleets that know each other. Bundles are exchanged and pinned, a receipt is
-verified across, somebody visits, the link is cut and both go on, an impostor answers, one is
-withdrawn and refused.
+verified across, a model server of one computes for the other, somebody visits, the link is cut and
+both go on, an impostor answers, one is withdrawn and refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from rich.console import Console
 
 from framegate_host.console import EXIT_DENIED, EXIT_UNTRUSTED
 from framegate_simulators.demo.cast import Cast
+from framegate_simulators.demo.foreign_model import ForeignModel
 from framegate_simulators.demo.story import Scene, Story, tell
+from framegate_simulators.plant.guest import add_backend_profile
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import (
     BIN,
@@ -46,6 +48,7 @@ class SitesDemo(Story):
         self.camera: Site
         self.shows = {"south": free_port(), "north": free_port()}
         self.wire = free_port()
+        self.model = ForeignModel(plant, self.north, self.cast)
         self.visitor = plant.folder / "nora-n.json"
 
     def act(self, scene: Scene) -> None:
@@ -80,6 +83,16 @@ class SitesDemo(Story):
                 self.wrong,
             ),
             Scene(
+                "A model server of north computes for south",
+                "the receipt names it and its vTPM's evidence; both roots verify it",
+                self.model.computed,
+            ),
+            Scene(
+                "It is out of reach, and quarantined at north",
+                "UNINSPECTED at south each time, never PASS; and PASS again when it is back",
+                self.model.taken_away,
+            ),
+            Scene(
                 "Somebody of north at south",
                 "what south's mapping says, for minutes, and nothing that wants a factor",
                 self.visit,
@@ -107,6 +120,7 @@ class SitesDemo(Story):
         south, north = self.plant, self.north
         for plant in (south, north):
             plant.found_fleet()
+            add_backend_profile(plant)
             at = f"127.0.0.1:{self.shows[plant.fleet]}"
             plant.start_controller("--bundle-at", at, "--bundle-refresh", REFRESH_S)
         north.framegate("trust", "add-tpm-ca", north.folder / "maker.pem")
@@ -285,8 +299,9 @@ def main() -> None:
         name="demo-sites",
         summary="Two fleets that know each other.",
         simulated=(
-            "machines, people's typing and their authenticator apps, the wire; TPMs are swtpm;"
-            " controllers, gateway, agents and commands are the product."
+            "machines, the chip that vouches for a vTPM, people's typing and their authenticators,"
+            " wires; TPMs are swtpm; controllers, gateways, model server, agents and commands are"
+            " the product."
         ),
     )
 

@@ -8,6 +8,7 @@ import base64
 import json
 import struct
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import tpm2_pytss as tss
@@ -74,7 +75,7 @@ class ChipWorks:
         self.chip = ec.generate_private_key(ec.SECP384R1())
         self.root = self._signed(_builder("ARK", "ARK", root.public_key(), ca=True), root)
         self._signing = self._signed(_builder("ASK", "ARK", signing.public_key(), ca=True), root)
-        self._signing_key = signing
+        self._signing_key, self._root_key = signing, root
 
     @staticmethod
     def _signed(builder: x509.CertificateBuilder, key: rsa.RSAPrivateKey) -> x509.Certificate:
@@ -90,6 +91,29 @@ class ChipWorks:
             builder = builder.add_extension(x509.UnrecognizedExtension(oid, value), critical=False)
         vcek = self._signed(builder, self._signing_key)
         return tuple(c.public_bytes(Encoding.DER) for c in (vcek, self._signing))
+
+    def revocation_list(
+        self, *revoked: bytes, days: tuple[float, float] = (-1, 30), **changed: Any
+    ) -> bytes:
+        """DER list of the root, of these certificates (DER); alive between `days` from now.
+        `changed`: `issuer`, a name; `key`, another one; `critical`, an extension to add.
+        """
+        begins, ends = (datetime.now(UTC) + timedelta(days=d) for d in days)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(_name(changed.get("issuer", "ARK")))
+            .last_update(begins)
+            .next_update(ends)
+        )
+        for der in revoked:
+            serial = x509.load_der_x509_certificate(der).serial_number
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(begins)
+            builder = builder.add_revoked_certificate(entry.build())
+        if "critical" in changed:
+            builder = builder.add_extension(changed["critical"], critical=True)
+        key = changed.get("key", self._root_key)
+        made = builder.sign(key, hashes.SHA384(), rsa_padding=_PSS)
+        return made.public_bytes(Encoding.DER)
 
     def report(self, bound: bytes, *, policy: int = POLICY, vmpl: int = 0) -> bytes:
         """A report of a guest that binds `bound` (64 bytes)."""

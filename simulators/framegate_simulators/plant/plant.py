@@ -248,7 +248,7 @@ class Plant(EndsInOrder, Processes, Operators):
     ) -> subprocess.CompletedProcess[str]:
         """framegate-agent join on the machine."""
         done = self.command(
-            "framegate-agent", "join", ticket, *self._agent_arguments(site), check=check
+            "framegate-agent", "join", ticket, *self.agent_arguments(site), check=check
         )
         if "broker" in self.running:
             self.write_broker_acl()
@@ -265,7 +265,7 @@ class Plant(EndsInOrder, Processes, Operators):
             f"agent-{site.name}",
             "framegate-agent",
             "run",
-            *self._agent_arguments(site),
+            *self.agent_arguments(site),
             *extra,
             *site.source,
         )
@@ -385,7 +385,8 @@ class Plant(EndsInOrder, Processes, Operators):
         """The device's state by the controller."""
         return str(self.ask(site.kind, "show", site.name)["state"])
 
-    def _agent_arguments(self, site: Site) -> list[object]:
+    def agent_arguments(self, site: Site) -> list[object]:
+        """Where an agent finds its state, the machine's TPM and its logs."""
         return [
             "--state",
             site.disk,

@@ -15,9 +15,10 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 from framegate.assessment.bundle import bundle
 from framegate.assessment.check import Status, catalogue
 from framegate.assessment.facts import facts
+from framegate.assessment.facts import measured as fact_measured
 from framegate.assessment.framework import frameworks
 from framegate.assessment.maturity import Stage, ztmm
-from framegate.assessment.reading import Reading, two_person_verbs
+from framegate.assessment.reading import Reading, View, two_person_verbs
 from framegate.assessment.standing import standing
 from framegate_controller.ca.open import found_fleet
 from framegate_operator.recorded import record_of, verified
@@ -30,17 +31,23 @@ SPEC = importlib.util.spec_from_file_location("assess_check", ROOT / "scripts/as
 CHECK = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(CHECK)
 NOW = int(time.time() * 1000)
+FOR_GOALS = {"time-to-acknowledge", "time-to-recover"}
+"""Facts that goals are about and no check rests on."""
 
 
 def pem(keys):
     return keys.root.certificate.public_bytes(Encoding.PEM)
 
 
-def stands(plant, size=None):
+def plant_reading(plant, size=None):
     reading = Reading("plant")
     for entry in plant.entries()[:size]:
         reading.read(json.loads(entry))
-    return standing(reading, plant.end_ms)
+    return reading
+
+
+def stands(plant, size=None):
+    return standing(plant_reading(plant, size), plant.end_ms)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +81,7 @@ def test_a_plant_in_which_every_control_is_at_work_passes_every_claim(whole):
 
 def test_there_is_a_way_to_break_each_check_and_each_fact_is_used():
     assert set(BREAKS) == set(catalogue().checks)
-    assert {c.fact for c in catalogue().checks.values()} == set(facts())
+    assert {c.fact for c in catalogue().checks.values()} | FOR_GOALS == set(facts())
     used = {name for f in frameworks().values() for claim in f.claims for name in claim.checks}
     assert used == set(catalogue().checks)
 
@@ -98,8 +105,10 @@ def test_a_control_that_breaks_fails_its_claims_and_no_others(whole, name):
     used = {n for f in ztmm().functions for n in f.checks}
     assert bool(lower) == bool(broken & used)
     seen = CHECK.Seen([json.loads(e) for e in plant.entries()], NOW, two_person_verbs())
-    for checked in found.checked.values():  # the auditor's own figures
-        fact = checked.fact
+    assert set(CHECK.FACTS) == set(facts())
+    measured = [c.fact for c in found.checked.values()]
+    measured += [fact_measured(n, View(plant_reading(plant), NOW)) for n in FOR_GOALS]
+    for fact in measured:  # the auditor's own figures
         own = CHECK.FACTS[fact.name](seen)
         assert own == (fact.value, fact.part, fact.whole), fact.name
 

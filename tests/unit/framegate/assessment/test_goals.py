@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from framegate.assessment.facts import measured
 from framegate.assessment.goals import (
     MAX_GOALS,
     Goal,
@@ -16,7 +17,7 @@ from framegate.assessment.goals import (
     history,
     parse_goals,
 )
-from framegate.assessment.reading import DAY_MS, Reading
+from framegate.assessment.reading import DAY_MS, Reading, View
 from framegate.errors import FramegateError, Malformed
 from framegate_operator.goals import EXAMPLE
 from framegate_simulators.fixtures.assessed_plant import AssessedPlant
@@ -109,6 +110,18 @@ def test_a_goal_of_one_zone_is_of_that_zone_alone():
     zones = [wanted + f'zone = "{zone}"\n' for zone in ("line-1", "line-2", "line-9")]
     found = [held(parse_goals(goals(z))[0], read, NOW).standing for z in zones]
     assert found == [Standing.MET, Standing.MISSED, Standing.NOT_MEASURED]
+
+
+@pytest.mark.parametrize("name", ["contain", "acknowledge", "recover"])
+def test_a_goal_of_a_time_counts_incidents_of_its_zone_alone(name):
+    read = reading_of(AssessedPlant(NOW))
+    fleet, here, elsewhere = (
+        measured(f"time-to-{name}", View(read, NOW, zone)) for zone in ("", "line-1", "line-2")
+    )
+    assert (here.value, here.part) == (fleet.value, fleet.part) and here.value is not None
+    assert (elsewhere.value, elsewhere.words) == (None, "no data")
+    before = View(read, NOW - 200 * DAY_MS)
+    assert measured(f"time-to-{name}", before).value is None
 
 
 def test_history_is_what_the_record_says_of_each_time():

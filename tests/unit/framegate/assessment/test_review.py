@@ -51,6 +51,16 @@ def test_a_review_says_what_improved_what_did_not_and_what_to_do():
     assert moved["machines-pinned"] == Moved.SAME
 
 
+def test_what_was_never_measured_is_not_said_to_have_stayed_as_it_was():
+    found = review(reading_of(AssessedPlant(NOW)), NOW - 400 * DAY_MS, NOW - 390 * DAY_MS)
+    nothing = [c for c in found.compared if c.before.fact.value is c.after.fact.value is None]
+    assert nothing and {c.moved for c in nothing} == {Moved.UNMEASURED}
+    page = review_page(found, "plant")
+    did_not, _, after = page.partition("What did not</h2>")[2].partition("<h2>")
+    assert "no data" not in did_not
+    assert "People sign in with two factors" in after.partition("neither then nor now")[2]
+
+
 def test_a_changes_effect_is_read_a_week_after_it_and_whether_it_was_tried():
     plant = AssessedPlant(NOW)
     BREAKS["policies-tried"](plant)
@@ -141,13 +151,23 @@ def test_an_edited_export_is_not_read(export, tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    [("assess", "nothing"), ("compliance", "show", "iso-27001"), ("review", "--quarter", "Q4")],
+    [
+        ("assess", "nothing"),
+        ("assess", "--zone", "line-9"),
+        ("compliance", "show", "iso-27001"),
+        ("review", "--quarter", "Q4"),
+    ],
     ids=" ".join,
 )
 def test_wrong_words_are_told_what_is_right(export, words):
     shown = run(*words, "--export", export)
     assert shown.exit_code != 0
     assert "expected" in shown.output.lower()
+
+
+def test_a_zone_that_has_machines_is_assessed_alone(export):
+    assert run("assess", "--zone", "line-1", "--export", export).exit_code == 0
+    assert "line-1" in run("assess", "--zone", "line-9", "--export", export).output
 
 
 def test_pages_escape_what_strangers_wrote():

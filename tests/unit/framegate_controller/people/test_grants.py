@@ -11,7 +11,7 @@ from framegate.identity.names import Kind
 from framegate.machines.lifecycle import Event as Edge
 from framegate.signed.statement import Grant, verify_grant
 from framegate.wire import NO_MODEL, GatewayPublics
-from framegate_controller.people.grants import IDLE_TTL_S, compose_grants
+from framegate_controller.people.grants import IDLE_TTL_S, AskedGrants, compose_grants
 from framegate_controller.store.shared.policies import InMemoryPolicies
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -37,9 +37,10 @@ def gateway(bench, name: str, model: bytes) -> None:
     assert bench.attest(forge, f"gateway.line-1.{name}").state == "trusted"
 
 
-def granted(bench) -> list[Grant]:
+def granted(bench, **more) -> list[Grant]:
     with bench.store.writing() as tx:
-        made = compose_grants(tx, bench.fleet, InMemoryPolicies(), CAMERA, b"n" * 32)
+        asked = AskedGrants(b"n" * 32, **more)
+        made = compose_grants(tx, bench.fleet, InMemoryPolicies(), CAMERA, asked)
         now = from_ms(tx.now_ms)
     authorities = tuple(c.certificate for c in bench.keys.issuing.values())
     root = bench.keys.root.certificate
@@ -84,3 +85,12 @@ def test_whom_the_policy_keeps_from_a_gateway_it_keeps_from_an_idle_one_too(
 
     monkeypatch.setattr("framegate_controller.people.grants.may_inspect", denied)
     assert granted(bench) == [] and asked == [NO_MODEL.hex()]
+
+
+def test_a_grant_names_its_hosts_profile_to_who_asks_and_to_nobody_of_before(bench, pinned):
+    gateway(bench, "gw1", pinned)
+    (plain,), (named,) = granted(bench), granted(bench, with_profiles=True)
+    with bench.store.reading() as tx:
+        standing = tx.devices.get("gateway.line-1.gw1").standing
+    assert named.profile_sha256 == standing.profile_sha256.hex() != ""
+    assert not plain.profile_sha256 and b"profile" not in plain.payload()
