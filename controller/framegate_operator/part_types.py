@@ -12,7 +12,7 @@ from framegate.signed.statement import Outcome, Verdict
 from framegate_host.console import safe, show_failures, talk
 from framegate_operator.connection import gateway_stub, gateways
 from framegate_operator.contexts import OperatorContext
-from framegate_operator.verdict_names import verified_verdicts
+from framegate_operator.verdict_names import handed_out
 from framegate_proto.v1 import framegate_pb2 as pb
 
 LOOKED_AT: Final = 500
@@ -67,7 +67,9 @@ def ask_types(operator: OperatorContext, named: str = "") -> Asked:
         try:
             with gateway_stub(operator, device, address) as stub:
                 reply = stub.ListVerdicts(pb.ListVerdictsRequest(limit=LOOKED_AT))
-                verdicts += verified_verdicts(operator, reply.verdicts)
+            handed = handed_out(operator, device, reply.verdicts)
+            verdicts += handed.verdicts
+            whole = whole and not handed.problems
         except Unavailable as error:
             whole = False
             talk.print(f"{safe(device)} does not answer at {safe(address)}")

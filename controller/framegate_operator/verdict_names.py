@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final, Protocol
 
@@ -14,9 +15,10 @@ from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import from_ms
 from framegate.signed.dsse import envelope_certificate, parse_envelope
 from framegate.signed.statement import Outcome, Verdict
-from framegate_host.console import safe, talk
+from framegate_host.console import safe, show_failures, talk
 from framegate_operator.connection import gateway_stub, gateways
 from framegate_operator.contexts import OperatorContext
+from framegate_operator.output import counted
 from framegate_proto.v1 import framegate_pb2 as pb
 
 
@@ -65,7 +67,8 @@ def verdict_named(operator: OperatorContext, name: str) -> str:
             silent = error
             talk.print(f"[yellow]{safe(device)} does not answer[/]: its verdicts are not looked at")
             continue
-        verdicts += [v for v in verified_verdicts(operator, told) if v.issued_at_ms <= settled_ms]
+        handed = handed_out(operator, device, told)
+        verdicts += [v for v in handed.verdicts if v.issued_at_ms <= settled_ms]
     if verdicts:
         return max(verdicts, key=lambda v: v.issued_at_ms).verdict_id
     wanted, hint = f"a DEFECT verdict, {SETTLED_S:g} s old or more", "framegate verdict list"
@@ -75,27 +78,71 @@ def verdict_named(operator: OperatorContext, name: str) -> str:
     raise silent or Refused.of(Reason.NOT_FOUND, wanted, "none yet", hint)
 
 
-def verified_verdicts(operator: Anchored, envelopes: Iterable[bytes]) -> list[Verdict]:
-    """Verdicts whose signature holds, judged at the time each was made; one that does not verify is
-    an error, not a gap.
+@dataclass(frozen=True, slots=True)
+class SignedVerdict:
+    """A verdict that holds, and the envelope that says so."""
+
+    verdict: Verdict
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOut:
+    """What one gateway hands out as its verdicts: those that hold, and why others do not. They hide
+    nothing that holds, of this gateway or of another.
     """
-    verdicts = []
+
+    gateway: str
+    signed: tuple[SignedVerdict, ...]
+    problems: tuple[FramegateError, ...]
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Those that hold, without their envelopes."""
+        return [each.verdict for each in self.signed]
+
+
+def handed_out(operator: Anchored, gateway: str, envelopes: Iterable[bytes]) -> HandedOut:
+    """Each envelope as `verified_verdict`, and that the verdict is of `gateway`: another's is not
+    its to hand out (N220). What does not hold is said to the person, and by whom.
+    """
+    signed, problems = list[SignedVerdict](), list[FramegateError]()
     for envelope in envelopes:
-        certificate = envelope_certificate(parse_envelope(envelope, Verdict.TYPE))
-        at = min(
-            max(datetime.now(UTC), certificate.not_valid_before_utc),
-            certificate.not_valid_after_utc,
+        try:
+            verdict = verified_verdict(operator, envelope)
+            if verdict.gateway != gateway:
+                wanted = f"a verdict of {gateway}"
+                raise Refused.of(Reason.VERDICT, wanted, f"one of {verdict.gateway}")
+            signed.append(SignedVerdict(verdict, envelope))
+        except FramegateError as error:
+            problems.append(error)
+    if problems:
+        talk.print(
+            f"[red]{safe(gateway)} hands out {counted(len(problems), 'verdict')} of which no proof"
+            f" holds[/]: look into its host, framegate why {safe(gateway)}"
         )
-        verdict, _ = Verdict.verify(
-            envelope, operator.authority_certificates, operator.root_certificate, at
-        )
-        if (
-            not certificate.not_valid_before_utc
-            <= from_ms(verdict.issued_at_ms)
-            <= certificate.not_valid_after_utc
-        ):
-            raise Refused.of(
-                Reason.VERDICT, "a verdict made while its key's certificate lived", "another"
-            )
-        verdicts.append(verdict)
-    return verdicts
+        show_failures(problems[0].failures)
+    return HandedOut(gateway, tuple(signed), tuple(problems))
+
+
+def verified_verdicts(operator: Anchored, envelopes: Iterable[bytes]) -> list[Verdict]:
+    """Each as `verified_verdict`: one that does not verify is an error, not a gap."""
+    return [verified_verdict(operator, envelope) for envelope in envelopes]
+
+
+def verified_verdict(operator: Anchored, envelope: bytes) -> Verdict:
+    """The verdict in `envelope`, judged at the time it was made.
+
+    1. as `Verdict.verify`, at a time at which its key's certificate lived; 2. it was made while
+    that certificate lived. Raises Malformed, Refused (VERDICT), or as `verify_certificate`.
+    """
+    certificate = envelope_certificate(parse_envelope(envelope, Verdict.TYPE))
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    at = min(max(datetime.now(UTC), begin), end)
+    verdict, _ = Verdict.verify(  # 1
+        envelope, operator.authority_certificates, operator.root_certificate, at
+    )
+    if not begin <= from_ms(verdict.issued_at_ms) <= end:  # 2
+        wanted = "a verdict made while its key's certificate lived"
+        raise Refused.of(Reason.VERDICT, wanted, "another")
+    return verdict

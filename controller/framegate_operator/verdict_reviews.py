@@ -19,7 +19,7 @@ from framegate_operator.connection import gateway_stub, gateways, load_context, 
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output
 from framegate_operator.output import ago, errors, moment_ms, short_id, show_table
-from framegate_operator.verdict_names import VerdictName, verdict_named, verified_verdicts
+from framegate_operator.verdict_names import VerdictName, handed_out, verdict_named
 from framegate_proto.v1 import framegate_pb2 as pb
 
 LOOKED_AT: Final = 500
@@ -104,10 +104,9 @@ def _envelope(operator: OperatorContext, named: str) -> bytes:
         except Unavailable:
             silent.append(device)
             continue
-        verdicts = verified_verdicts(operator, envelopes)
-        for verdict, envelope in zip(verdicts, envelopes, strict=True):
-            if named and verdict.verdict_id.startswith(named):
-                alike[verdict.verdict_id] = envelope
+        for each in handed_out(operator, device, envelopes).signed:
+            if named and each.verdict.verdict_id.startswith(named):
+                alike[each.verdict.verdict_id] = each.envelope
     if len(alike) != 1:
         wanted = f"one verdict of the last {LOOKED_AT} of a gateway"
         if not alike and (silent or not endpoints):

@@ -17,7 +17,7 @@ from rich.text import Text
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.receipt_verifier import VerifiedReceipt
 from framegate.signed.statement import Verdict
-from framegate_host.console import printable, safe, show_failures, show_json, talk
+from framegate_host.console import EXIT_UNTRUSTED, printable, safe, show_failures, show_json, talk
 from framegate_host.private_files import require_place, write_private
 from framegate_operator.answers import reading
 from framegate_operator.connection import first_answer, gateway_stub, gateways, load_context
@@ -27,7 +27,12 @@ from framegate_operator.one_receipt import maker_of, one_receipt
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import OUTCOME_STYLE, ago, data, errors, short_id, show_table
 from framegate_operator.traffic import ANSWER_S
-from framegate_operator.verdict_names import VerdictName, verdict_named, verified_verdicts
+from framegate_operator.verdict_names import (
+    VerdictName,
+    handed_out,
+    verdict_named,
+    verified_verdicts,
+)
 from framegate_operator.verdict_reviews import confirm, reject, reviews
 from framegate_operator.verdict_words import verdict_facts, why_so
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -47,17 +52,22 @@ def list_(
     output: Output = "table",
     context: Context = None,
 ) -> None:
-    """The latest verdicts of all gateways, newest first."""
+    """The latest verdicts of all gateways, newest first. One that does not verify is not shown: who
+    hands it out is said, and the exit code is 6.
+    """
     with errors():
         operator = load_context(context)
         wanted = device_named(operator, camera, "camera")
         request = pb.ListVerdictsRequest(limit=limit, device=wanted, outcome=outcome or "")
-        verdicts, silent = list[Verdict](), list[str]()
+        verdicts, silent, false = list[Verdict](), list[str](), False
         endpoints = gateways(operator)
         for device, address in endpoints:
             try:
                 with gateway_stub(operator, device, address) as stub:
-                    verdicts += verified_verdicts(operator, stub.ListVerdicts(request).verdicts)
+                    told = stub.ListVerdicts(request).verdicts
+                handed = handed_out(operator, device, told)
+                verdicts += handed.verdicts
+                false = false or bool(handed.problems)
             except Unavailable as error:
                 silent.append(device)
                 talk.print(f"{safe(device)} does not answer at {safe(address)}")
@@ -67,8 +77,11 @@ def list_(
         verdicts.sort(key=lambda v: -v.issued_at_ms)
         if output == "json":
             show_json([asdict(v) for v in verdicts[:limit]])
-            return
-        show_table(_COLUMNS, [_row(v) for v in verdicts[:limit]], empty=_none_of(camera, outcome))
+        else:
+            rows, empty = [_row(v) for v in verdicts[:limit]], _none_of(camera, outcome)
+            show_table(_COLUMNS, rows, empty="none that holds" if false else empty)
+        if false:
+            raise typer.Exit(EXIT_UNTRUSTED)
 
 
 def _unknown(silent: Sequence[str]) -> Unavailable:

@@ -120,8 +120,8 @@ def test_a_verdict_to_review_is_missing_only_where_every_gateway_says_so(plant, 
 
 def test_a_verdict_is_reviewed_although_another_gateway_is_silent(plant, monkeypatch):
     said = pb.Verdicts(verdicts=[b"signed"])
-    verdict = SimpleNamespace(verdict_id="00aabb")
-    monkeypatch.setattr(verdict_reviews, "verified_verdicts", lambda _, e: [verdict] * len(e))
+    verdict = SimpleNamespace(verdict_id="00aabb", gateway="gateway.line-1.gw1")
+    monkeypatch.setattr(verdict_names, "verified_verdict", lambda _, envelope: verdict)
     plant(DOWN, said)
     assert verdict_reviews._envelope(None, "00aa") == b"signed"
 
