@@ -180,8 +180,8 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N226": ("once it is gone packed",),
         "N227": ("0 gave what was signed",),
         "N229": ("the controller lives",),
-        "N230": ("not all of the chunks taken; a megabyte: 400",),
-        "N231": ("[400, 400, 400, 400]",),
+        "N230": ("none kept of 64 MiB; a megabyte: 400",),
+        "N231": ("[401, 400, 400, 400]",),
         "N232": ("verified, exit code 0",),
         "N233": ("all of the log",),
     }
