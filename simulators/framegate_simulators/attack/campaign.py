@@ -43,6 +43,7 @@ from framegate_simulators.attack import (
     stores,
     structures,
     typed,
+    vast_numbers,
     versions,
     watched,
 )
@@ -71,6 +72,7 @@ THREATS: Final = (
             *range(226, 228),
             229,
             *range(232, 234),
+            242,
         )
     ),
 )
@@ -87,6 +89,7 @@ MODULES: Final = (
     versions,
     gateway,
     frames,
+    vast_numbers,
     line,
     models,
     looks,
