@@ -38,6 +38,11 @@ from framegate_host.sqlite_file import open_sqlite
 log = logging.getLogger(__name__)
 MAX_GROUP: Final = 512
 """Leaves of one commit: some ten milliseconds of inserts at most."""
+JOURNAL_PAGES: Final = 256
+"""Pages of SQLite's journal (WAL) after which it goes into the file and is written anew from its
+start. A flush of a journal that grows costs the file system's own journal one more: a second's
+leaves, and it grows no more.
+"""
 MAX_UNLOGGED: Final = 64
 """Batches that are handed to the log at a time."""
 MAX_AGAIN: Final = 1_000
@@ -83,6 +88,7 @@ class ReceiptStore:
             ) from error
         touch_private(self.path)
         self._connection = open_sqlite(self.path)
+        self._connection.execute(f"PRAGMA wal_autocheckpoint = {JOURNAL_PAGES}")
         bring_up(self._connection)
         self._leaves = LeafWriter(self._connection)
         self.id: str = self._connection.execute(
