@@ -9,9 +9,10 @@ from unittest.mock import patch
 
 from framegate import sframe
 from framegate.errors import Reason
+from framegate_agent.camera.session import FrameSession
 from framegate_operator.connection import operator_stub
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_simulators.attack.conversation import Conversation, head
+from framegate_simulators.attack.conversation import head
 from framegate_simulators.attack.floor import Floor, picture
 from framegate_simulators.attack.target import Seen, Target, attempt, reason_of
 
@@ -19,9 +20,9 @@ VAST: Final = 2**63
 """One more than SQLite's and PostgreSQL's largest whole number."""
 
 
-def _sealed(floor: Floor, talk: Conversation, *, counter: int, trigger: int) -> pb.SealedFrame:
+def _sealed(floor: Floor, session: FrameSession, *, counter: int, trigger: int) -> pb.SealedFrame:
     """What a camera of the fleet seals whose agent keeps to no bound."""
-    session, image = talk.open(), picture(next(floor.numbers))
+    image = picture(next(floor.numbers))
     with patch.object(sframe, "MAX_COUNTER", 2**64):
         session._sealer.counter = counter
         return session.seal(head(trigger, image), image)
@@ -35,20 +36,23 @@ def _sealed(floor: Floor, talk: Conversation, *, counter: int, trigger: int) -> 
 def n242(t: Target) -> Seen:
     floor = t.once(Floor)
     before = dict(floor.status().unanswered)
-    for counter, trigger in ((VAST, next(floor.numbers)), (0, VAST)):
-        with floor.conversation() as talk:
-            talk.send(frame=_sealed(floor, talk, counter=counter, trigger=trigger))
+    with floor.conversation() as talk:
+        session = talk.open()
+        for counter, trigger in ((VAST, next(floor.numbers)), (0, VAST), (1, next(floor.numbers))):
+            talk.send(frame=_sealed(floor, session, counter=counter, trigger=trigger))
+        sound = talk.said()
     other = floor.inspected(floor.other)  # every camera's verdicts wait for the same thread
     after = dict(floor.status().unanswered)
     counted = sorted(name for name, n in after.items() if n > before.get(name, 0))
     t.sign_in_again()
     with operator_stub(t.context) as stub:
-        record = reason_of(lambda: list(stub.ReadLog(pb.ReadLogRequest(first=VAST))))
+        incident = reason_of(lambda: stub.ShowIncident(pb.IncidentRequest(incident=VAST)))
         policy = reason_of(lambda: stub.ShowPolicy(pb.PolicyRequest(version=VAST)))
-    asked = [record.reason, policy.reason]
+    asked = [incident.reason, policy.reason]
     return Seen(
         counted == ["frame-label", "frame-session"]
-        and other == "PASS"
+        and (sound, other) == ("PASS", "PASS")
         and asked == [Reason.USAGE, Reason.USAGE],
-        f"unanswered: {', '.join(counted)}; another camera: {other}; operators: {', '.join(asked)}",
+        f"unanswered: {', '.join(counted)}; then {sound}, another camera {other};"
+        f" operators: {', '.join(asked)}",
     )
