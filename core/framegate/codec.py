@@ -19,6 +19,10 @@ from framegate.errors import Malformed, Reason
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 """C0, DEL and C1: what makes a terminal or a log do something."""
+MOST_WHOLE: Final = 2**63 - 1
+"""The largest whole number that a database's row holds. Records have numbers of 64 bits and JSON
+has no bound: what is to be kept or looked up is held against this where it comes in.
+"""
 _WIDTH = {"u8": ("B", 1), "u32": (">I", 4), "u64": (">Q", 8)}
 
 

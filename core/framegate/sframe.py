@@ -23,6 +23,9 @@ minutes.
 """
 
 
+_ANOTHER_SESSION: Final = "open a new frame session"
+
+
 @dataclass(frozen=True, slots=True)
 class Suite:
     """A cipher suite of RFC 9605 table 1."""
@@ -127,7 +130,7 @@ class Sealer(_Keyed):
                 Reason.FRAME_SESSION,
                 f"at most {MAX_COUNTER + 1} frames a secret",
                 "one more",
-                "open a new frame session",
+                _ANOTHER_SESSION,
             )
         header = encode_header(self.kid, self.counter)
         sealed = header + self._aead.encrypt(
@@ -153,7 +156,7 @@ class Opener(_Keyed):
         """The frame in `sealed`.
 
         1. the header parses and names this key;
-        2. the counter has not been reached before;
+        2. the counter has not been reached before, and is one that a secret may seal under;
         3. the tag holds over header, metadata and ciphertext; only then does the counter advance,
            so that a forged frame cannot push real ones out.
 
@@ -164,6 +167,10 @@ class Opener(_Keyed):
             raise Refused.of(Reason.FRAME_SESSION, f"key id {self.kid}", kid)
         if counter < self.next:
             raise Refused.of(Reason.FRAME_REPLAYED, f"counter {self.next} or later", counter)
+        if counter > MAX_COUNTER:
+            raise Refused.of(
+                Reason.FRAME_SESSION, f"counter {MAX_COUNTER} at most", counter, _ANOTHER_SESSION
+            )
         try:
             plaintext = self._aead.decrypt(
                 self._nonce(counter), sealed[size:], bytes(sealed[:size]) + metadata

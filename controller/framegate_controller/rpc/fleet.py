@@ -60,6 +60,7 @@ from framegate_controller.timing import FEED_HEARTBEAT_S, HEARTBEAT_S
 from framegate_proto.edge import presented_certificate, to_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_proto.whole_numbers import whole_numbers
 
 R = TypeVar("R")
 WORKERS: Final = 2
@@ -297,6 +298,7 @@ def _state(tx: Transaction, device: str) -> State:
 
 
 def _position(tx: Transaction, seen: pb.SeenLog) -> LogPosition | None:
+    whole_numbers(seen)
     return last_position(tx, seen.size, seen.restorations)
 
 

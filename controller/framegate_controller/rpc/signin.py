@@ -28,7 +28,7 @@ and a shift that signs in at once, through one address, is fewer.
 HERE: Final = Lane("sign-in", threads=2, calls=64, calls_address=64)
 """What costs no hash waits behind none: security keys, and enrolment until a password is set."""
 PROVIDER: Final = Lane("provider", threads=4, calls=16, calls_address=4)
-"""An OpenID provider takes the time it takes, up to `bounded_http.TIMEOUT_S` a question.
+"""An OpenID provider takes the time it takes, up to `bounded_http.ALL_S` a question.
 
 Whoever waits for it waits among others who do, and holds up no password and no security key; one
 address cannot take every place.

@@ -23,6 +23,7 @@ from framegate_controller.verbs.verb import MAX_REASON, StreamedVerb, Verb
 from framegate_proto.asked import content_of
 from framegate_proto.edge import DRY_RUN_KEY, NOTICE_KEY, REASON_KEY
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_proto.whole_numbers import whole_numbers
 
 R = TypeVar("R")
 Row = TypeVar("Row")
@@ -111,7 +112,7 @@ class Operators:
             verify_peer(
                 context, self._desk.fleet.keys, Purpose.OPERATOR
             )  # before anything in the request is read
-            done = await self._done(row.parse(request), request, context)
+            done = await self._done(row.parse(whole_numbers(request)), request, context)
             return row.reply(done.value, self._desk.fleet)
 
         handle.__name__ = row.name
@@ -120,7 +121,7 @@ class Operators:
     def _stream(self, row: StreamRpc[Any, Any, Any, Any]) -> Any:
         async def handle(_service: Any, request: Any, context: Context) -> AsyncIterator[Any]:
             verify_peer(context, self._desk.fleet.keys, Purpose.OPERATOR)
-            verb = row.parse(request)
+            verb = row.parse(whole_numbers(request))
             done = await self._done(verb, request, context)
             rows: Iterator[Any] = verb.rows(self._desk.store, self._desk.fleet, done.value)
             while some := await asyncio.to_thread(_some, rows):
@@ -142,7 +143,7 @@ class Operators:
                 while True:
                     seen = self._growth.size
                     # each answer is judged anew: nobody goes on seeing by what once held
-                    done = await self._done(row.parse(request), request, context)
+                    done = await self._done(row.parse(whole_numbers(request)), request, context)
                     yield row.reply(done.value, self._desk.fleet)
                     await asyncio.sleep(APART_S)
                     await self._growth.beyond(seen, BEAT_S)

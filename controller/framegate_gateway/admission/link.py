@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from framegate.codec import MOST_WHOLE
 from framegate.errors import Reason, Refused
 from framegate.identity.certificates import (
     Purpose,
@@ -262,7 +263,8 @@ class CameraLink:
         1. size;
         2. a session of this link whose opening was accepted and that has not been closed;
         3. counter, tag over header and exact metadata (`Opener.open`);
-        4. the metadata, out of the authenticated bytes, parse and are of this device and session.
+        4. the metadata, out of the authenticated bytes, parse, are of this device and session, and
+           name a trigger that a line can know.
         """
         if len(sealed) > MAX_FRAME_BYTES:  # 1
             raise Refused.of(
@@ -279,6 +281,10 @@ class CameraLink:
         if metadata.device != self.device or metadata.session != session.session:  # 4
             raise Refused.of(
                 Reason.FRAME_LABEL, f"a frame of {self.device} in this session", metadata.device
+            )
+        if metadata.trigger_sequence > MOST_WHOLE:
+            raise Refused.of(
+                Reason.FRAME_LABEL, f"a trigger of at most {MOST_WHOLE}", metadata.trigger_sequence
             )
         return OpenedFrame(metadata, metadata_bytes, image, counter, missing, kid, session.source)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from framegate.errors import Reason, Refused
@@ -20,6 +21,7 @@ from framegate_gateway.receipts.rows import (
     RECEIPTS,
     VERDICT,
     LeafRow,
+    coming_leaves,
     stored_leaves,
 )
 from framegate_gateway.receipts.store import ReceiptStore
@@ -135,8 +137,9 @@ def _one(connection: sqlite3.Connection, identifier: str) -> LeafRow:
             "framegate verdict list",
         )
     bounds = [bytes.fromhex(identifier[:_ID].ljust(_ID, digit)) for digit in "0f"]
-    alike = stored_leaves(connection, "WHERE id BETWEEN ? AND ? LIMIT 2", bounds)
-    rows = list(alike) if len(identifier) <= _ID else []
+    where = "WHERE id BETWEEN ? AND ? LIMIT 2"
+    alike = (read(connection, where, bounds) for read in (stored_leaves, coming_leaves))
+    rows = list(chain(*alike)) if len(identifier) <= _ID else []
     if len(rows) != 1:
         raise Refused.of(
             Reason.NOT_FOUND,

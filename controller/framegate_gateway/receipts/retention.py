@@ -19,7 +19,7 @@ from framegate.receipt_verifier import leaf_hash
 from framegate.signed.receipt import ReceiptBatch
 from framegate_gateway.receipts.batch_rows import BatchRow, batch_of
 from framegate_gateway.receipts.batches import new_identifier
-from framegate_gateway.receipts.rows import RECEIPTS, PackedLeaf, packed_leaves
+from framegate_gateway.receipts.rows import RECEIPTS, PackedLeaf, packed_leaves, settle
 from framegate_gateway.receipts.schema import ROW_BYTES
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -80,7 +80,7 @@ class ReceiptRetention:
         self._told: set[str] = set()
 
     def kept(self) -> list[Kept]:
-        """What is kept of each camera. Blocks."""
+        """What is kept of each camera, but for the last second's. Blocks."""
         with self._store.reading() as connection:
             rows = connection.execute(
                 "SELECT name, bytes, pruned, (SELECT coalesce(min(at_ms), 0) FROM leaves WHERE"
@@ -99,6 +99,7 @@ class ReceiptRetention:
            head while one of its receipts is; of a batch that goes whole its root stays.
         """
         taken = []
+        self._store.settle()
         for kept in self.kept():
             self._tell(kept)
             if kept.bytes > self.quota:  # 1
@@ -126,6 +127,7 @@ class ReceiptRetention:
         after = (0, 0)
         while over > 0:
             with self._store.writing() as connection:
+                settle(connection)  # what comes may need what the going ones share
                 rows = list(
                     packed_leaves(
                         connection,

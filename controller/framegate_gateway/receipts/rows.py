@@ -83,11 +83,19 @@ class _Shared:
     rows: int = 0
 
 
-class LeafWriter:
-    """Writes rows over one connection, whose owner commits and calls from one thread at a time."""
+_COLUMNS: Final = "number, id, kind, device, shared, counter, part, at_ms, body"
+COMING: Final = "coming"
+"""The table that a leaf is written to while its verdict waits: one page of it, and no index."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+
+class LeafWriter:
+    """Writes rows over one connection, whose owner commits and calls from one thread at a time;
+    into `coming`, from where `settle` takes them, or straight to their place.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, table: str = COMING) -> None:
         self._connection = connection
+        self._insert = f"INSERT INTO {table} ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"
         self._devices: dict[str, int] = {}
         self._shared: OrderedDict[tuple[int, bytes, str], _Shared] = OrderedDict()
 
@@ -105,8 +113,7 @@ class LeafWriter:
             body = pack(parts, shared.text)
         shared.rows += 1
         self._connection.execute(
-            "INSERT INTO leaves (number, id, kind, device, shared, counter, part, at_ms, body)"
-            " VALUES (?,?,?,?,?,?,?,?,?)",
+            self._insert,
             (
                 row.number,
                 bytes.fromhex(row.id),
@@ -123,9 +130,8 @@ class LeafWriter:
     def write_pruned(self, number: int, identifier: str, at_ms: int, digest: bytes) -> None:
         """Write what is left of a leaf that is gone."""
         self._connection.execute(
-            "INSERT INTO leaves (number, id, kind, device, shared, counter, part, at_ms, body)"
-            " VALUES (?,?,?,0,0,0,'',?,?)",
-            (number, bytes.fromhex(identifier), KINDS.index(PRUNED), at_ms, digest),
+            self._insert,
+            (number, bytes.fromhex(identifier), KINDS.index(PRUNED), 0, 0, 0, "", at_ms, digest),
         )
 
     def forget(self) -> None:
@@ -165,6 +171,16 @@ def _kept_of(row: LeafRow) -> tuple[bytes, ...]:
     return split[1:] if split[0] == row.payload and len(split) > 1 else (row.envelope,)
 
 
+def settle(connection: sqlite3.Connection) -> None:
+    """Give leaves that came their place: in the indices, in what their cameras take, and in reach
+    of readers. The connection MUST be in a writing transaction.
+    """
+    connection.execute(
+        f"INSERT INTO leaves ({_COLUMNS}) SELECT {_COLUMNS} FROM {COMING} ORDER BY number"
+    )
+    connection.execute(f"DELETE FROM {COMING}")
+
+
 def device_number(connection: sqlite3.Connection, name: str) -> int:
     """The number that stands for a device in this file; given out where it has none."""
     connection.execute("INSERT OR IGNORE INTO devices (name) VALUES (?)", (name,))
@@ -183,11 +199,17 @@ class PackedLeaf:
     packed: int
 
 
-_STORED: Final = (
-    "SELECT leaves.number, id, kind, name, session, counter, part, at_ms, shared, length(body),"
-    " body, text FROM leaves LEFT JOIN devices ON devices.number = leaves.device"
-    " LEFT JOIN shared ON shared.number = leaves.shared "
-)
+def _stored_in(table: str) -> str:
+    return (
+        "SELECT leaves.number, id, kind, name, session, counter, part, at_ms, shared,"
+        f" length(body), body, text FROM {table} AS leaves"
+        " LEFT JOIN devices ON devices.number = leaves.device"
+        " LEFT JOIN shared ON shared.number = leaves.shared "
+    )
+
+
+_STORED: Final = _stored_in("leaves")
+_STORED_COMING: Final = _stored_in(COMING)
 
 
 def stored_leaves(
@@ -198,6 +220,14 @@ def stored_leaves(
     is damaged.
     """
     return (one.row for one in packed_leaves(connection, where, values))
+
+
+def coming_leaves(
+    connection: sqlite3.Connection, where: str, values: Sequence[Any]
+) -> Iterator[LeafRow]:
+    """Likewise, of those that are not settled: a second's, which are looked through."""
+    rows = connection.execute(_STORED_COMING + where, tuple(values)).fetchall()
+    return (_stored(row).row for row in rows)
 
 
 def packed_leaves(

@@ -10,10 +10,16 @@ from typing import Final
 
 from framegate.errors import Reason, Unavailable
 from framegate_gateway.receipts.batch_rows import BatchRow, write_batch
-from framegate_gateway.receipts.rows import PRUNED, LeafRow, LeafWriter, device_number
+from framegate_gateway.receipts.rows import (
+    PRUNED,
+    LeafRow,
+    LeafWriter,
+    device_number,
+    settle,
+)
 
 log = logging.getLogger(__name__)
-VERSION: Final = 2
+VERSION: Final = 3
 ROW_BYTES: Final = 150
 """What a leaf takes on the disk beside its packed bytes: its row's numbers, its places in four
 indices, its hash in the camera's tree. Measured, and looked at by a test.
@@ -56,6 +62,16 @@ _SCHEMA: Final = (
     "CREATE TRIGGER shared_goes AFTER DELETE ON shared WHEN OLD.device <> 0 BEGIN"
     " UPDATE usage SET bytes = bytes - length(OLD.text) WHERE device = OLD.device; END",
 )
+_COMING: Final = (
+    "CREATE TABLE coming (number INTEGER PRIMARY KEY, id BLOB NOT NULL, kind INTEGER NOT NULL,"
+    " device INTEGER NOT NULL, shared INTEGER NOT NULL, counter INTEGER NOT NULL,"
+    " part TEXT NOT NULL, at_ms INTEGER NOT NULL, body BLOB NOT NULL)"
+)
+"""Leaves before they are settled: the columns of `leaves`, and nothing else that a verdict would
+have to wait for.
+"""
+_REWRITTEN: Final = 2
+"""The last version that wrote rows in another form; later ones only get tables beside."""
 _BEFORE: Final = ("leaves", "batches")
 """Tables of version 0 and 1 whose rows are written anew; `sessions` are as they were."""
 _AT_ONCE: Final = 1_000
@@ -65,8 +81,9 @@ on where it was.
 
 
 def bring_up(connection: sqlite3.Connection) -> None:
-    """Make the tables in a new file; bring those of an earlier version up, which writes each
-    receipt anew, to the byte the same. Raises Unavailable (RECEIPT) for a file of a later version.
+    """Make the tables in a new file; bring those of an earlier version up: of version 0 and 1 each
+    receipt is written anew, to the byte the same. What an earlier process left unsettled is
+    settled. Raises Unavailable (RECEIPT) for a file of a later version.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
@@ -79,8 +96,14 @@ def bring_up(connection: sqlite3.Connection) -> None:
     if version < VERSION:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            _make(connection)
+            if version < _REWRITTEN:
+                _make(connection)
+            connection.execute(_COMING)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
     _write_anew(connection)
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        settle(connection)
 
 
 def _make(connection: sqlite3.Connection) -> None:
@@ -104,7 +127,6 @@ def _make(connection: sqlite3.Connection) -> None:
     for device, gone in pruned:
         number = device_number(connection, device)
         connection.execute("INSERT INTO usage VALUES (?, 0, ?)", (number, gone))
-    connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _write_anew(connection: sqlite3.Connection) -> None:
@@ -116,7 +138,7 @@ def _write_anew(connection: sqlite3.Connection) -> None:
     log.warning(
         "%d receipts of an earlier version are written anew; that may be interrupted", count
     )
-    writer = LeafWriter(connection)
+    writer = LeafWriter(connection, "leaves")
     more = True
     while more:
         with connection:

@@ -9,6 +9,7 @@ have a gap: the gateway says UNINSPECTED, until `AGAIN_S` later it goes on from 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import queue
 import sqlite3
@@ -28,14 +29,20 @@ from framegate_gateway.receipts.batch_rows import (
     write_batch,
     write_proof,
 )
-from framegate_gateway.receipts.rows import LeafRow, LeafWriter, stored_leaves
+from framegate_gateway.receipts.rows import COMING, LeafRow, LeafWriter, settle, stored_leaves
 from framegate_gateway.receipts.schema import bring_up
 from framegate_host.file_lock import hold
 from framegate_host.private_files import private_folder, touch_private
 from framegate_host.sqlite_file import open_sqlite
 
+log = logging.getLogger(__name__)
 MAX_GROUP: Final = 512
 """Leaves of one commit: some ten milliseconds of inserts at most."""
+JOURNAL_PAGES: Final = 256
+"""Pages of SQLite's journal (WAL) after which it goes into the file and is written anew from its
+start. A flush of a journal that grows costs the file system's own journal one more: a second's
+leaves, and it grows no more.
+"""
 MAX_UNLOGGED: Final = 64
 """Batches that are handed to the log at a time."""
 MAX_AGAIN: Final = 1_000
@@ -81,6 +88,7 @@ class ReceiptStore:
             ) from error
         touch_private(self.path)
         self._connection = open_sqlite(self.path)
+        self._connection.execute(f"PRAGMA wal_autocheckpoint = {JOURNAL_PAGES}")
         bring_up(self._connection)
         self._leaves = LeafWriter(self._connection)
         self.id: str = self._connection.execute(
@@ -185,13 +193,24 @@ class ReceiptStore:
         return closing(open_sqlite(self.path))
 
     def unbatched(self, most: int) -> Unbatched:
-        """The oldest leaves in no batch yet, at most `most`, and the batch they come after."""
+        """The oldest leaves in no batch yet, at most `most`, and the batch they come after. Settles
+        what has come. Blocks.
+        """
+        self.settle()
         with self.reading() as connection:
             last = next(stored_batches(connection, "ORDER BY batches.number DESC LIMIT 1"), None)
             first = last.end if last else 1
             end = self.orphans_end if first <= self.orphans_end else first + most
             where = "WHERE leaves.number >= ? AND leaves.number <= ? ORDER BY leaves.number LIMIT ?"
             return Unbatched(list(stored_leaves(connection, where, (first, end, most))), last)
+
+    def settle(self) -> None:
+        """Give leaves that came their place, where readers look. Blocks."""
+        with self.reading() as connection:
+            some = connection.execute(f"SELECT 1 FROM {COMING} LIMIT 1").fetchone()
+        if some is not None:
+            with self.writing() as connection:
+                settle(connection)
 
     def add_batch(
         self, number: int, first: int, count: int, payload: bytes, envelope: bytes
@@ -299,8 +318,10 @@ class ReceiptStore:
                 self._connection.execute("BEGIN IMMEDIATE")
                 for task in tasks:
                     task.write()
-        except (sqlite3.Error, zlib.error, ValueError) as error:
+        except Exception as error:  # whatever it is, the thread that all verdicts wait for goes on
             self._leaves.forget()
+            if not isinstance(error, (sqlite3.Error, zlib.error, ValueError)):
+                log.exception("leaves could not be written")
             return self._fail(error)
         return ""
 
@@ -309,6 +330,7 @@ def _last(connection: sqlite3.Connection) -> int:
     """The highest number of a leaf, pruned ones too; 0 where there was none."""
     (last,) = connection.execute(
         "SELECT max((SELECT coalesce(max(number), 0) FROM leaves),"
+        " (SELECT coalesce(max(number), 0) FROM coming),"
         " (SELECT coalesce(max(first + count) - 1, 0) FROM batches))"
     ).fetchone()
     return int(last)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final, Self, get_type_hints
 
 from cryptography import x509
 
+from framegate.codec import MOST_WHOLE
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose, common_name, verify_certificate
 from framegate.receipt_verifier import (
@@ -126,6 +127,12 @@ _members: Final[Callable[[Any], tuple[str, ...]]] = cache(_fields_of)
 
 
 def _typed(kind: Any, value: Any, name: str) -> Any:
+    if type(value) is int and not -MOST_WHOLE <= value <= MOST_WHOLE:
+        raise Malformed.of(
+            Reason.ENVELOPE,
+            f"{name} of at most {MOST_WHOLE}",
+            f"a number of {value.bit_length()} bits",
+        )
     if kind in {str, int, float} and (
         type(value) is kind or (kind is float and type(value) is int)
     ):

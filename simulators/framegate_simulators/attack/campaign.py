@@ -43,6 +43,7 @@ from framegate_simulators.attack import (
     stores,
     structures,
     typed,
+    vast_numbers,
     versions,
     watched,
 )
@@ -70,6 +71,7 @@ THREATS: Final = (
             *range(213, 223),
             *range(226, 228),
             *range(229, 234),
+            242,
         )
     ),
 )
@@ -86,6 +88,7 @@ MODULES: Final = (
     versions,
     gateway,
     frames,
+    vast_numbers,
     line,
     models,
     looks,

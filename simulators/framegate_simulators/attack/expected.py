@@ -184,6 +184,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N231": ("[401, 400, 400, 400]",),
         "N232": ("verified, exit code 0",),
         "N233": ("all of the log",),
+        "N242": ("frame-label, frame-session", "operators: usage, usage"),
     }
 )
 """Threat to what its row must say; those that are not named say it in words of their own."""

@@ -4,23 +4,34 @@ wrong, and so is one that was left behind.
 
 import pytest
 
+from framegate.behaviour import rules as behaviour
 from framegate.eventlog import parse as boot_log
+from framegate.federation.visit import VISIT_LIFE
 from framegate.ima import replay
-from framegate.signed import inspected
+from framegate.pilot import policy
+from framegate.playbooks import parse
+from framegate.profile import extends
+from framegate.signed import heat, inspected
+from framegate.wire import MAX_EVIDENCE_BYTES
 from framegate_agent import signing
 from framegate_console import door
-from framegate_controller import bounded_http
+from framegate_controller import bounded_http, server
 from framegate_controller.bundleport import process as bundle_port
+from framegate_controller.ca import template
+from framegate_controller.clockwork import reporters
 from framegate_controller.federation import fetch
 from framegate_controller.fleet import evidence
 from framegate_controller.joinport import limits
-from framegate_controller.rpc import fleet_front
-from framegate_controller.timing import TICKET_TRIES, TICKET_WINDOW_S
+from framegate_controller.playbooks import engine
+from framegate_controller.rpc import fleet_front, signin
+from framegate_controller.store.shared import ceremonies
+from framegate_controller.store.shared import limits as sign_in_limits
+from framegate_controller.timing import TICKET_TRIES, TICKET_WINDOW_S, Timing
 from framegate_gateway.admission import budget, link
-from framegate_gateway.inference import last_frames
+from framegate_gateway.inference import last_frames, tolerance
 from framegate_gateway.ports import conversation, mqtt_frames, open_inference
 from framegate_gateway.receipts import packing, retention
-from framegate_host import cages
+from framegate_host import cages, witness_file
 from framegate_line import early, rules
 from framegate_proto import trust_feed
 from framegate_witness import service as witness
@@ -56,6 +67,31 @@ SAID = {
     f"comes again within {rules.REUSE_MS // 1000} s": 1,
     f"gate closes after {trust_feed.SILENCE_S:.0f} s": 1,
     f"than it has connections ({witness.CONNECTIONS})": 1,
+    "goes on for up to ten minutes after their session at home": VISIT_LIFE.seconds == 600,
+    "left alone for the cooldown: up to seven days": parse.MAX_TIME_MS == 7 * 86_400_000,
+    "is done up to ten minutes later, or not at all": engine.STEP_LIFE_MS == 600_000,
+    "those of each machine (at most four `[[extend]]`)": extends.MAX_EXTENDS == 4,
+    "(at most three attest intervals)": Timing(interval_ms=7).result_life_ms == 21,
+    "heat under eight boxes at most": heat.MAX_GRIDS == 8,
+    f"after {reporters.SILENT_MS // 1000} s that is `report-withheld`": 1,
+    f"until all {mqtt_frames.MAX_LINKS} are taken, each for a minute": mqtt_frames.IDLE_S == 60,
+    "holds a thread of four": signin.PROVIDER.threads == signin.PROVIDER.calls_address == 4,
+    f"for {bounded_http.ALL_S:.0f} seconds a question": 1,
+    f"a stain of {inspected.LOOSE} grey levels": 1,
+    f"more than {round(100 * tolerance.LEFT_OUT)} % of the frames that a golden image": 1,
+    f"A class threshold of {inspected.MAX_AT_LEAST} is allowed": 1,
+    "then takes messages of 6 MiB": round(MAX_EVIDENCE_BYTES / MIB) == 6,
+    "connects, at least every five minutes": server.CONNECTION_AGE_MS <= 300_000,
+    "one every two seconds. No other EK": limits.EK_PREFIX[1] == 0.5,
+    f"({ceremonies.MAX_CEREMONIES:,} and {ceremonies.MAX_FLOWS:,} are kept)": 1,
+    f"From {witness_file.MOVE_BYTES // MIB} MiB on they move themselves aside": 1,
+    f"`audit verify` reads {witness_file.MAX_FILES} of them": 1,
+    f"data set counts as {behaviour.Limits().dataset_frames} frames": 1,
+    "holds a key in a file for thirty days": template._DEPLOYED.days == 30,
+    "for its `life`, 10 minutes by default": policy.LIFE == "10m",
+    "lock that name out for everybody at the console for five minutes": (
+        sign_in_limits.PAIR_WINDOW_MS == 300_000 and 3 < sign_in_limits.PAIR_TRIES <= 6
+    ),
 }
 
 

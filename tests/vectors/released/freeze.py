@@ -111,6 +111,7 @@ async def receipts(fleet: Founded, work: Path) -> dict[str, object]:
     cell = GatewayCell(fleet.keys, work / "gateway")
     store = ReceiptStore(work / "gateway" / "state")
     await cell.live(store, lambda _: None, range(9))
+    store.settle()
     with store.reading() as connection:
         rows = list(stored_leaves(connection, "ORDER BY leaves.number", ()))
     store.close()

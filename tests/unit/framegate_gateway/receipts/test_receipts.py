@@ -210,7 +210,7 @@ async def test_heads_that_a_gateway_refuses(receipts_desk):
 
 
 async def test_a_disk_that_fails_lets_nothing_pass(receipts_desk):
-    receipts_desk.store._connection.execute("DROP TABLE leaves")
+    receipts_desk.store._connection.execute("DROP TABLE coming")
     with pytest.raises(FramegateError) as caught:
         await receipts_desk.frame(20)
     assert caught.value.reason == Reason.RECEIPT
@@ -241,6 +241,7 @@ async def test_receipts_that_are_not_there(receipts_desk, identifier):
     ):  # one more than there are digits: two ids begin alike, whatever chance does
         await receipts_desk.frame(100 + number)
     if identifier == "ambiguous":
+        receipts_desk.store.settle()
         with receipts_desk.store.reading() as connection:
             firsts = [row.id[0] for row in stored_leaves(connection, "", ())]
         identifier = max(firsts, key=firsts.count)
@@ -252,11 +253,11 @@ async def test_receipts_that_are_not_there(receipts_desk, identifier):
 async def test_n106_a_store_goes_on_by_itself_once_its_disk_does(receipts_desk):
     """No number is given twice, none is missing, and nothing that waited is written late."""
     store = receipts_desk.store
-    store._connection.execute("ALTER TABLE leaves RENAME TO away")
+    store._connection.execute("ALTER TABLE coming RENAME TO away")
     for number in (20, 21):
         with pytest.raises(FramegateError):
             await receipts_desk.frame(number)
-    store._connection.execute("ALTER TABLE away RENAME TO leaves")
+    store._connection.execute("ALTER TABLE away RENAME TO coming")
     with pytest.raises(FramegateError):  # it waits a moment before it tries again
         await receipts_desk.frame(22)
     store._failed_s = float("-inf")

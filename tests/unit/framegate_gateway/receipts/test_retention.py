@@ -21,6 +21,7 @@ FRAMES = 600
 
 
 def used(desk, device=CAMERA) -> int:
+    desk.store.settle()
     kept = {k.device: k for k in ReceiptRetention(desk.store, 1).kept()}
     return kept[device].bytes
 
@@ -271,6 +272,7 @@ async def test_a_session_that_begins_with_a_refused_frame_costs_no_more(receipts
     await desk.maker.uninspected(metadata, Reason.NOT_TRUSTED)
     for number in range(200, 260):
         await desk.frame(number)
+    desk.store.settle()
     with desk.store.reading() as connection:
         sizes = [row.packed for row in packed_leaves(connection, "ORDER BY leaves.number", ())]
         texts = connection.execute(

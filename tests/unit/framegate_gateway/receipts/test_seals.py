@@ -7,7 +7,7 @@ import secrets
 from framegate.signed.dsse import seal_envelope
 from framegate.signed.statement import Verdict
 from framegate_gateway.receipts.packing import joined_envelope, unpack
-from framegate_gateway.receipts.rows import VERDICT, LeafRow, LeafWriter, Seal
+from framegate_gateway.receipts.rows import VERDICT, LeafRow, LeafWriter, Seal, settle
 from framegate_gateway.receipts.schema import bring_up
 from framegate_host.sqlite_file import open_sqlite
 
@@ -19,6 +19,7 @@ def bodies(tmp_path, name, rows):
     with connection:
         for row in rows:
             writer.write(row)
+        settle(connection)
     texts = [text for (text,) in connection.execute("SELECT text FROM shared")]
     found = [body for (body,) in connection.execute("SELECT body FROM leaves ORDER BY number")]
     connection.close()
