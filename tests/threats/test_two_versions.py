@@ -16,15 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framegate.errors import FramegateError
+from framegate.errors import FramegateError, Reason, Refused
 from framegate.evidence.ear import verify_ear
+from framegate.identity.names import Kind
 from framegate.wire import sha256
 from framegate_controller.ca.open import load_fleet
 from framegate_controller.clockwork.controllers import look_around
+from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.store.database import open_registry
 from framegate_controller.store.ports import KnownController
 from framegate_controller.store.ports.controllers import GONE_MS, READS, SIGN_OF_LIFE_MS
 from framegate_controller.store.sql.ear_form import packed_ear, unpacked_ear
+from framegate_controller.store.sql.rows import read_failures
 from framegate_simulators.chaos.cell import NEWCOMER, Desk, device_of, found
 from framegate_simulators.fleet.versions import environment
 from support.before import source_of
@@ -130,6 +133,66 @@ def test_n226_a_controller_that_starts_anew_says_at_once_what_it_reads(fleet, tm
     store.close()
 
 
+def invited(fleet, folder, kind, *beside):
+    """What an invitation of a machine of `kind` came to, with these controllers beside."""
+    store = open_registry(fleet.copied(folder) / "registry.db", lambda: fleet.made_ms)
+    try:
+        with store.writing() as tx:
+            for age_ms, reads in beside:
+                other = KnownController("controller-2", (), tx.now_ms - age_ms, reads)
+                tx.controllers.put(other)
+            asked = Invitation(
+                kind=kind,
+                zone="line-1",
+                name="new1",
+                profile=tx.profiles.names()[0],
+                code=b"c" * 16,
+                life_s=60,
+            )
+            return invite(tx, asked)
+    except Refused as error:
+        with store.reading() as tx:
+            assert tx.devices.named("new1") is None
+        return error.reason
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "beside", "came_to"),
+    [
+        pytest.param(Kind.BACKEND, [(0, 0)], Reason.CONFLICT, id="one of before"),
+        pytest.param(Kind.BACKEND, [(GONE_MS - 1, 0)], Reason.CONFLICT, id="not gone for long"),
+        pytest.param(Kind.BACKEND, [(0, READS)], Reason.PROFILE_KIND, id="one of now"),
+        pytest.param(Kind.BACKEND, [(GONE_MS, 0)], Reason.PROFILE_KIND, id="one that is gone"),
+        pytest.param(Kind.CAMERA, [(0, 0)], "camera.line-1.new1", id="a kind that it knows"),
+    ],
+)
+def test_n226_no_machine_is_invited_that_a_controller_of_before_cannot_read(
+    fleet, tmp_path, kind, beside, came_to
+):
+    """Such a row ends each of its looks at the zone, and with them what gateways are told. What is
+    asked next is the profile, which is a camera's here.
+    """
+    assert invited(fleet, tmp_path, kind, *beside) == came_to
+
+
+@pytest.mark.parametrize(
+    ("text", "reasons"),
+    [
+        ('[["a-reason-to-come", "e", "a", "h"]]', (Reason.INTERNAL,)),
+        ('[["magic", "e", "a", "h"], ["\\u0000", "", "", ""]]', (Reason.MAGIC, Reason.INTERNAL)),
+        ('[["magic", "e", "a", "h"]]', (Reason.MAGIC,)),
+        ("[]", ()),
+    ],
+    ids=["unknown", "known and unknown", "known", "none"],
+)
+def test_n226_a_row_with_a_reason_of_a_later_version_is_read(text, reasons):
+    read = read_failures(text)
+    assert tuple(failure.reason for failure in read) == reasons
+    assert all(f.expected == "e" and f.actual == "a" for f in read if f.expected)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -186,6 +249,7 @@ from pathlib import Path
 from framegate.eventlog.quirks import Grants
 from framegate.evidence.verify import verify_evidence
 from framegate_controller.fleet.evidence import stored_expectation
+from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.store.database import open_registry
 store = open_registry(Path(sys.argv[1]))
 print(store.schema(), flush=True)

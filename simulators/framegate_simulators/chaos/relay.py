@@ -99,7 +99,8 @@ class Relay:
         self._mode = mode
         if mode == Mode.CUT:
             for writer in list(self._open):
-                writer.get_extra_info("socket").shutdown(2)
+                with contextlib.suppress(OSError):  # its loop has closed it meanwhile
+                    writer.get_extra_info("socket").shutdown(2)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A connection, until either side ends it."""
