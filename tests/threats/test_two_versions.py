@@ -31,6 +31,7 @@ from framegate_controller.store.sql.rows import read_failures
 from framegate_simulators.chaos.cell import NEWCOMER, Desk, device_of, found
 from framegate_simulators.fleet.versions import environment
 from support.before import source_of
+from support.ocsf_entries import every_entry
 from support.paths import ROOT
 
 RELEASED = ROOT / "tests/vectors/released/0.1.0"
@@ -311,3 +312,44 @@ def test_n226_a_process_of_before_verifies_again_what_this_version_kept(tmp_path
         old.stdin.close()
         assert old.wait(60) == 0
         old.stdout.close()
+
+
+_OLD_RECORD = """
+import json, sys
+from framegate.behaviour.deed import deed_of
+from framegate.errors import Reason
+from framegate.ocsf.event import ocsf_event
+from framegate.ocsf.logged import LoggedEvent
+from framegate.playbooks.sighting import sighting_of
+from framegate.record.events import events
+from framegate_proto.edge import from_failures
+from framegate_proto.v1 import framegate_pb2 as pb
+unknown = set()
+for line in sys.stdin:
+    body = json.loads(line)
+    unknown |= {body["event"]} - set(events())
+    ocsf_event(LoggedEvent.parse("plant", line.rstrip().encode()))
+    deed_of(body["index"], body)
+    sighting_of(body)
+(failure,) = from_failures([pb.Failure(reason="payload-stale", expected="e")])
+assert failure.reason == Reason.INTERNAL and failure.expected == "e"
+print(*sorted(unknown))
+"""
+"""What one of before makes of a record that it follows: events for a SIEM, deeds, sightings."""
+
+
+@pytest.mark.slow
+def test_n226_a_process_of_before_reads_what_this_version_records(tmp_path):
+    """Events that it does not know are told as such, and reasons read as internal."""
+    before = source_of("v0.1.0", tmp_path)
+    entries = [e for e in every_entry() if b'"kind":"event"' in e]
+    done = subprocess.run(
+        [sys.executable, "-c", _OLD_RECORD],
+        input=b"\n".join(entries).decode() + "\n",
+        capture_output=True,
+        text=True,
+        env=environment(str(before)),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert {"site-withdrawn", "log-forked", "witness-behind"} <= set(done.stdout.split())

@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from framegate.errors import Reason, Refused
 from framegate.identity.certificates import Purpose as P
 from framegate.identity.certificates import (
-    issuer_of,
     from_ms,
+    issuer_of,
     load_authorities,
     load_certificate,
     verify_certificate,
