@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from grpc import experimental  # the one use of gRPC's experimental API
 
+from framegate.identity.certificates import issuer_of
 from framegate.wire import MAX_EVIDENCE_BYTES, MAX_FRAME_BYTES
 from framegate_agent.signing import KeyInTpm, TlsSigner
 from framegate_proto.targets import secured_target
@@ -50,13 +51,16 @@ def with_tpm_key(
     now_s: Callable[[], float],
 ) -> grpc.aio.Channel:
     """A mutual TLS channel whose client key stays in the TPM; `chain[0]` is the certificate of that
-    key.
+    key, and behind it stand authorities, of which the peer is shown the one that signed it: it
+    keeps what it is shown, some 4 KiB for each certificate, for as long as the connection lives.
     """
-    signer = TlsSigner(key, chain[0], now_s)
+    certificate, issuer = chain[0], issuer_of(chain[0], chain[1:])
+    shown = [certificate] if issuer is None else [certificate, issuer]
+    signer = TlsSigner(key, certificate, now_s)
     credentials = experimental.ssl_channel_credentials_with_custom_signer(
         private_key_sign_fn=signer.for_grpc,
         root_certificates=_pem(anchors),
-        certificate_chain=_pem(chain),
+        certificate_chain=_pem(shown),
     )
     return _channel(address, server_name, credentials)
 

@@ -16,18 +16,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framegate.errors import FramegateError
+from framegate.errors import FramegateError, Reason, Refused
 from framegate.evidence.ear import verify_ear
+from framegate.identity.names import Kind
 from framegate.wire import sha256
 from framegate_controller.ca.open import load_fleet
 from framegate_controller.clockwork.controllers import look_around
+from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.store.database import open_registry
 from framegate_controller.store.ports import KnownController
 from framegate_controller.store.ports.controllers import GONE_MS, READS, SIGN_OF_LIFE_MS
 from framegate_controller.store.sql.ear_form import packed_ear, unpacked_ear
+from framegate_controller.store.sql.rows import read_failures
 from framegate_simulators.chaos.cell import NEWCOMER, Desk, device_of, found
 from framegate_simulators.fleet.versions import environment
 from support.before import source_of
+from support.ocsf_entries import every_entry
 from support.paths import ROOT
 
 RELEASED = ROOT / "tests/vectors/released/0.1.0"
@@ -130,6 +134,66 @@ def test_n226_a_controller_that_starts_anew_says_at_once_what_it_reads(fleet, tm
     store.close()
 
 
+def invited(fleet, folder, kind, *beside):
+    """What an invitation of a machine of `kind` came to, with these controllers beside."""
+    store = open_registry(fleet.copied(folder) / "registry.db", lambda: fleet.made_ms)
+    try:
+        with store.writing() as tx:
+            for age_ms, reads in beside:
+                other = KnownController("controller-2", (), tx.now_ms - age_ms, reads)
+                tx.controllers.put(other)
+            asked = Invitation(
+                kind=kind,
+                zone="line-1",
+                name="new1",
+                profile=tx.profiles.names()[0],
+                code=b"c" * 16,
+                life_s=60,
+            )
+            return invite(tx, asked)
+    except Refused as error:
+        with store.reading() as tx:
+            assert tx.devices.named("new1") is None
+        return error.reason
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "beside", "came_to"),
+    [
+        pytest.param(Kind.BACKEND, [(0, 0)], Reason.CONFLICT, id="one of before"),
+        pytest.param(Kind.BACKEND, [(GONE_MS - 1, 0)], Reason.CONFLICT, id="not gone for long"),
+        pytest.param(Kind.BACKEND, [(0, READS)], Reason.PROFILE_KIND, id="one of now"),
+        pytest.param(Kind.BACKEND, [(GONE_MS, 0)], Reason.PROFILE_KIND, id="one that is gone"),
+        pytest.param(Kind.CAMERA, [(0, 0)], "camera.line-1.new1", id="a kind that it knows"),
+    ],
+)
+def test_n226_no_machine_is_invited_that_a_controller_of_before_cannot_read(
+    fleet, tmp_path, kind, beside, came_to
+):
+    """Such a row ends each of its looks at the zone, and with them what gateways are told. What is
+    asked next is the profile, which is a camera's here.
+    """
+    assert invited(fleet, tmp_path, kind, *beside) == came_to
+
+
+@pytest.mark.parametrize(
+    ("text", "reasons"),
+    [
+        ('[["a-reason-to-come", "e", "a", "h"]]', (Reason.INTERNAL,)),
+        ('[["magic", "e", "a", "h"], ["\\u0000", "", "", ""]]', (Reason.MAGIC, Reason.INTERNAL)),
+        ('[["magic", "e", "a", "h"]]', (Reason.MAGIC,)),
+        ("[]", ()),
+    ],
+    ids=["unknown", "known and unknown", "known", "none"],
+)
+def test_n226_a_row_with_a_reason_of_a_later_version_is_read(text, reasons):
+    read = read_failures(text)
+    assert tuple(failure.reason for failure in read) == reasons
+    assert all(f.expected == "e" and f.actual == "a" for f in read if f.expected)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -186,6 +250,7 @@ from pathlib import Path
 from framegate.eventlog.quirks import Grants
 from framegate.evidence.verify import verify_evidence
 from framegate_controller.fleet.evidence import stored_expectation
+from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.store.database import open_registry
 store = open_registry(Path(sys.argv[1]))
 print(store.schema(), flush=True)
@@ -247,3 +312,44 @@ def test_n226_a_process_of_before_verifies_again_what_this_version_kept(tmp_path
         old.stdin.close()
         assert old.wait(60) == 0
         old.stdout.close()
+
+
+_OLD_RECORD = """
+import json, sys
+from framegate.behaviour.deed import deed_of
+from framegate.errors import Reason
+from framegate.ocsf.event import ocsf_event
+from framegate.ocsf.logged import LoggedEvent
+from framegate.playbooks.sighting import sighting_of
+from framegate.record.events import events
+from framegate_proto.edge import from_failures
+from framegate_proto.v1 import framegate_pb2 as pb
+unknown = set()
+for line in sys.stdin:
+    body = json.loads(line)
+    unknown |= {body["event"]} - set(events())
+    ocsf_event(LoggedEvent.parse("plant", line.rstrip().encode()))
+    deed_of(body["index"], body)
+    sighting_of(body)
+(failure,) = from_failures([pb.Failure(reason="payload-stale", expected="e")])
+assert failure.reason == Reason.INTERNAL and failure.expected == "e"
+print(*sorted(unknown))
+"""
+"""What one of before makes of a record that it follows: events for a SIEM, deeds, sightings."""
+
+
+@pytest.mark.slow
+def test_n226_a_process_of_before_reads_what_this_version_records(tmp_path):
+    """Events that it does not know are told as such, and reasons read as internal."""
+    before = source_of("v0.1.0", tmp_path)
+    entries = [e for e in every_entry() if b'"kind":"event"' in e]
+    done = subprocess.run(
+        [sys.executable, "-c", _OLD_RECORD],
+        input=b"\n".join(entries).decode() + "\n",
+        capture_output=True,
+        text=True,
+        env=environment(str(before)),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert {"site-withdrawn", "log-forked", "witness-behind"} <= set(done.stdout.split())

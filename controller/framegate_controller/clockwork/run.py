@@ -17,6 +17,7 @@ from framegate_controller.clockwork.housekeeping import (
     EvidenceCollector,
     HeadKeeper,
     forget_spent_challenges,
+    give_back_freed,
     say_what_is_over,
     say_what_strangers_failed,
 )
@@ -44,6 +45,8 @@ REPORTERS_S: Final = 5.0
 """Silence is counted in minutes."""
 INCIDENTS_S: Final = 1.0
 """Somebody is told what is open; how soon something was detected does not depend on it."""
+FREED_S: Final = 30.0
+"""It takes some milliseconds, in which other threads wait for memory."""
 COLLECT_S: Final = 30.0
 """Some dozen rows at a time: as many as machines within their share leave behind meanwhile."""
 CHORE_MOST_S: Final = 120.0
@@ -192,6 +195,7 @@ def clockwork_of(
         duties.chore("what is over", HOUSEKEEPING_S, of(say_what_is_over)),
         duties.chore("spent challenges", FORGET_S, of(forget_spent_challenges)),
         duties.chore("unused evidence", COLLECT_S, lambda s: EvidenceCollector(s).collect),
+        Chore("freed memory", FREED_S, give_back_freed),
         Chore("failures", HOUSEKEEPING_S, partial(say_what_strangers_failed, store, failures)),
         Chore("refused reports", HOUSEKEEPING_S, reports.tell_counted),
         duties.chore("silent reporters", REPORTERS_S, lambda s: ReportWatch(s).look),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -112,6 +113,8 @@ class Staleness:
         self._store, self._fleet, self._bus = store, fleet, bus
         self.timers = timers(self.late)
         self._arming: set[asyncio.Task[None]] = set()
+        # of its own: whoever keeps all other threads waiting keeps no silent machine trusted
+        self._thread = ThreadPoolExecutor(1, "staleness")
 
     async def start(self) -> None:
         """Arm the timers of machines that were trusted when the last controller stopped."""
@@ -160,7 +163,8 @@ class Staleness:
     async def late(self, device: str) -> None:
         """A timer fired. What cannot be looked at now is looked at again."""
         try:
-            silence = await asyncio.to_thread(self._look, device)
+            loop = asyncio.get_running_loop()
+            silence = await loop.run_in_executor(self._thread, self._look, device)
             if silence.stale:
                 await self._bus.publish((DeviceChanged(device),))
             elif silence.result_ms:  # the timer fired a breath early, or a result came in between

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
 from framegate_controller.context import Fleet
@@ -172,6 +174,8 @@ class InMemoryBus:
         self._followers: list[Follower] = []
         self._missed: list[Callable[[], None]] = []
         self._turn = asyncio.Lock()
+        # of its own: callers whose work is slow keep no change from gateways
+        self._thread = ThreadPoolExecutor(1, "bus")
         self._revision = 0
 
     async def publish(self, notices: tuple[Notice, ...]) -> None:
@@ -182,7 +186,9 @@ class InMemoryBus:
         async with self._turn:
             try:
                 zones = self._feeds.names()
-                revision, messages = await asyncio.to_thread(self._read, notices, zones)
+                loop = asyncio.get_running_loop()
+                read = partial(self._read, notices, zones)
+                revision, messages = await loop.run_in_executor(self._thread, read)
             except Exception:
                 self.cut_off()
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from framegate.errors import Reason, Refused
 from framegate.identity.names import DeviceId, Kind, device_id, parse_name
@@ -13,6 +14,10 @@ from framegate.registry.ticket import Ticket
 from framegate.wire import sha256
 from framegate_controller.fleet.profiles import kind_of_profile
 from framegate_controller.store.ports import Transaction
+from framegate_controller.store.ports.controllers import GONE_MS
+
+_FORMS: Final = {Kind.BACKEND: 1}
+"""From which form of rows on a kind of machine can be read; the others always could."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +42,12 @@ def invite(tx: Transaction, invitation: Invitation) -> DeviceId:
     """Register a machine, or take note of a replacement, and keep the ticket: by its hash. A
     machine that nobody has joined as so far gets another one, and the earlier one ends.
 
-    Raises Malformed (USAGE), Refused where the name is taken or the profile unknown.
+    Raises Malformed (USAGE), Refused where the name is taken or the profile unknown, or where a
+    controller of before is at work that cannot read a machine of this kind.
     """
     parse_name(invitation.profile, "profile")
     identifier = device_id(invitation.kind, invitation.zone, invitation.name)
+    _require_readable(tx, invitation.kind)
     require_profile(tx, invitation.profile, invitation.kind)
     namesake = tx.devices.named(invitation.name)
     if invitation.replaces:
@@ -61,6 +68,21 @@ def invite(tx: Transaction, invitation: Invitation) -> DeviceId:
     tx.tickets.add(_ticket(tx, invitation, identifier))
     tx.record(Invited(device=identifier, profile=invitation.profile))
     return identifier
+
+
+def _require_readable(tx: Transaction, kind: Kind) -> None:
+    """That every controller which was there of late reads rows of machines of this `kind`: one that
+    does not would tell no gateway of its zone anything any more. Raises Refused (CONFLICT).
+    """
+    if not tx.controllers.all_read(_FORMS.get(kind, 0)):
+        wanted = f"controllers that all know what a {kind} is"
+        seen = f"one of an earlier version that was at work within {GONE_MS // 3_600_000} h"
+        raise Refused.of(
+            Reason.CONFLICT,
+            wanted,
+            seen,
+            "upgrade the last of them, or wait until it is gone so long",
+        )
 
 
 def _still_waits(namesake: Device, identifier: DeviceId) -> bool:

@@ -68,6 +68,7 @@ def _opened(engines: Engines, clock: Callable[[], int] | None) -> Database:
         with engines.ours(), begun.connection as connection:
             engines.require_fit(connection)
             if _require_known(_schema(connection)) != _newest():
+                engines.take_time(connection)
                 _migrate(connection)
             connection.commit()
     except BaseException:

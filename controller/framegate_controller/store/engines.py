@@ -72,6 +72,9 @@ class Engines(Protocol):
     def require_fit(self, connection: Connection) -> None:
         """That a registry can be kept here."""
 
+    def take_time(self, connection: Connection) -> None:
+        """What follows in the connection's transaction may take long: it changes the schema."""
+
     def require_sound(self, connection: Connection) -> None:
         """That what is kept here can be read. Raises Unavailable."""
 
@@ -141,6 +144,10 @@ class SqliteEngines:
 
     def require_fit(self, connection: Connection) -> None:
         """See `Engines.require_fit`: any file does."""
+        _ = connection
+
+    def take_time(self, connection: Connection) -> None:
+        """See `Engines.take_time`: nobody counts it."""
         _ = connection
 
     def require_sound(self, connection: Connection) -> None:

@@ -48,6 +48,10 @@ PAUSE_S: Final = 0.1
 IDLE_MS: Final = 15_000
 """A controller that stands still in the middle of its turn loses it after so long."""
 STATEMENT_MS: Final = 60_000
+MIGRATION_MS: Final = 3_600_000
+"""For a statement of a migration, and between two of them: what rewrites a large table, on a host
+that does much else, takes minutes. Cut off sooner, it would begin anew at each start, for ever.
+"""
 TURN: Final = 0x4647_0001
 """The advisory lock of whoever writes: FG, 1."""
 RUNNING: Final = 0x4647_0003
@@ -173,6 +177,11 @@ class PostgresEngines:
             wanted = f"a database in UTF8 with collation C at {self.at}"
             seen = f"{row.encoding}, {row.collation}"
             raise Refused.of(Reason.USAGE, wanted, seen, _CREATE)
+
+    def take_time(self, connection: Connection) -> None:
+        """See `Engines.take_time`; it ends with the transaction."""
+        for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            connection.exec_driver_sql(f"SET LOCAL {limit} = {MIGRATION_MS}")
 
     def require_sound(self, connection: Connection) -> None:
         """See `Engines.require_sound`: that is the server's to see to, page by page as it reads

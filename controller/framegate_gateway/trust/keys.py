@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, hpke
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -26,6 +26,7 @@ from framegate.errors import Reason, Refused
 from framegate.identity.certificates import Purpose as P
 from framegate.identity.certificates import (
     from_ms,
+    issuer_of,
     load_authorities,
     load_certificate,
     verify_certificate,
@@ -245,7 +246,7 @@ class GatewayKeys:
     def issuer_of(self, certificate: x509.Certificate) -> x509.Certificate:
         """The issuing CA that signed one of this process's certificates. Raises Refused."""
         authorities = self.credentials.authorities if self.credentials is not None else ()
-        issuer = next((a for a in authorities if _issued(certificate, a)), None)
+        issuer = issuer_of(certificate, authorities)
         if issuer is None:
             raise Refused.of(Reason.CERTIFICATE, "the issuing CA of a certificate", "none known")
         return issuer
@@ -253,15 +254,6 @@ class GatewayKeys:
     def sign_verdict(self, message: bytes) -> bytes:
         """DER ECDSA-SHA256 signature by the verdict key."""
         return self.verdict_key.sign(message, ec.ECDSA(hashes.SHA256()))
-
-
-def _issued(certificate: x509.Certificate, by: x509.Certificate) -> bool:
-    """Whether `by` signed it: generations of a CA have one name, so the signature tells."""
-    try:
-        certificate.verify_directly_issued_by(by)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def _csr(key: ec.EllipticCurvePrivateKey) -> bytes:

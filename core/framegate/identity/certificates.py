@@ -137,6 +137,23 @@ def load_authorities(ders: Sequence[bytes], root: x509.Certificate) -> tuple[x50
     return authorities
 
 
+def issuer_of(
+    certificate: x509.Certificate, authorities: Iterable[x509.Certificate]
+) -> x509.Certificate | None:
+    """The one of `authorities` that signed `certificate`, None where none did: generations of a CA
+    have one name, so the signature tells.
+    """
+    return next((a for a in authorities if _signed(certificate, a)), None)
+
+
+def _signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(by)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
 def request_key(der: bytes) -> ec.EllipticCurvePublicKey:
     """The P-256 key of a certificate request that is signed by that key; names in the request are
     not read (N28).

@@ -49,6 +49,7 @@ class Relays:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._servers: list[asyncio.Server] = []
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="relays")
 
     def __enter__(self) -> Relays:
@@ -56,13 +57,25 @@ class Relays:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        """No link is served any more: nobody is left who waits at one."""
+        for server in self._servers:
+            server.close()
+        links = asyncio.all_tasks() - {asyncio.current_task()}
+        for link in links:
+            link.cancel()
+        await asyncio.gather(*links, return_exceptions=True)
 
     def tcp(self, host: str, port: int, to: tuple[str, int]) -> Relay:
         """A link that listens at `host` and `port`, 0 for any, and goes to `to`."""
         link = Relay(lambda: asyncio.open_connection(*to))
         server = self._run(asyncio.start_server(link.serve, host, port))
+        self._servers.append(server)
         link.port = int(server.sockets[0].getsockname()[1])
         return link
 
@@ -71,7 +84,7 @@ class Relays:
         path.unlink(missing_ok=True)
         kind = TpmRelay if tpm else Relay
         link = kind(lambda: asyncio.open_unix_connection(str(to)))
-        self._run(asyncio.start_unix_server(link.serve, str(path)))
+        self._servers.append(self._run(asyncio.start_unix_server(link.serve, str(path))))
         return link
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -99,7 +112,8 @@ class Relay:
         self._mode = mode
         if mode == Mode.CUT:
             for writer in list(self._open):
-                writer.get_extra_info("socket").shutdown(2)
+                with contextlib.suppress(OSError):  # its loop has closed it meanwhile
+                    writer.get_extra_info("socket").shutdown(2)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A connection, until either side ends it."""

@@ -104,6 +104,10 @@ def shared(founded: Founded, folder: Path, stack: ExitStack) -> list[Fault]:
         Fault("both controllers: kill -9", of(runs.both_killed), OFTEN // 2),
         Fault("database: kill -9", of(runs.database_killed), 1),
         Fault("database: connections lost", of(runs.connection_lost), OFTEN // 2),
+        *(
+            Fault(f"database: link {mode}", of(partial(runs.link, mode)))
+            for mode in shared_faults.LINK_MODES
+        ),
         Fault("database: fails over", partial(_failed_over, founded, folder), 0),
     ]
 

@@ -22,6 +22,7 @@ from framegate_simulators.chaos import cell
 from framegate_simulators.chaos.cell import Asking, Clock, Desk, Founded, life, opened
 from framegate_simulators.chaos.forked import Forked, Say
 from framegate_simulators.chaos.outcome import Outcome
+from framegate_simulators.chaos.relay import Mode, Relays
 from framegate_simulators.fixtures.postgres import LocalPostgres
 
 TEMPLATE: Final = "chaos_template"
@@ -32,6 +33,10 @@ AWAY_S: Final = 0.3
 STARTS: Final = 10
 """How often a controller that does not come up is started again, as by its supervisor."""
 CUTS: Final = 8
+LINK_S: Final = 3.0
+"""How long a link to the database is disturbed at most."""
+LINK_MODES: Final = (Mode.CUT, Mode.DELAY, Mode.HALF_OPEN, Mode.ONE_WAY)
+SOCKET: Final = ".s.PGSQL.5432"
 BETWEEN_CUTS_S: Final = 0.5
 """Between two cuts at most: on a busy machine little is done in less, and it has to end."""
 SIDES: Final = (("cam1", cell.BAD), ("cam2", cell.NEWCOMER))
@@ -103,12 +108,32 @@ class SharedRuns:
         cutter.join()
         return self._lived_on(at, children)
 
+    def link(self, mode: Mode, chance: random.Random) -> Outcome:
+        """The link between both and their database is disturbed for a while, at any instant."""
+        at = self._made()
+        far = StoreAt(at.state, at.address.replace(str(self.server.folder), str(at.state)))
+        children = begun(far, self.founded, chance)  # they wait for a database that is away
+        with Relays() as relays:
+            link = relays.unix(at.state / SOCKET, self.server.folder / SOCKET)
+            children[0].heard(lambda: len(children[0].lines) >= chance.randint(1, ACTS))
+            time.sleep(BREATH_S * chance.random())
+            link.mode = mode
+            time.sleep(LINK_S * chance.random())
+            link.mode = Mode.WHOLE
+            for child in children:
+                child.ended()
+        return self._lived_on(at, children)
+
     def _begun(self, chance: random.Random) -> tuple[StoreAt, list[Forked]]:
+        at = self._made()
+        return at, begun(at, self.founded, chance)
+
+    def _made(self) -> StoreAt:
         number = next(self._names)
         address = self.server.create(f"chaos_{number}", TEMPLATE)
         at = StoreAt(self.folder / f"shared-{number}", address)
         at.state.mkdir(parents=True)
-        return at, begun(at, self.founded, chance)
+        return at
 
     def _lived_on(self, at: StoreAt, children: Sequence[Forked]) -> Outcome:
         for child in children:

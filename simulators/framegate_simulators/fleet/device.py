@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Unavailable
 from framegate.eventlog import parse_boot_log, replay
+from framegate.identity.certificates import issuer_of
 from framegate.identity.pem import private_pem
 from framegate.machines.lifecycle import State
 from framegate.tpm.attest import PcrSelection
@@ -176,12 +177,9 @@ class FleetDevice:
         if reply.certificate:
             own = x509.load_der_x509_certificate(reply.certificate)
             self._expires_s = own.not_valid_after_utc.timestamp() - EXPIRES_S
-            chain = b"".join(_pem(der) for der in (reply.certificate, *reply.authorities))
+            issuer = issuer_of(own, map(x509.load_der_x509_certificate, reply.authorities))
+            chain = b"".join(c.public_bytes(Encoding.PEM) for c in (own, issuer) if c is not None)
             self._credentials = grpc.ssl_channel_credentials(
                 ports.root, private_pem(self.forge.tls.private), chain
             )
         return State(reply.state)
-
-
-def _pem(der: bytes) -> bytes:
-    return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)

@@ -18,6 +18,7 @@ from framegate_controller.store.tables.base import Base
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 """Values of a statement's bound parameters; several for one that runs several times."""
 
+_REASONS: Final = frozenset(Reason)
 INSERTS: Final[Mapping[str, Callable[[Table], sqlite.Insert | postgresql.Insert]]] = (
     MappingProxyType({"sqlite": sqlite.insert, "postgresql": postgresql.insert})
 )
@@ -87,11 +88,14 @@ def failures_text(failures: Sequence[Failure]) -> str:
 
 
 def read_failures(text: str) -> tuple[Failure, ...]:
-    """Failures out of a JSON column."""
-    return (
-        tuple(Failure(Reason(r), e, a, h) for r, e, a, h in json.loads(text))
-        if text != "[]"
-        else ()
+    """Failures out of a JSON column; a reason of a later version, whose controller writes to the
+    same database, reads as `internal`, as it does in messages.
+    """
+    if text == "[]":
+        return ()
+    return tuple(
+        Failure(Reason(r) if r in _REASONS else Reason.INTERNAL, e, a, h)
+        for r, e, a, h in json.loads(text)
     )
 
 

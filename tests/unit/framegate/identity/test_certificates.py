@@ -15,6 +15,7 @@ from framegate.identity.certificates import (
     OID_ARC,
     Purpose,
     from_ms,
+    issuer_of,
     load_authorities,
     request_key,
     verify_certificate,
@@ -266,3 +267,14 @@ def test_somebody_with_a_certificate_is_no_ca(keys):
             keys.root.certificate,
             NOW,
         )
+
+
+def test_the_issuer_is_told_by_its_signature_and_not_by_its_name(keys, tmp_path):
+    """Generations of a CA have one name; one of another fleet has it, too, and signed nothing."""
+    issuer = keys.issuing["device-ca"].certificate
+    others = [k.certificate for label, k in keys.issuing.items() if label != "device-ca"]
+    leaf = certificate(keys)
+    namesake = found_fleet(tmp_path / "other", keys.fleet).issuing["device-ca"].certificate
+    assert issuer_of(leaf, [*others, namesake, issuer]) is issuer
+    assert issuer_of(leaf, [*others, namesake]) is None
+    assert issuer_of(leaf, []) is None

@@ -9,7 +9,9 @@ from framegate.transparency.decision import Kind, parse_decision
 from framegate.transparency.head import parse_head
 from framegate.transparency.note import parse_note
 from framegate.transparency.submission import parse_submission
+from framegate_controller import bounded_http
 from framegate_controller.clockwork.cosigning import AGAIN_MS, Reply
+from framegate_controller.clockwork.witness_http import asking
 from framegate_controller.record.decisions import (
     decisions_key,
     present_head,
@@ -18,6 +20,7 @@ from framegate_controller.record.decisions import (
 )
 from framegate_controller.store.shared.decisions import begin_log
 from framegate_controller.store.shared.restorations import add_restoration
+from framegate_simulators.chaos.relay import Mode, Relays
 
 
 def stands(decided, number: int = 0):
@@ -191,3 +194,36 @@ def test_after_a_restoration_the_log_is_another_and_witnesses_are_asked_from_not
     decided.cosign(0)
     assert asked[0].old == 0
     assert "404" in stands(decided).error  # whose owner is asked to watch the new one
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        Mode.CUT,
+        Mode.DELAY,
+        pytest.param(Mode.HALF_OPEN, marks=pytest.mark.slow),
+        pytest.param(Mode.ONE_WAY, marks=pytest.mark.slow),
+    ],
+)
+def test_a_witness_whose_link_is_disturbed_catches_up_once_it_is_whole(decided, monkeypatch, mode):
+    """The other goes on meanwhile; what a witness took and whose answer was lost is asked again."""
+    monkeypatch.setattr(bounded_http, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(bounded_http, "ALL_S", 1.0)
+    far, _ = decided.witnesses
+    with Relays() as relays:
+        link = relays.tcp("127.0.0.1", 0, far.server.server_address)
+        decided.turns[0] = decided.cosigning(far, asking(f"http://127.0.0.1:{link.port}"))
+        decided.cosign()
+        link.mode = mode
+        decided.promote(decided.approve())
+        decided.cosign()
+        assert stands(decided, 1).size == decided.size
+        assert (stands(decided).size == decided.size) == (mode == Mode.DELAY)
+        assert bool(stands(decided).failing_ms) == (mode != Mode.DELAY)
+        link.mode = Mode.WHOLE
+        decided.cosign()
+        assert stands(decided).size == stands(decided, 1).size == decided.size
+        assert not stands(decided).failing_ms
+    view = decided.gateway()
+    decided.show(view, least=2)
+    assert view.log.seen.size == decided.size

@@ -1,6 +1,8 @@
 """Machines that fall silent become stale."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from framegate_controller.clockwork.staleness import Silence, look
@@ -42,6 +44,26 @@ async def test_devices_that_were_trusted_when_the_last_controller_stopped_become
         assert (await events.next(1)).state == "stale"  # whom it is about hears of it
     assert [e["actor"] for e in bench.events("late")] == ["controller"]
     staleness.stop()
+
+
+async def test_whoever_keeps_all_other_threads_waiting_keeps_no_silent_machine_trusted(bench):
+    """Calls wait for a store that is busy in the threads that they share: what they wait for is
+    somebody else's.
+    """
+    bench.enrol()
+    staleness, bus = staleness_of(bench)
+    let_go = threading.Event()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    held = asyncio.create_task(asyncio.to_thread(let_go.wait))
+    bench.clock.pass_s(2.001)
+    try:
+        with bus.watch(CAMERA) as events:
+            await asyncio.wait_for(staleness.late(CAMERA), 30)
+            assert bench.state() == "stale"
+            assert (await events.next(30)).state == "stale"
+    finally:
+        let_go.set()
+        await held
 
 
 async def test_a_result_arms_the_timer_and_another_state_does_not(bench):

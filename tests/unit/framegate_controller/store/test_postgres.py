@@ -18,6 +18,7 @@ from framegate.record.merkle import Frontier
 from framegate.registry.device import Device
 from framegate.registry.zone import Zone
 from framegate_controller.registry_address import StoreAt, address_problems
+from framegate_controller.store import database
 from framegate_controller.store import postgres as kind
 from framegate_controller.store.database import open_registry, open_store
 from framegate_controller.store.engines import SqliteEngines
@@ -488,3 +489,29 @@ def test_how_a_commit_waits_is_the_servers_own_setting(new_database, opened, the
         connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = {theirs}")
     with opened(address).engines.begin(writes=True).connection as connection:
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == theirs
+
+
+LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout")
+
+
+def limits_of(connection):
+    return {name: connection.exec_driver_sql(f"SHOW {name}").scalar() for name in LIMITS}
+
+
+def test_a_migration_may_take_long_and_nothing_after_it(postgres, tmp_path, monkeypatch):
+    """Cut off after the seconds of a turn it would begin anew at each start, for ever."""
+    seen, migrate = [], database._migrate
+
+    def looked(connection):
+        seen.append(limits_of(connection))
+        migrate(connection)
+        seen.append(limits_of(connection))
+
+    monkeypatch.setattr(database, "_migrate", looked)
+    at = StoreAt(tmp_path, postgres.create("migrated_slowly", "template0"))
+    registry = open_store(at)
+    with registry.engines.begin(writes=True).connection as connection:
+        after = limits_of(connection)
+    registry.close()
+    assert seen == [dict.fromkeys(LIMITS, "1h")] * 2 and kind.MIGRATION_MS == 3_600_000
+    assert after == dict(zip(LIMITS, ("1min", "15s"), strict=True))
