@@ -3,9 +3,11 @@
 set -eu
 cd "$(dirname "$0")/.."
 BEFORE=${BEFORE:-v0.1.0}
-git rev-parse -q --verify "$BEFORE^{commit}" >/dev/null || {
-    echo "expected the tag $BEFORE here, found none: git fetch --tags" >&2; exit 1; }
-commit=$(git rev-parse "$BEFORE^{commit}")
+# a clone may have no tags: what made a version is the commit that froze its names
+commit=$(git rev-parse -q --verify "$BEFORE^{commit}") ||
+    commit=$(git log --diff-filter=A --format=%H -1 -- "docs/reference/names/${BEFORE#v}.*")
+[ -n "$commit" ] || {
+    echo "expected the tag $BEFORE or its commit here, found neither: git fetch --tags --unshallow" >&2; exit 1; }
 if [ "$(cat build/before/.commit 2>/dev/null)" != "$commit" ]; then
     rm -rf build/before
     mkdir -p build/before

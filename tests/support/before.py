@@ -10,11 +10,26 @@ from support.paths import ROOT
 
 
 def source_of(tag, folder):
-    """`folder`, with that version's rooms in it. Skips the test where there is no such tag."""
-    git = shutil.which("git")
-    command = ["git", "-C", str(ROOT), "archive", tag, *ALL]
-    packed = subprocess.run(command, capture_output=True, check=False) if git else None
-    if packed is None or packed.returncode:
-        pytest.skip(f"no tag {tag} here: a clone without tags, or no git")
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=packed.stdout, check=True)
+    """`folder`, with that version's rooms in it. Skips the test where its commit is not here: no
+    git, or a clone of the last commits alone.
+    """
+    commit = _git("rev-parse", "-q", "--verify", f"{tag}^{{commit}}") or _freezing(tag)
+    packed = _git("archive", commit.decode().strip(), *ALL) if commit else b""
+    if not packed:
+        pytest.skip(f"no commit of {tag} here: a shallow clone, or no git")
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=packed, check=True)
     return folder
+
+
+def _freezing(tag):
+    """The commit that made it, which froze its names: a clone may have no tags."""
+    names = f"docs/reference/names/{tag.removeprefix('v')}.*"
+    return _git("log", "--diff-filter=A", "--format=%H", "-1", "--", names)
+
+
+def _git(*argv):
+    """What git says; nothing where it cannot, or is not there."""
+    git = shutil.which("git")
+    command = [git or "git", "-C", str(ROOT), *argv]
+    done = subprocess.run(command, capture_output=True, check=False) if git else None
+    return b"" if done is None or done.returncode else done.stdout
