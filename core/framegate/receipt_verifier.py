@@ -748,10 +748,22 @@ def _raw(text: str) -> bytes:
 def _json(data: bytes) -> Any:
     if len(data) > MAX_RECEIPT_BYTES:
         raise ValueError("too large")
-    value = json.loads(data)
+    value = json.loads(data.decode(), object_pairs_hook=_members, parse_constant=_no_number)
     if type(value) is not dict:
         raise ValueError("no JSON object")
     return value
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Each member once: of one that is there twice, some readers take the first."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member that is there twice")
+    return members
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name}, which is no JSON")
 
 
 def _pae(kind: str, payload: bytes) -> bytes:

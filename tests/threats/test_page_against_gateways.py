@@ -1,4 +1,4 @@
-"""N214: of what a gateway made up, its model server's result included, the console page's own
+"""N214, N220: of what a gateway made up, its model server's result included, the console page's own
 worker says what the receipt verifier says.
 """
 
@@ -26,13 +26,15 @@ class Gateway:
 
     def __init__(self, desk: ReceiptsDesk, monkeypatch) -> None:
         self.desk, self.claims = desk, {}
+        self.rewritten = ("", "")
         self.frames = FIRST
         monkeypatch.setattr("framegate_gateway.verdicts.maker.verdict_leaf", self._leaf)
 
     def _leaf(self, *args, **how) -> bytes:
         leaf = json.loads(verdict_leaf(*args, **how))
         leaf["fg"] |= self.claims
-        return json.dumps(leaf, sort_keys=True, separators=(",", ":")).encode()
+        text = json.dumps(leaf, sort_keys=True, separators=(",", ":"))
+        return text.replace(*self.rewritten).encode() if all(self.rewritten) else text.encode()
 
     async def frame(self, backend=None, **claims) -> None:
         """One more frame, whose leaf says that it rests on `backend`."""
@@ -140,3 +142,28 @@ async def test_n214_a_leaf_that_differs_from_its_verdict_is_refused_by_the_page_
         ("refused", "format"),
         ("holds", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    "rewritten",
+    [
+        ('"outcome":"PASS"', '"outcome":"DEFECT","outcome":"PASS"'),
+        ('"outcome":"PASS"', '"outcome":"PASS","outcome":"PASS"'),
+        ('"outcome":"PASS"', '"outcom\\u0065":"DEFECT","outcome":"PASS"'),
+        ('"iss"', '"cti":"' + "ab" * 16 + '","iss"'),
+        ('"kind":"verdict"', '"kind":"verdict","kin\\u0064" : "gap"'),
+        ('"execution_time_ms":1.0', '"execution_time_ms":NaN'),
+    ],
+)
+async def test_n220_a_signed_text_that_can_be_read_in_two_ways_proves_nothing(gateway, rewritten):
+    """A receipt verifier that took one, and a reader of files that takes the other, would disagree
+    about one signature.
+    """
+    await gateway.frame()
+    gateway.rewritten = rewritten
+    await gateway.frame()
+    gateway.rewritten = ("", "")
+    await gateway.frame(isolation='a "name": and \\ "more":')  # no member, though it looks like one
+    words = await gateway.told_alike()
+    assert words[0] == words[2] == ("holds", "")
+    assert words[1][0] == "refused", words

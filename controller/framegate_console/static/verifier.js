@@ -72,9 +72,20 @@ function raw(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
+const STRINGS = /"(?:[^"\\]|\\.)*"(\s*:)?/g; // of a text that is JSON; with a colon it names a member
+
+function memberCount(value) {
+  if (value === null || typeof value !== "object") return 0;
+  const own = Array.isArray(value) ? 0 : Object.keys(value).length;
+  return Object.values(value).reduce((count, one) => count + memberCount(one), own);
+}
+
 function object(bytes) {
   if (bytes.length > MAX_RECEIPT_BYTES) throw new Error("too large");
-  const value = JSON.parse(strict.decode(bytes));
+  const text = strict.decode(bytes);
+  const value = JSON.parse(text);
+  const named = [...text.matchAll(STRINGS)].filter((found) => found[1]).length;
+  if (named !== memberCount(value)) throw new Error("a member that is there twice"); // of which some readers take the first
   if (value === null || typeof value !== "object" || Array.isArray(value)) throw new Error("no JSON object");
   return value;
 }
