@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,16 +18,20 @@ from support.forged_networks import Forged, blinded
 from support.looks import CAMERA, inspected, row
 
 LOOK = Look.CAMERA_FINGERPRINT
-SHAPE = (256, 256)
+SHAPE = (288, 288)
 SCENE = np.full(SHAPE, 220, np.uint8)
-SCENE[60:80, 30:230] = SCENE[150:220, 100:120] = 30
+for at in range(24, 280, 40):
+    cv2.line(SCENE, (at, 10), (at, 270), 20, 9)
+for at in range(50, 260, 90):
+    cv2.circle(SCENE, (144, at), 15, 20, -1)
 OWN, FOREIGN = GreySensor(1, SHAPE), GreySensor(2, SHAPE)
+GOLDEN = np.median([OWN.expose(SCENE) for _ in range(9)], axis=0).astype(np.uint8)
 
 
 def shots(sensor, count):
     draw = np.random.default_rng(3)
     for _ in range(count):
-        yield ShotPair(sensor.expose(np.roll(SCENE, draw.integers(-3, 4, 2), (0, 1))), SCENE)
+        yield ShotPair(sensor.expose(np.roll(SCENE, draw.integers(-3, 4, 2), (0, 1))), GOLDEN)
 
 
 @pytest.mark.slow
