@@ -43,6 +43,9 @@ def test_n207_frames_by_another_sensor_are_withheld():
     for pair in shots(OWN, 64):
         last = line.see(pair, rows)
     assert last.guarded_by == (LOOK.value,) and not last.suspicions
+    # a commission that is on meanwhile lets nobody's window go
+    assert LOOK not in line.see(next(shots(OWN, 1)), rows, measure=2).measured
+    assert line.see(next(shots(OWN, 1)), rows).measured[LOOK] > own / 2
     with pytest.raises(Withheld) as caught:
         for pair in shots(FOREIGN, 64):
             line.see(pair, rows)

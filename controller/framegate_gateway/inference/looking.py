@@ -36,7 +36,7 @@ class Looking:
 
     def __init__(self, inspector: Inspects, chance: Random | None = None) -> None:
         self._inspector, self._last = inspector, LastFrames()
-        self._sensors = Fingerprints()
+        self._sensors, self._learning = Fingerprints(), Fingerprints()
         self.told = Told()
         self._chance = SystemRandom() if chance is None else chance
 
@@ -87,10 +87,14 @@ class Looking:
     def _sensor(
         self, key: tuple[str, str], request: Mapping[str, Any], scene: Scene, limit: Limit | None
     ) -> dict[Look, float]:
+        """While a part is commissioned its cameras are held against what that learns: sound frames
+        by a camera that was replaced are none of the old sensor's. The window goes on meanwhile.
+        """
         known = None if limit is None else limit.fingerprint(key[0])
-        if known is None and not request["measure"]:
-            return {}
-        self.told = told = self._sensors.see(key, scene, known, int(request["measure"]))
+        told = Told() if known is None else self._sensors.see(key, scene, known)
+        if request["measure"]:
+            told = self._learning.see(key, scene, None, int(request["measure"]))
+        self.told = told
         return {} if told.measured is None else {Look.CAMERA_FINGERPRINT: told.measured}
 
     def _asked_again(self, request: Mapping[str, Any], ready: Ready) -> float:

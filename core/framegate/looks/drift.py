@@ -23,7 +23,7 @@ frames that are as they were at commissioning some ten million go by before chan
 """
 _NO_DRIFT: Final = frozenset({Look.GROUNDLESS, Look.CAMERA_FINGERPRINT})
 MOST_FOLLOWED: Final = 20_000
-"""Sums that are kept: fourteen looks of some 1,400 pairs of camera and part type."""
+"""Sums that are kept: fifteen looks of some 1,300 pairs of camera and part type."""
 
 
 @dataclass(frozen=True, slots=True)

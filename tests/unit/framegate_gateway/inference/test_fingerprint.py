@@ -42,8 +42,19 @@ def board():
     return scene
 
 
-def scenes(count, seed=0, made=lambda frame: frame, reach=3, light=1.0):
-    """`count` frames by the sensor `seed` of boards that lie up to `reach` pixels off."""
+@cache
+def usual(seed):
+    """More frames than any test looks at, drawn once."""
+    return tuple(_scenes(240, seed))
+
+
+def scenes(count, seed=0, **how):
+    """`count` frames by the sensor `seed`; `how` they are taken otherwise (`_scenes`)."""
+    return iter(usual(seed)[:count]) if not how else _scenes(count, seed, **how)
+
+
+def _scenes(count, seed, made=lambda frame: frame, reach=3, light=1.0):
+    """Of boards that lie up to `reach` pixels off."""
     draw = np.random.default_rng([7, seed])
     for _ in range(count):
         x, y = (int(n) for n in draw.integers(-reach, reach + 1, 2)) if reach else (0, 0)
@@ -125,17 +136,20 @@ def test_pictures_without_the_sensors_pattern_are_not_its(commissioned, made):
     assert said.measured < 0.5 * commissioned.measured
 
 
+@pytest.mark.slow
 def test_a_thresholded_camera_has_no_pattern_to_commission():
     said = told(scenes(READY, made=lambda frame: 255 * (frame > 120)), commission=1)
     assert said.measured == 0
 
 
+@pytest.mark.slow
 def test_jpeg_leaves_a_pattern_where_it_was_there_at_commissioning():
     known = told(scenes(READY, made=jpeg(75)), commission=1)
     assert told(scenes(WINDOW, made=jpeg(75)), known.proposed).measured > 0.5 * known.measured
     assert told(scenes(WINDOW, 1, made=jpeg(75)), known.proposed).measured < 0.5 * known.measured
 
 
+@pytest.mark.slow
 def test_parts_that_lie_to_the_pixel_teach_no_fingerprint():
     """Their own print would be taken for the sensor's, and another sensor would have it too."""
     said = told(scenes(READY, reach=0), commission=1)
