@@ -20,8 +20,8 @@ LEAST_SHARE: Final = 0.05
 """The smallest share of PASS frames that is asked again: below it a campaign of twenty bad parts
 would more likely than not meet no second question.
 """
-MAX_FINGERPRINTS: Final = 8
-"""Cameras that see one part type: a fingerprint is a few kilobytes of what two people sign."""
+MAX_FINGERPRINTS: Final = 4
+"""Cameras that see one part type: by four, two thousand parts are half of what a feed may hold."""
 MAX_CAMERA: Final = 128
 """Letters of a camera's name."""
 _MEMBERS: Final = frozenset({"look", "limit", "share", "frames", "centre", "spread"})
