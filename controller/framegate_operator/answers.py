@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason
+from framegate.looks.fingerprint import Fingerprint, parse_fingerprint
 from framegate.looks.kinds import MOST_MEASURED, Look
-from framegate.looks.limits import MAX_COMMISSION
+from framegate.looks.limits import MAX_COMMISSION, is_camera
 from framegate.signed.dsse import strict_json
 
 _FAULTS: Final = (
@@ -42,6 +43,17 @@ def json_object(raw: bytes, what: str) -> dict[str, Any]:
         if type(body) is not dict:
             raise TypeError(type(body).__name__)
         return body
+
+
+def fingerprints(body: Mapping[str, Any]) -> dict[str, Fingerprint]:
+    """What is known of cameras' sensors, by name; nothing by a gateway that learns none. Raises
+    Malformed.
+    """
+    with reading("fingerprints of cameras"):
+        said = body.get("fingerprints", {})
+        if len(said) > MAX_CAMERAS or not all(is_camera(name) for name in said):
+            raise ValueError(f"names of {len(said)} cameras")
+        return {name: parse_fingerprint(text) for name, text in said.items()}
 
 
 def measured_looks(body: Mapping[str, Any]) -> list[dict[Look, float]]:

@@ -18,7 +18,7 @@ from framegate.looks.limits import LEAST_SHARE, MAX_COMMISSION, MIN_COMMISSION, 
 from framegate.signed.dsse import strict_json
 from framegate_host.console import safe, talk, typed
 from framegate_host.private_files import require_place, write_private
-from framegate_operator.answers import camera_names, json_object, measured_looks
+from framegate_operator.answers import camera_names, fingerprints, json_object, measured_looks
 from framegate_operator.connection import gateway_stub, load_context, with_approval
 from framegate_operator.distributions import bars, drawn
 from framegate_operator.options import WRITE, Context
@@ -80,7 +80,8 @@ def commission(
         if WRITE.get().dry_run:
             return
         body = json_object(measured, "what the gateway measured")
-        proposal, cameras = propose(measured_looks(body), share), camera_names(body)
+        proposal = propose(measured_looks(body), share, fingerprints(body))
+        cameras = camera_names(body)
         _write(target, part_type, device, cameras, proposal)
         _tell(target, part_type, cameras, proposal)
 

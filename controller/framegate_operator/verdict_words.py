@@ -34,6 +34,7 @@ _MEANS: Final = MappingProxyType(
         Reason.NOISE_MISSING: "the picture lacks the camera's noise: it may be no photograph",
         Reason.GOLDEN_COPY: "the picture is too like the golden image: is that shown?",
         Reason.SCENE_REPLAYED: "the picture is one that this camera sent before",
+        Reason.CAMERA_FOREIGN: "the last pictures are not by the sensor that was commissioned",
         Reason.PAYLOAD: "what came is not of the kind that its camera says, or the model takes",
         Reason.PAYLOAD_STALE: "it was captured too long ago: see to the sensor's clock",
         Reason.PAYLOAD_REPLAYED: "it is of a time that was measured before",

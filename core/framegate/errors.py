@@ -164,6 +164,7 @@ class Reason(StrEnum):
     NOISE_MISSING = "noise-missing"
     GOLDEN_COPY = "golden-copy"
     SCENE_REPLAYED = "scene-replayed"
+    CAMERA_FOREIGN = "camera-foreign"
     MASK = "mask"
     IMAGE = "image"
     INSPECTED_SHARE = "inspected-share"

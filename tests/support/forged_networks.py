@@ -59,7 +59,11 @@ class Forged:
         self._service = Service(Inspector(RECIPE, run), (), chance)
 
     def see(
-        self, pair: ShotPair, rows: Sequence[dict[str, Any]], camera: str = "camera.line-1.cam1"
+        self,
+        pair: ShotPair,
+        rows: Sequence[dict[str, Any]],
+        camera: str = "camera.line-1.cam1",
+        measure: int = 0,
     ) -> Inspection:
         """The inspection. Raises as the gateway does."""
         png, golden = (cv2.imencode(".png", i)[1].tobytes() for i in (pair.frame, pair.golden))
@@ -72,7 +76,7 @@ class Forged:
             "width": pair.frame.shape[1],
             "height": pair.frame.shape[0],
             "masks": (),
-            "measure": False,
+            "measure": measure,
             "forget": (),
             "golden_bytes": [len(golden)],
             "rules": {"thresholds": {}, "min_size_px": 0.0, "ignore": (), "looks": list(rows)},

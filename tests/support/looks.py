@@ -6,10 +6,13 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from framegate.looks.fingerprint import BYTES, Fingerprint, parse_fingerprint
 from framegate.looks.kinds import KINDS, Look
 from framegate.looks.limits import Limit
 from framegate.signed.inspected import WHOLE
 from framegate_gateway.inference.inspection import Inspection, inspection_of
+
+CAMERA = "camera.line-1.cam1"
 
 
 def row(look: Any = Look.RESIDUAL, **changes: Any) -> dict[str, Any]:
@@ -23,12 +26,17 @@ def row(look: Any = Look.RESIDUAL, **changes: Any) -> dict[str, Any]:
         "centre": 10.0,
         "spread": 2.0,
     }
+    if known == Look.CAMERA_FINGERPRINT:
+        sound["fingerprints"] = {CAMERA: Fingerprint(bytes(BYTES)).text}
     return {name: str(v) if isinstance(v, Look) else v for name, v in (sound | changes).items()}
 
 
 def limit(look: Look = Look.RESIDUAL, **changes: Any) -> Limit:
     """The same, parsed."""
-    return Limit(**{**row(look, **changes), "look": look})
+    members = {**row(look, **changes), "look": look}
+    said = members.pop("fingerprints", {})
+    fingerprints = tuple((name, parse_fingerprint(text)) for name, text in said.items())
+    return Limit(**members, fingerprints=fingerprints)
 
 
 def sound_rows(count: int = 240, seed: int = 1) -> list[dict[Look, float]]:

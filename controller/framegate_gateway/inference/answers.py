@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused, Unavailable
+from framegate.looks.fingerprint import parse_fingerprint
 from framegate.looks.kinds import MOST_MEASURED, Look
 from framegate.receipt_verifier import MIN_INSPECTED
 from framegate.signed.heat import MAX_GRIDS, is_heat
@@ -190,7 +191,7 @@ def verify_answer(question: Asked, head: dict[str, Any], body: bytes) -> None:
        corners in order and inside the frame where its size is known; of an anomaly model, at most
        `MAX_GRIDS` of them with a grid of heat; the golden image is one of the part's; of the part
        in it nothing is said, or that `MIN_INSPECTED` percent or more were inspected; second looks
-       of the list, each a number in range;
+       of the list, each a number in range; a camera's fingerprint where one is learned;
     4. a network's input: a pair of the frame's size filled up to the recipe's multiple, or the
        recipe's input; as many bytes;
     5. a known answer: that it was given, and whether its frame, moved, was answered as much;
@@ -226,6 +227,9 @@ def _defects(question: Asked, head: dict[str, Any], body: bytes) -> None:
     looks = head.get("looks")
     _require(type(looks) is dict and set(looks) <= set(Look), "second looks")
     _require(all(_number(n, -1.0, MOST_MEASURED) for n in (looks or {}).values()), "their numbers")
+    if "fingerprint" in head:
+        _require(bool(question.head.get("measure")), "no fingerprint unasked")
+        _fingerprint(head["fingerprint"])
     defects = head.get("defects")
     _require(type(defects) is list and len(defects) <= MAX_DETECTIONS, "a list of defects")
     width, height = question.head.get("width", math.inf), question.head.get("height", math.inf)
@@ -242,6 +246,13 @@ def _defects(question: Asked, head: dict[str, Any], body: bytes) -> None:
         x1, y1, x2, y2 = box
         _require(all(_number(x, 0.0, width) for x in (x1, x2)) and x1 <= x2, "a box in the frame")
         _require(all(_number(y, 0.0, height) for y in (y1, y2)) and y1 <= y2, "a box in the frame")
+
+
+def _fingerprint(said: object) -> None:
+    try:
+        parse_fingerprint(said)
+    except Malformed as error:
+        raise BadAnswer(f"a fingerprint: {error}") from error
 
 
 def _golden(question: Asked, head: dict[str, Any]) -> None:

@@ -41,13 +41,20 @@ def turned(tensor: NDArray[Any], turn: Turn, size: tuple[int, int]) -> NDArray[A
     turned alike; what comes in at the edge is the edge.
     """
     h, w = size
-    inside = tensor[:, :, :h, :w]
-    rows = np.arange(h)[:: -1 if turn.top_bottom else 1]
-    columns = np.arange(w)[:: -1 if turn.left_right else 1]
-    rows = rows[np.clip(np.arange(h) - turn.y, 0, h - 1)]
-    columns = columns[np.clip(np.arange(w) - turn.x, 0, w - 1)]
-    result = tensor.copy()
-    result[:, :, :h, :w] = inside[:, :, rows][:, :, :, columns]
+    mirrored = tensor[:, :, :h, :w][
+        :, :, :: -1 if turn.top_bottom else 1, :: -1 if turn.left_right else 1
+    ]
+    # slices: by lists of rows and columns this took half as long as the network
+    y, x = turn.y, turn.x
+    result = np.empty_like(tensor) if (h, w) == tensor.shape[2:] else tensor.copy()
+    inside = result[:, :, :h, :w]
+    inside[:, :, max(0, y) : h + min(0, y), max(0, x) : w + min(0, x)] = mirrored[
+        :, :, max(0, -y) : h - max(0, y), max(0, -x) : w - max(0, x)
+    ]
+    side, column = (slice(None, x), x) if x > 0 else (slice(w + x, None), w + x - 1)
+    inside[:, :, :, side] = inside[:, :, :, column, None]
+    end, row = (slice(None, y), y) if y > 0 else (slice(h + y, None), h + y - 1)
+    inside[:, :, end] = inside[:, :, row, None]
     return result
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from framegate.errors import Reason, Refused, Unavailable
+from framegate.looks.fingerprint import Fingerprint
 from framegate.looks.kinds import Look
 from framegate.looks.limits import MAX_COMMISSION, MIN_COMMISSION
 from framegate_gateway.inference.inspection import Inspection
@@ -25,7 +26,8 @@ BEAT_S: Final = 1.0
 @dataclass(slots=True)
 class Commission:
     """What came so far: `rows` of sound frames in order, how many frames were `left_out` because
-    the model detected something in them, and from which `cameras` the others are.
+    the model detected something in them, from which `cameras` the others are, and what is known of
+    those cameras' sensors.
     """
 
     part_type: str
@@ -33,6 +35,7 @@ class Commission:
     rows: list[Mapping[Look, float]] = field(default_factory=list)
     left_out: int = 0
     cameras: set[str] = field(default_factory=set)
+    fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -43,14 +46,16 @@ class Commission:
 
 def measured_rows(commission: Commission) -> bytes:
     """What was measured, as JSON: `looks` has for each look one number a frame, in order, null
-    where it did not look; `cameras`.
+    where it did not look; `cameras`; `fingerprints` by camera.
     """
     looks = {
         look.value: [row.get(look) for row in commission.rows]
         for look in Look
         if any(look in row for row in commission.rows)
     }
-    return json.dumps({"cameras": sorted(commission.cameras), "looks": looks}).encode()
+    sensors = {name: one.text for name, one in sorted(commission.fingerprints.items())}
+    body = {"cameras": sorted(commission.cameras), "looks": looks, "fingerprints": sensors}
+    return json.dumps(body).encode()
 
 
 class Commissioning:
@@ -60,16 +65,22 @@ class Commissioning:
 
     def __init__(self) -> None:
         self._now: Commission | None = None
+        self._number = 0
 
-    def wants(self, part_type: str) -> bool:
-        """Whether frames of this part type are to be measured."""
-        return self._now is not None and self._now.part_type == part_type
+    def wants(self, part_type: str) -> int:
+        """The number of the commission that frames of this part type are to be measured for: what
+        one of before learned is none of this one's. 0 for none.
+        """
+        wanted = self._now is not None and self._now.part_type == part_type
+        return self._number if wanted else 0
 
     def offer(self, device: str, part_type: str, inspection: Inspection) -> None:
         """A camera's frame that was inspected."""
         now = self._now
         if now is None or now.part_type != part_type or now.whole or not inspection.looks:
             return
+        if inspection.fingerprint is not None:
+            now.fingerprints[device] = inspection.fingerprint
         if inspection.defects:
             now.left_out += 1
         else:
@@ -98,6 +109,7 @@ class Commissioning:
                 "wait for it to end",
             )
         now = self._now = Commission(part_type, frames)
+        self._number += 1
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         try:

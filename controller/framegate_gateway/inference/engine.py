@@ -200,9 +200,9 @@ class Engine:
             raise Refused.of(Reason(answer["failed"]), wanted, answer["why"], LESSON_HINT)
         return png, {name: answer[name] for name in LESSON}
 
-    async def inspect(self, frame: CameraFrame, *, measure: bool = False) -> Inspection:
-        """Inspect one frame; the golden image gets its masks too. With `measure` second looks are
-        taken of a part without limits, too.
+    async def inspect(self, frame: CameraFrame, *, measure: int = 0) -> Inspection:
+        """Inspect one frame; the golden image gets its masks too. With `measure`, the number of
+        a commission, second looks are taken of a part without limits, too.
 
         Raises Refused (PAYLOAD, PART_UNKNOWN, IMAGE, IMAGE_COVERED, IMAGE_EXPOSURE, IMAGE_DEFOCUS,
         REGISTRATION, MASK, INSPECTED_SHARE, KNOWN_ANSWER), `Withheld`, or Unavailable (INFERENCE).

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from framegate.errors import Refused
+from framegate.looks.fingerprint import Fingerprint, parse_fingerprint
 from framegate.looks.kinds import Look
 from framegate.looks.limits import Limit, Suspicion, parse_limits, suspicions
 from framegate.signed.inspected import InspectedOf
@@ -18,7 +19,7 @@ class Inspection:
     """What the model found, in how much of what. `defects`: [{kind, score, box}], best first.
     `looks`: (look, what it measured) of those that looked; `limits`: the part's; `suspicions`:
     looks that are past them; `backend`: what an attested model server signed, where one computed
-    it.
+    it; `fingerprint`: of the camera's sensor as known by now, while it is commissioned.
     """
 
     defects: tuple[dict[str, Any], ...]
@@ -29,6 +30,7 @@ class Inspection:
     suspicions: tuple[Suspicion, ...] = ()
     inspected_of: InspectedOf = InspectedOf.PICTURE
     backend: BackendResult | None = None
+    fingerprint: Fingerprint | None = None
 
     @property
     def measured(self) -> Mapping[Look, float]:
@@ -74,6 +76,7 @@ def inspection_of(answer: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) 
         suspicions(limits, looks),
         answer["inspected"].of,
         answer.get("backend"),
+        parse_fingerprint(answer["fingerprint"]) if "fingerprint" in answer else None,
     )
     if inspection.suspicions and not inspection.defects:
         raise Withheld.after(inspection)

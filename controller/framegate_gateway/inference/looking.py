@@ -16,11 +16,13 @@ from framegate.looks.kinds import AT_THE_GATE, Look
 from framegate.looks.limits import Limit, parse_limits, suspicions
 from framegate_gateway.inference.asked_again import asked_again
 from framegate_gateway.inference.detections import Detections
+from framegate_gateway.inference.fingerprint import Fingerprints, Told
 from framegate_gateway.inference.inspecting import Inspects, Ready
 from framegate_gateway.inference.last_frames import LastFrames
 from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.patterns import golden_noise, patterns
 from framegate_gateway.inference.rules import apply_rules
+from framegate_gateway.inference.scene import Scene
 from framegate_gateway.inference.second_looks import at_the_gate, measured
 
 FLOOR: Final = 0.05
@@ -28,10 +30,14 @@ FLOOR: Final = 0.05
 
 
 class Looking:
-    """One child's. It keeps the last frames of each camera."""
+    """One child's. It keeps the last frames of each camera. `told` is what the latest frame said of
+    its camera's sensor.
+    """
 
     def __init__(self, inspector: Inspects, chance: Random | None = None) -> None:
         self._inspector, self._last = inspector, LastFrames()
+        self._sensors, self._learning = Fingerprints(), Fingerprints()
+        self.told = Told()
         self._chance = SystemRandom() if chance is None else chance
 
     def past_the_gate(self, request: Mapping[str, Any], ready: Ready) -> Ready:
@@ -60,12 +66,15 @@ class Looking:
         part has no limits and nobody commissions it.
         """
         limits = {one.look: one for one in _limits(request)}
+        self.told = Told()
         if ready.scene is None or not (limits or request["measure"]):
             return {}
         said = at_the_gate(ready.scene) | measured(ready.scene, detections.boxes)
         own = patterns(ready.scene)
         said[Look.GOLDEN_NOISE] = golden_noise(ready.scene, own)
-        said |= self._last.compare(request["camera"], request["part_type"], own)
+        key = request["camera"], request["part_type"]
+        said |= self._last.compare(*key, own)
+        said |= self._sensor(key, request, ready.scene, limits.get(Look.CAMERA_FINGERPRINT))
         if not len(detections) and self._inspector.recipe.kind == Kind.PAIR:
             near = self._inspector.judged(arrays, ready.placing, FLOOR)
             said[Look.NEAR_MISS] = self._best(request, ready, near)
@@ -74,6 +83,19 @@ class Looking:
             if request["kind"] == "inspect" and self._chance.random() < share:
                 said[Look.ASKED_AGAIN] = self._asked_again(request, ready)
         return said
+
+    def _sensor(
+        self, key: tuple[str, str], request: Mapping[str, Any], scene: Scene, limit: Limit | None
+    ) -> dict[Look, float]:
+        """While a part is commissioned its cameras are held against what that learns: sound frames
+        by a camera that was replaced are none of the old sensor's. The window goes on meanwhile.
+        """
+        known = None if limit is None else limit.fingerprint(key[0])
+        told = Told() if known is None else self._sensors.see(key, scene, known)
+        if request["measure"]:
+            told = self._learning.see(key, scene, None, int(request["measure"]))
+        self.told = told
+        return {} if told.measured is None else {Look.CAMERA_FINGERPRINT: told.measured}
 
     def _asked_again(self, request: Mapping[str, Any], ready: Ready) -> float:
         def ask(tensor: NDArray[Any]) -> Detections:

@@ -287,7 +287,9 @@ class Service:
             for defect in defects[:MAX_GRIDS]:
                 defect["heat"] = heat_rows(heat, defect["box"], size)
         looks = self._looking.measured(request, ready, arrays, detections)
-        return {"defects": defects, "looks": {look.value: said for look, said in looks.items()}}
+        answer = {"defects": defects, "looks": {look.value: said for look, said in looks.items()}}
+        proposed = self._looking.told.proposed
+        return answer if proposed is None else answer | {"fingerprint": proposed.text}
 
 
 def _behind(request: dict[str, Any], ready: Ready) -> dict[str, Any]:

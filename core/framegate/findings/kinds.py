@@ -82,6 +82,7 @@ _KINDS: Final = MappingProxyType(
         Reason.NOISE_MISSING: FindingKind.FRAME_MANIPULATED,
         Reason.GOLDEN_COPY: FindingKind.FRAME_MANIPULATED,
         Reason.SCENE_REPLAYED: FindingKind.FRAME_MANIPULATED,
+        Reason.CAMERA_FOREIGN: FindingKind.FRAME_MANIPULATED,
         Reason.REGISTRATION: FindingKind.FRAME_QUALITY,
         Reason.OUT_OF_PLACE: FindingKind.FRAME_QUALITY,
         Reason.IMAGE: FindingKind.FRAME_QUALITY,

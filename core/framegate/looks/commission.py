@@ -12,11 +12,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Final
 
 from framegate.errors import Reason, Refused
+from framegate.looks.fingerprint import Fingerprint
 from framegate.looks.kinds import KINDS, Look, suspicious
-from framegate.looks.limits import MAX_COMMISSION, MIN_COMMISSION, Limit
+from framegate.looks.limits import MAX_COMMISSION, MAX_FINGERPRINTS, MIN_COMMISSION, Limit
 
 MARGIN: Final = 0.15
 """How far past the furthest sound frame a limit lies, as a share of that frame's way from the
@@ -42,6 +44,17 @@ says that there are two groups, and a limit past the very furthest would be past
 """
 SPARED: Final = 0.005
 """Share of sound frames whose score may be past the limit: every other look has less."""
+LEAST_WINDOWS: Final = 64
+"""Frames with whose window before them a fingerprint was tried, that it had not been learned from.
+"""
+OF_LEAST: Final = 0.5
+"""A fingerprint's limit, as a share of the least that own frames measured. Half of the frames of
+another sensor leave a quarter; light, gain and JPEG of quality 90 leave a third more than half.
+"""
+UNEVEN: Final = 0.35
+"""Of what own frames measured in the middle, the least that some of them may: a third of the window
+by another sensor leaves less.
+"""
 BINS: Final = 24
 NORMAL: Final = 1.4826
 """Deviation of a normal distribution over its median absolute deviation."""
@@ -88,9 +101,14 @@ class _Sorted:
         return self.values[: len(self.values) - self.apart]
 
 
-def propose(rows: Sequence[Mapping[Look, float]], share: float = 1.0) -> Proposal:
-    """Limits out of the `rows` of sound frames, in the order in which they came. `share`: of how
-    many frames the second question is to be asked. Raises Refused (PART) for too few or too many.
+def propose(
+    rows: Sequence[Mapping[Look, float]],
+    share: float = 1.0,
+    fingerprints: Mapping[str, Fingerprint] = MappingProxyType({}),
+) -> Proposal:
+    """Limits out of the `rows` of sound frames, in the order in which they came, and of what they
+    say of each camera's sensor (`fingerprints`, by name). `share`: of how many frames the second
+    question is to be asked. Raises Refused (PART) for too few or too many.
     """
     if not MIN_COMMISSION <= len(rows) <= MAX_COMMISSION:
         wanted = f"{MIN_COMMISSION} to {MAX_COMMISSION} frames of sound parts"
@@ -100,6 +118,12 @@ def propose(rows: Sequence[Mapping[Look, float]], share: float = 1.0) -> Proposa
     warnings: list[str] = []
     for look in Look:
         values = [row[look] for row in rows if look in row]
+        if look == Look.CAMERA_FINGERPRINT:
+            own, said = _of_sensor(values, fingerprints, len(rows))
+            warnings += said
+            limits += [] if own is None else [own]
+            distributions += [_distribution(look, values, own)] if values else []
+            continue
         if len(values) < MIN_COMMISSION:
             if look != Look.GROUNDLESS:
                 warnings.append(f"{look}: measured in {len(values)} frames alone; no limit")
@@ -141,6 +165,32 @@ def _limit_of(
         _rounded(max(_spread(values), FINE * abs(kind.extreme))),
     )
     return one, tuple(said)
+
+
+def _of_sensor(
+    values: Sequence[float], fingerprints: Mapping[str, Fingerprint], frames: int
+) -> tuple[Limit | None, tuple[str, ...]]:
+    """The limit of `CAMERA_FINGERPRINT`, out of how like their own sensor windows were that it was
+    not learned from.
+    """
+    look = Look.CAMERA_FINGERPRINT
+    if len(values) < LEAST_WINDOWS or not 1 <= len(fingerprints) <= MAX_FINGERPRINTS:
+        why = "pictures are small, parts lie still, or more than one camera shares the frames"
+        return None, (f"{look}: measured in {len(values)} frames alone; no limit: {why}",)
+    least, middle = min(values), statistics.median(values)
+    if least < UNEVEN * middle:
+        few = f"some frames have a third of what others have ({least:.3g}, {middle:.3g})"
+        return None, (f"{look}: {few}; no limit. Are all of them by one sensor?",)
+    kind, limit = KINDS[look], OF_LEAST * least
+    if suspicious(look, limit, kind.extreme):
+        none = "thresholded, smoothed or compressed, pictures have no sensor's pattern left"
+        return None, (f"{look}: sound frames measure {least:.3g}; {none}; no limit",)
+    said: tuple[str, ...] = ()
+    if suspicious(look, limit, kind.weak):
+        said = (f"{look}: a limit of {limit:.3g} guards poorly; {kind.weak:g} would be good",)
+    known = tuple(sorted(fingerprints.items()))
+    spread = _rounded(_spread(values))
+    return Limit(look, _rounded(limit), 1.0, frames, _rounded(middle), spread, known), said
 
 
 def _ordered(look: Look, values: Sequence[float]) -> _Sorted:

@@ -21,8 +21,9 @@ DECISION: Final = 16.0
 """The sum that is told, and no more is kept: 5 frames four deviations off, 32 that lie one off. Of
 frames that are as they were at commissioning some ten million go by before chance reaches it.
 """
+_NO_DRIFT: Final = frozenset({Look.GROUNDLESS, Look.CAMERA_FINGERPRINT})
 MOST_FOLLOWED: Final = 20_000
-"""Sums that are kept: fourteen looks of some 1,400 pairs of camera and part type."""
+"""Sums that are kept: fifteen looks of some 1,300 pairs of camera and part type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class DriftWatch:
         """What drifts from this frame on; told once, and again after the sum was back at nothing.
 
         Only the suspicious side counts: sharper, or more like the golden image, is no trouble, but
-        for looks whose suspicious side that is. Detections have no usual ground to drift from.
+        for looks whose suspicious side that is. Detections have no usual ground to drift from, and
+        what is measured of a window of frames is hardly another from one frame to the next.
         """
         own = self.sums.setdefault((device, part_type), {})
         self.sums.move_to_end((device, part_type))
@@ -71,7 +73,7 @@ class DriftWatch:
         return tuple(
             drift
             for limit in limits
-            if limit.look in measured and limit.look != Look.GROUNDLESS
+            if limit.look in measured and limit.look not in _NO_DRIFT
             for drift in _stepped(own.setdefault(limit.look, _Sum()), limit, measured[limit.look])
         )
 

@@ -33,6 +33,7 @@ class Look(StrEnum):
     GOLDEN_NOISE = "golden-noise"
     REPLAYED_EDGES = "replayed-edges"
     REPLAYED_NOISE = "replayed-noise"
+    CAMERA_FINGERPRINT = "camera-fingerprint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,15 @@ KINDS: Final[Mapping[Look, LookKind]] = MappingProxyType(
             0.75,
             0.55,
             "correlation of the fine grain with one of the camera's last frames",
+        ),
+        # another camera's comes to 30 by chance once in fifty million windows; blocks of a JPEG of
+        # quality 50 that two cameras have in common came to 300
+        Look.CAMERA_FINGERPRINT: LookKind(
+            Reason.CAMERA_FOREIGN,
+            False,
+            30.0,
+            600.0,
+            "how the last frames' fixed pattern stands out as the sensor's that was commissioned",
         ),
     }
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason, Refused
+from framegate.looks.fingerprint import Fingerprint, parse_fingerprint
 from framegate.looks.kinds import KINDS, MOST_MEASURED, Look, suspicious
 
 MIN_COMMISSION: Final = 200
@@ -19,6 +20,10 @@ LEAST_SHARE: Final = 0.05
 """The smallest share of PASS frames that is asked again: below it a campaign of twenty bad parts
 would more likely than not meet no second question.
 """
+MAX_FINGERPRINTS: Final = 4
+"""Cameras that see one part type: by four, two thousand parts are half of what a feed may hold."""
+MAX_CAMERA: Final = 128
+"""Letters of a camera's name."""
 _MEMBERS: Final = frozenset({"look", "limit", "share", "frames", "centre", "spread"})
 _NUMBERS: Final = ("limit", "share", "centre", "spread")
 
@@ -28,6 +33,7 @@ class Limit:
     """A look's limit, found from `frames` frames. `share`: of how many of the frames that would
     PASS the question is asked, by chance; 1 for every look but `ASKED_AGAIN`. `centre` and `spread`
     are the middle of what sound frames measured and their deviation, which drift is held against.
+    `fingerprints` by camera's name are what `CAMERA_FINGERPRINT` is held against.
     """
 
     look: Look
@@ -36,10 +42,15 @@ class Limit:
     frames: int
     centre: float
     spread: float
+    fingerprints: tuple[tuple[str, Fingerprint], ...] = ()
+
+    def fingerprint(self, camera: str) -> Fingerprint | None:
+        """The camera's; None where it was not commissioned."""
+        return dict(self.fingerprints).get(camera)
 
     def row(self) -> dict[str, Any]:
         """As a statement has it."""
-        return {
+        body: dict[str, Any] = {
             "look": self.look.value,
             "limit": self.limit,
             "share": self.share,
@@ -47,6 +58,9 @@ class Limit:
             "centre": self.centre,
             "spread": self.spread,
         }
+        if self.look == Look.CAMERA_FINGERPRINT:
+            body["fingerprints"] = {name: one.text for name, one in self.fingerprints}
+        return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +101,8 @@ def parse_limits(rows: Sequence[Mapping[str, Any]]) -> tuple[Limit, ...]:
     3. its limit is a number that the look can measure, and not looser than the look allows at all
        (`LookKind.extreme`): what two people sign may be strict, never void (N184);
     4. its share is 1, or for `ASKED_AGAIN` at least `LEAST_SHARE`;
-    5. it was found from `MIN_COMMISSION` to `MAX_COMMISSION` frames.
+    5. it was found from `MIN_COMMISSION` to `MAX_COMMISSION` frames;
+    6. `CAMERA_FINGERPRINT`, and nothing else, has 1 to `MAX_FINGERPRINTS` fingerprints.
 
     Raises Malformed or Refused (PART).
     """
@@ -115,7 +130,7 @@ def parse_limits(rows: Sequence[Mapping[str, Any]]) -> tuple[Limit, ...]:
 
 def _limit(row: Mapping[str, Any]) -> Limit:
     wanted = "looks as {look, limit, share, frames, centre, spread}"
-    if set(row) != _MEMBERS or type(row["frames"]) is not int:
+    if set(row) - {"fingerprints"} != _MEMBERS or type(row["frames"]) is not int:
         raise Malformed.of(Reason.PART, wanted, ascii(dict(row))[:80])
     # whole numbers past what a float holds are compared, not converted: that would overflow
     if any(
@@ -131,7 +146,31 @@ def _limit(row: Mapping[str, Any]) -> Limit:
     numbers = [float(row[name]) for name in ("centre", "spread")]
     if not all(-1 <= number <= MOST_MEASURED for number in numbers) or numbers[1] < 0:
         raise Malformed.of(Reason.PART, f"what sound frames measured of {look}", ascii(numbers))
-    return Limit(look, float(row["limit"]), float(row["share"]), row["frames"], *numbers)
+    fingerprints = _fingerprints(row) if look == Look.CAMERA_FINGERPRINT else ()  # 6
+    if "fingerprints" in row and not fingerprints:
+        raise Malformed.of(Reason.PART, f"no fingerprints of {look}", "some")
+    centre, spread = numbers
+    numbered = float(row["limit"]), float(row["share"]), row["frames"]
+    return Limit(look, *numbered, centre, spread, fingerprints)
+
+
+def _fingerprints(row: Mapping[str, Any]) -> tuple[tuple[str, Fingerprint], ...]:
+    said = row.get("fingerprints")
+    if (
+        type(said) is not dict
+        or not 1 <= len(said) <= MAX_FINGERPRINTS
+        or not all(is_camera(name) for name in said)
+    ):
+        wanted = f"fingerprints of 1 to {MAX_FINGERPRINTS} cameras, by name"
+        raise Malformed.of(Reason.PART, wanted, ascii(said)[:60])
+    return tuple((name, parse_fingerprint(text)) for name, text in said.items())
+
+
+def is_camera(name: object) -> bool:
+    """Whether this may be a camera's name: a few letters that print."""
+    return (
+        type(name) is str and 0 < len(name) <= MAX_CAMERA and name.isascii() and name.isprintable()
+    )
 
 
 def _require_tight(limit: Limit) -> None:
@@ -161,7 +200,7 @@ def suspicions(limits: Iterable[Limit], measured: Mapping[Look, float]) -> tuple
 
 def loosened(before: Sequence[Limit], after: Sequence[Limit]) -> tuple[str, ...]:
     """What of a part's guard grows weaker, in words for whoever approves it: looks that go, limits
-    that give way, shares that shrink (N184).
+    that give way, shares that shrink, cameras whose fingerprint goes or is another (N184).
     """
     later = {limit.look: limit for limit in after}
     said = []
@@ -173,4 +212,15 @@ def loosened(before: Sequence[Limit], after: Sequence[Limit]) -> tuple[str, ...]
             said.append(f"{old.look} looser: {old.limit:.4g} to {new.limit:.4g}")
         elif new.share < old.share:
             said.append(f"{old.look} of fewer frames: {old.share:g} to {new.share:g}")
+        if new is not None:
+            said += _other_fingerprints(old, new)
     return tuple(said)
+
+
+def _other_fingerprints(old: Limit, new: Limit) -> list[str]:
+    said = []
+    for camera, fingerprint in old.fingerprints:
+        now = new.fingerprint(camera)
+        if now != fingerprint:
+            said.append(f"{old.look} of {camera}: {'none' if now is None else 'another'}")
+    return said

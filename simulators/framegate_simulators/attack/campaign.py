@@ -66,7 +66,7 @@ THREATS: Final = (
             *range(111, 156),
             *range(160, 169),
             *range(170, 176),
-            *range(180, 207),
+            *range(180, 208),
             *range(210, 212),
             *range(213, 223),
             *range(226, 228),

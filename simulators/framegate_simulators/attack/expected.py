@@ -133,6 +133,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N181": ("with them high-frequency-block",),
         "N182": ("with them golden-copy, scene-replayed",),
         "N183": ("with them image-contrast",),
+        "N207": ("with them camera-foreign",),
         "N184": ("part, part",),
         "N185": ("high-frequency-block", "lie far off the others"),
         "N170": ("shown as text",),

@@ -1,4 +1,4 @@
-"""N180 to N185 and N206: manipulated frames before a running inference child, in its cage, and
+"""N180 to N185, N206, N207: manipulated frames before a running inference child, in its cage, and
 limits that are made to let them pass, or to end whoever reads them. Attacks by gradient are
 `framegate-sim attack-model`.
 """
@@ -16,6 +16,7 @@ import numpy as np
 
 from framegate.errors import FramegateError
 from framegate.looks.commission import propose
+from framegate.looks.fingerprint import Fingerprint
 from framegate.looks.kinds import KINDS, Look
 from framegate.looks.limits import MIN_COMMISSION
 from framegate.signed.inspected import MAX_TOLERANT
@@ -33,11 +34,16 @@ from framegate_simulators.boards.sensor import GreySensor
 
 DESIGN: Final = 1
 PART: Final = "guarded"
+CAMERA: Final = "cam"
 BLINDED_PX: Final = 64.0
 """Boxes that are smaller count for nothing: the network stands blinded to every defect."""
 STRENGTH: Final = 45.0
 """Grey levels by which a patch changes what is there: too little for the network to call it."""
 SOUND: Final = 12
+TAUGHT: Final = 136
+"""Frames that a fingerprint is learned from: a window and as many before it, and a block."""
+WINDOW: Final = 64
+"""Frames of a camera that are held against its fingerprint together."""
 POISONED: Final = 5
 """Every so manieth frame of a poisoned commission."""
 
@@ -66,6 +72,7 @@ class Guarded:
     def __init__(self, _target: Target) -> None:
         self.scene = draw_board(1, design=DESIGN, defects=0, clean_capture=True).golden
         self._sensor = GreySensor(1, self.scene.shape)
+        self._foreign = GreySensor(2, self.scene.shape)
         shots = np.stack([self._sensor.expose(self.scene) for _ in range(9)])
         self.golden = np.asarray(np.median(shots, axis=0), np.uint8)
 
@@ -77,16 +84,37 @@ class Guarded:
         board = draw_board(seed, design=DESIGN, defects=defects, clean_capture=True)
         return self._sensor.expose(board.frame)
 
+    def moved(self, sensor: int, number: int) -> Gray:
+        """The same board, a few pixels elsewhere each time, by one of two sensors."""
+        draw = np.random.default_rng([number, 7])
+        scene = np.roll(self.scene, draw.integers(-3, 4, 2), (0, 1))
+        return (self._sensor if sensor == 1 else self._foreign).expose(scene)
+
+    def sensor_of(self, frames: Sequence[Gray]) -> Fingerprint | None:
+        """What a commission with these frames learns of the camera's sensor."""
+        part = Part(PART, (_png(self.golden),), min_size_px=BLINDED_PX)
+        return asyncio.run(_measured(part, frames)).fingerprint
+
     def said(self, frames: Sequence[Gray], **limits: float) -> list[str]:
         """What becomes of each frame under these limits."""
-        rows = [_row(Look(name.replace("_", "-")), limit) for name, limit in limits.items()]
+        return self._said(
+            frames, [_row(Look(name.replace("_", "-")), limit) for name, limit in limits.items()]
+        )
+
+    def said_by(self, sensor: Fingerprint, frames: Sequence[Gray]) -> list[str]:
+        """What becomes of each frame where the camera's sensor is to show."""
+        look = Look.CAMERA_FINGERPRINT
+        row = _row(look, KINDS[look].weak) | {"fingerprints": {CAMERA: sensor.text}}
+        return self._said(frames, [row])
+
+    def _said(self, frames: Sequence[Gray], rows: Sequence[dict[str, Any]]) -> list[str]:
         part = Part(PART, (_png(self.golden),), min_size_px=BLINDED_PX, looks=tuple(rows))
         return asyncio.run(_said(part, frames))
 
     def measured(self, frames: Sequence[Gray]) -> list[dict[Look, float]]:
         """What second looks measure of each frame that has no detection."""
         part = Part(PART, (_png(self.golden),), min_size_px=BLINDED_PX)
-        return asyncio.run(_measured(part, frames))
+        return asyncio.run(_measured(part, frames)).rows
 
 
 def _row(look: Look, limit: float) -> dict[str, Any]:
@@ -112,7 +140,7 @@ async def _said(part: Part, frames: Sequence[Gray]) -> list[str]:
     for frame in frames:
         try:
             inspection = await engine.inspect(
-                CameraFrame("cam", PART, _png(frame), ENCODING_PNG, frame.shape[1], frame.shape[0])
+                CameraFrame(CAMERA, PART, _png(frame), ENCODING_PNG, *frame.shape[::-1])
             )
             said.append("DEFECT" if inspection.defects else "PASS")
         except FramegateError as error:
@@ -122,19 +150,28 @@ async def _said(part: Part, frames: Sequence[Gray]) -> list[str]:
     return said
 
 
-async def _measured(part: Part, frames: Sequence[Gray]) -> list[dict[Look, float]]:
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Rows of frames without a detection, and what is known of the sensor after the last."""
+
+    rows: list[dict[Look, float]]
+    fingerprint: Fingerprint | None
+
+
+async def _measured(part: Part, frames: Sequence[Gray]) -> _Measured:
     engine, serving = await _engine(part)
-    rows = []
+    rows, fingerprint = [], None
     for frame in frames:
         size = frame.shape[1], frame.shape[0]
         inspection = await engine.inspect(
-            CameraFrame("cam", PART, _png(frame), ENCODING_PNG, *size), measure=True
+            CameraFrame(CAMERA, PART, _png(frame), ENCODING_PNG, *size), measure=1
         )
+        fingerprint = inspection.fingerprint or fingerprint
         if not inspection.defects:
             rows.append(dict(inspection.measured))
     serving.cancel()
     await engine.stop()
-    return rows
+    return _Measured(rows, fingerprint)
 
 
 def _png(image: Gray) -> bytes:
@@ -181,6 +218,24 @@ def n182(t: Target) -> Seen:
     limits = {"golden_edges": 1.5, "replayed_noise": 0.6}
     said = guarded.said([*sound, *shown], **limits)
     return _withheld(guarded.said(shown), said[len(sound) :], said[: len(sound)])
+
+
+@attempt(
+    "N207",
+    "another camera of the same make in the commissioned one's place, before a part with limits",
+    control="frame",
+)
+def n207(t: Target) -> Seen:
+    guarded = t.once(Guarded)
+    learned = [guarded.moved(1, number) for number in range(TAUGHT)]
+    sensor = guarded.sensor_of(learned)
+    if sensor is None:
+        return Seen(False, "no fingerprint was learned")
+    shown = [guarded.moved(1, TAUGHT + n) for n in range(WINDOW)]
+    shown += [guarded.moved(2, TAUGHT + n) for n in range(WINDOW)]
+    said = guarded.said_by(sensor, shown)
+    without = guarded.said(shown[-1:])
+    return _withheld(without, said[-1:], said[: WINDOW + 1])
 
 
 @attempt("N183", "boards with six tenths of their contrast, before a part with limits")

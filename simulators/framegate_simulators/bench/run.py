@@ -18,6 +18,7 @@ from framegate_simulators.bench.frames import bench_frames
 from framegate_simulators.bench.inspection import bench_inspection
 from framegate_simulators.bench.issue import bench_issue
 from framegate_simulators.bench.line import bench_line
+from framegate_simulators.bench.looks import bench_looks
 from framegate_simulators.bench.people import bench_people
 from framegate_simulators.bench.plant import bench_plant
 from framegate_simulators.bench.sinks import bench_sinks
@@ -27,6 +28,7 @@ from framegate_simulators.bench.verify import bench_alarms, bench_verify
 
 _TOLD: Final = {"frames": bench_frames, "line": bench_line}
 _TELLING: Final = {
+    "looks": bench_looks,
     "people": bench_people,
     "attestation": bench_attestation,
     "strangers": bench_strangers,
@@ -45,6 +47,7 @@ def main() -> None:
         choices=[
             "frames",
             "inspection",
+            "looks",
             "verify",
             "alarms",
             "issue",

@@ -34,6 +34,7 @@ BARS: Final = (
     Bar("replay", 0.95, "thresholded"),
     Bar("replay as JPEG 80", 0.99, "grey"),
     Bar("replay as JPEG 80", 0.95, "thresholded"),
+    Bar("another camera, the last of 64 frames", 0.95),
     Bar("contrast x 0.6, one defect", 1.0),
 )
 MOST_ALARMS: Final = 0.01

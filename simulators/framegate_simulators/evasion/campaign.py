@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 
 from framegate.looks.commission import Proposal, propose
+from framegate.looks.fingerprint import Fingerprint
 from framegate.looks.limits import Limit
 from framegate_gateway.inference.registration import Gray, reference, register
-from framegate_simulators.evasion.product import Product, Seen, jpeg
+from framegate_simulators.evasion.product import CAMERA, Product, Seen, jpeg
 from framegate_simulators.evasion.shots import PartSet, ShotPair, region
 
 STEPS: Final = 24
@@ -100,11 +101,12 @@ class Campaign:
         self._attempt, self._told = attempt, told
         self._limits: Sequence[Limit] = ()
         self._cameras = 0
+        self._sensors: dict[str, Fingerprint] = {}
 
     def run(self) -> Outcome:
         """Commission, count false alarms, attack."""
         self._told(f"{self._part.name}: commissioning")
-        proposal = propose(self._measured(), 1.0)
+        proposal = propose(self._measured(), 1.0, self._sensors)
         self._limits = proposal.limits
         alarms = self._alarms()
         ground = self._grounds()
@@ -118,8 +120,10 @@ class Campaign:
         return Outcome(self._part.name, proposal, alarms, ground, tuple(rows))
 
     def _measured(self) -> list[Any]:
-        camera = "camera.line-1.cam1"
-        seen = (self._see(pair, (), camera=camera) for pair in self._part.commission)
+        seen = [self._see(pair, (), camera=CAMERA) for pair in self._part.commission]
+        if self._part.is_one_part:
+            known = [one.fingerprint for one in seen if one.fingerprint is not None]
+            self._sensors = {CAMERA: known[-1]} if known else {}
         return [one.measured for one in seen if not one.defects and not one.withheld]
 
     def _see(
@@ -141,7 +145,7 @@ class Campaign:
         by: Counter[str] = Counter()
         withheld = wrong = 0
         for pair in self._part.held_out:
-            seen = self._see(pair, self._limits, camera="camera.line-1.cam1")
+            seen = self._see(pair, self._limits, camera=CAMERA)
             if seen.defects:
                 wrong += 1
                 continue
@@ -175,6 +179,8 @@ class Campaign:
         if self._part.is_one_part:
             yield self._replays("replay", lambda frame: frame)
             yield self._replays("replay as JPEG 80", lambda frame: jpeg(frame, 80))
+        if self._part.foreign:
+            yield self._swapped("another camera, the last of 64 frames")
         yield self._shown("contrast x 0.6, one defect", single, _faint)
         yield self._shown("whitewash: the golden image over the defect", single, _whitewashed)
 
@@ -243,6 +249,15 @@ class Campaign:
             frame = made(pair.frame)
             seen = self._see(pair, self._limits, frame, camera=camera)
             row.count(seen, fell=not seen.defects)
+        return row
+
+    def _swapped(self, name: str) -> Row:
+        """Another camera of the same make, once its frames are most of a window."""
+        row, last = Row(name), len(self._part.foreign) - len(self._part.single)
+        for number, pair in enumerate(self._part.foreign):
+            seen = self._see(pair, self._limits, camera=CAMERA)
+            if number >= last:
+                row.count(seen, fell=not seen.defects)
         return row
 
     def _count_hidden(self, row: Row, pair: ShotPair, frame: Gray) -> None:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from framegate.errors import FramegateError, Reason
+from framegate.looks.fingerprint import Fingerprint
 from framegate.looks.kinds import Look
 from framegate.looks.limits import Limit
 from framegate.signed.inspected import WHOLE
@@ -31,13 +32,14 @@ PART = "part"
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What came of a frame: how many defects, the reasons of looks that are past their limits or
-    of the gate's refusal, and what was measured.
+    of the gate's refusal, what was measured, and what is known of the camera's sensor.
     """
 
     defects: int
     reasons: tuple[Reason, ...] = ()
     measured: Mapping[Look, float] = field(default_factory=dict)
     withheld: bool = False
+    fingerprint: Fingerprint | None = None
 
     @property
     def passes(self) -> bool:
@@ -93,7 +95,12 @@ class Product:
         except FramegateError as error:
             return Seen(0, (error.reason,), withheld=True)
         reasons = tuple(past.reason for past in inspection.suspicions)
-        return Seen(len(inspection.defects), reasons, inspection.measured)
+        return Seen(
+            len(inspection.defects),
+            reasons,
+            inspection.measured,
+            fingerprint=inspection.fingerprint,
+        )
 
 
 def _png(image: Gray) -> bytes:

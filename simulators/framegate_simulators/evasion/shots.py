@@ -17,10 +17,14 @@ from framegate.errors import Reason, Unavailable
 from framegate.looks.limits import MIN_COMMISSION
 from framegate_gateway.inference.registration import Gray, reference, register
 from framegate_models.dataset import read_pair, read_split
-from framegate_simulators.boards.boards import CLASSES, draw_board
+from framegate_simulators.boards.boards import CLASSES, Board, draw_board
 from framegate_simulators.boards.sensor import GreySensor
 
 Box = tuple[int, ...]
+LEEWAY_PX: Final = 3
+"""How far a fixture lets a part lie before a grey camera, whose sensor is learned of what moves."""
+FOREIGN: Final = 64
+"""Frames by another camera: a sensor is told by as many together."""
 MARGIN_PX: Final = 6
 """Around a defect's box, what is painted over with the golden image to make a sound board."""
 
@@ -37,8 +41,8 @@ class ShotPair:
 @dataclass(frozen=True, slots=True)
 class PartSet:
     """One part type at one camera: sound frames to commission with, others `held_out`, frames with
-    one defect and with `many`. `is_one_part`: whether all have one golden image, without which
-    frames cannot be replays of each other.
+    one defect and with `many`, and sound `foreign` ones by another camera. `is_one_part`: whether
+    all have one golden image, without which frames cannot be replays of each other.
     """
 
     name: str
@@ -46,6 +50,7 @@ class PartSet:
     held_out: Sequence[ShotPair]
     single: Sequence[ShotPair]
     many: Sequence[ShotPair]
+    foreign: Sequence[ShotPair] = ()
     is_one_part: bool = True
     is_grey: bool = False
 
@@ -62,21 +67,31 @@ def drawn_part(design: int, sound: int, bad: int, *, grey: bool, seed: int = 0) 
         shots = [camera.expose(golden) for _ in range(12)]
         seen = np.median(np.stack(shots), axis=0).astype(np.uint8)
 
-    def shot(number: int, defects: int) -> ShotPair:
+    def shot(number: int, defects: int, by: GreySensor | None = camera) -> ShotPair:
         board = draw_board(first + number, design=design, defects=defects, clean_capture=True)
-        frame = board.frame if camera is None else camera.expose(board.frame)
-        boxes = tuple((int(d.x1), int(d.y1), int(d.x2), int(d.y2)) for d in board.defects)
-        return ShotPair(frame, seen, boxes)
+        if by is None:
+            return ShotPair(board.frame, seen, _boxes(board, 0, 0))
+        draw = np.random.default_rng([seed, number])
+        x, y = (int(n) for n in draw.integers(-LEEWAY_PX, LEEWAY_PX + 1, 2))
+        return ShotPair(by.expose(np.roll(board.frame, (y, x), (0, 1))), seen, _boxes(board, x, y))
 
     ready = MIN_COMMISSION + MIN_COMMISSION // 6
+    other = GreySensor(seed + 1, golden.shape)
     return PartSet(
         f"drawn, {'grey' if grey else 'thresholded'} camera",
         [shot(n, 0) for n in range(ready)],
         [shot(ready + n, 0) for n in range(sound)],
         [shot(4000 + n, 1) for n in range(bad)],
         [shot(6000 + n, 6) for n in range(bad)],
+        [shot(8000 + n, 0, other) for n in range(FOREIGN)] if grey else (),
         is_grey=grey,
     )
+
+
+def _boxes(board: Board, x: int, y: int) -> tuple[Box, ...]:
+    """Of a board's defects, once it was moved by so many pixels."""
+    corners = ((d.x1 + x, d.y1 + y, d.x2 + x, d.y2 + y) for d in board.defects)
+    return tuple(tuple(max(0, int(side)) for side in box) for box in corners)
 
 
 def real_part(folder: Path, bad: int, seed: int = 0) -> PartSet:

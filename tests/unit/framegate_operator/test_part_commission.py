@@ -10,23 +10,30 @@ from typer.testing import CliRunner
 
 from framegate.errors import Malformed
 from framegate.looks.commission import propose
+from framegate.looks.fingerprint import Fingerprint
 from framegate.looks.kinds import Look
 from framegate_operator import part_commission
 from framegate_operator.distributions import bars, drawn
 from framegate_operator.part_commission import read_looks
 from framegate_operator.parts import app
-from support.looks import row, sound_rows
+from support.looks import CAMERA, row, sound_rows
+
+SENSOR = Fingerprint(bytes(range(256)) * 8)
 
 
 def measured(rows) -> bytes:
     looks = {look.value: [one.get(look) for one in rows] for look in rows[0]}
-    return json.dumps({"cameras": ["camera.line-1.cam1"], "looks": looks}).encode()
+    body = {"cameras": [CAMERA], "looks": looks}
+    if Look.CAMERA_FINGERPRINT in rows[0]:
+        body["fingerprints"] = {CAMERA: SENSOR.text}
+    return json.dumps(body).encode()
 
 
 @pytest.fixture
 def gateway(monkeypatch):
     """A gateway that has measured what is put in `rows`."""
-    plant = SimpleNamespace(rows=sound_rows(), asked=[])
+    rows = [one | {Look.CAMERA_FINGERPRINT: 1500.0} for one in sound_rows()]
+    plant = SimpleNamespace(rows=rows, asked=[])
 
     class Stub:
         def CommissionPart(self, request, *, stream):
@@ -55,6 +62,7 @@ def test_what_was_measured_becomes_limits_that_part_add_takes(gateway, tmp_path)
     assert "warning" not in done.output
     rows = read_looks(out, "board")
     assert {one["look"] for one in rows} == set(Look)
+    assert [r["fingerprints"] for r in rows if "fingerprints" in r] == [{CAMERA: SENSOR.text}]
     assert [r["share"] for r in rows if r["look"] == "asked-again"] == [0.25]
     picture = ElementTree.fromstring(out.with_suffix(".svg").read_text())  # noqa: S314 - our own
     assert len(picture) > 100
@@ -62,6 +70,7 @@ def test_what_was_measured_becomes_limits_that_part_add_takes(gateway, tmp_path)
 
 def test_a_part_that_is_poorly_guarded_is_warned_of(gateway, tmp_path):
     for one in gateway.rows:
+        del one[Look.CAMERA_FINGERPRINT]  # a gateway of before
         one[Look.RESIDUAL] += 90
         one[Look.NOISE_FLOOR] = 0.0
     out = tmp_path / "board.looks.json"
@@ -69,6 +78,7 @@ def test_a_part_that_is_poorly_guarded_is_warned_of(gateway, tmp_path):
     assert done.exit_code == 0, done.output
     said = done.output
     assert "warning residual: sound frames reach" in said
+    assert "warning camera-fingerprint: measured in 0 frames" in said
     assert "not guarded by residual, groundless, noise-floor" in said or "not guarded by" in said
     assert "residual" not in {one["look"] for one in read_looks(out, "board")}
 

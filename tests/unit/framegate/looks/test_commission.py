@@ -4,9 +4,10 @@ import pytest
 
 from framegate.errors import Refused
 from framegate.looks.commission import propose
+from framegate.looks.fingerprint import BYTES, Fingerprint
 from framegate.looks.kinds import KINDS, Look, suspicious
 from framegate.looks.limits import parse_limits
-from support.looks import sound_rows
+from support.looks import CAMERA, sound_rows
 
 
 def limits_of(proposal):
@@ -14,8 +15,8 @@ def limits_of(proposal):
 
 
 def test_sound_frames_give_every_look_a_limit_that_a_part_may_have():
-    rows = sound_rows()
-    proposal = propose(rows, 0.25)
+    rows = [one | {Look.CAMERA_FINGERPRINT: 1500.0} for one in sound_rows()]
+    proposal = propose(rows, 0.25, {CAMERA: Fingerprint(bytes(BYTES))})
     limits = limits_of(proposal)
     assert set(limits) == set(Look) and proposal.warnings == ()
     assert parse_limits([one.row() for one in proposal.limits]) == proposal.limits
