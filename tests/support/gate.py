@@ -145,6 +145,7 @@ class Gate:
 
     def leaves(self, kind: str = "") -> list[dict]:
         """Claims of the leaves that are on disk, oldest first."""
+        self.receipts.settle()
         with self.receipts.reading() as connection:
             rows = list(stored_leaves(connection, "ORDER BY leaves.number", ()))
         claims = [parse_leaf(row.leaf) for row in rows]
