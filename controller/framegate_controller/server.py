@@ -20,6 +20,7 @@ from framegate_controller.bundleport.port import BundleEndpoint
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.issue import issue_server
 from framegate_controller.ca.open import load_fleet
+from framegate_controller.ca.server_pair import RenewedPair
 from framegate_controller.clockwork.controllers import look_around
 from framegate_controller.clockwork.run import Chore, Duties, Work, clockwork_of
 from framegate_controller.clockwork.witness_chores import cosigning_chores
@@ -64,7 +65,6 @@ from framegate_controller.rpc.listening import bind, listen
 from framegate_controller.rpc.operator import TABLE
 from framegate_controller.rpc.signin import SignInService
 from framegate_controller.rpc.table import Operators
-from framegate_controller.server_pair import RenewedPair
 from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.database import open_store
 from framegate_controller.store.ports import Store

@@ -242,6 +242,8 @@ class GatewayProcess:
                 group.create_task(
                     deliver_reports(self.reporter, self.line_reports, self.keys, self._send)
                 )
+                if self.publisher is not None:
+                    group.create_task(self.publisher.watch_certificate())
                 if self.vault is not None:
                     group.create_task(keep_expiring(self.vault, self.view.now_ms))
                 if self.models.needs_standing:

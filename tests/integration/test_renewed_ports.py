@@ -15,10 +15,10 @@ from cryptography import x509
 from framegate.identity.certificates import Purpose
 from framegate_controller import server as controller_server
 from framegate_controller.bundleport import port as bundle_port
+from framegate_controller.ca.server_pair import RenewedPair
 from framegate_controller.ca.template import LIVES
 from framegate_controller.federation import showing
 from framegate_controller.server import Controller
-from framegate_controller.server_pair import RenewedPair
 from framegate_controller.settings import ControllerSettings
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc

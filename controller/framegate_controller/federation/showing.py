@@ -10,7 +10,7 @@ from framegate_controller.bundleport.messages import BundleSetup
 from framegate_controller.bundleport.port import BundleEndpoint
 from framegate_controller.ca.issue import issue_bundle_endpoint
 from framegate_controller.ca.keys import FleetKeys
-from framegate_controller.server_pair import RenewedPair
+from framegate_controller.ca.server_pair import RenewedPair
 
 
 def shown_bundle(

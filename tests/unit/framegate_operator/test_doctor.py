@@ -3,11 +3,12 @@
 import pytest
 
 from framegate_operator.doctor import (
-    DEPLOYED_SOON_MS,
+    EARLIER_SOON_MS,
     SOON_MS,
     Ending,
     Machine,
     _endings,
+    of_brokers,
     of_endings,
     of_machines,
 )
@@ -83,12 +84,31 @@ def test_the_soonest_end_stands_first():
         ),
     ],
 )
-def test_what_was_carried_to_where_it_is_used_is_told_in_its_last_third(name, command):
-    def told(left_ms):
-        known = pb.CaReply(deployed=[pb.DeployedEnd(name=name, ends_ms=NOW + left_ms)])
-        return list(of_endings(_endings(known, ()), NOW))
-
-    assert told(DEPLOYED_SOON_MS) == []
-    (soon,) = told(DEPLOYED_SOON_MS - 1)
-    assert (soon.who, soon.seen) == (name, "9 days left, 2027-01-25")
+def test_what_was_carried_to_where_it_is_used_is_told_thirty_days_ahead(name, command):
+    (soon,) = told_of(name, SOON_MS - 1, life_ms=3 * SOON_MS)
+    assert (soon.who, soon.seen) == (name, "29 days left, 2027-02-14")
     assert soon.do.startswith(command)
+
+
+@pytest.mark.parametrize(
+    ("life_ms", "soon_ms"), [(3 * SOON_MS, SOON_MS), (SOON_MS, SOON_MS // 3), (0, EARLIER_SOON_MS)]
+)
+def test_one_that_lives_for_less_is_told_in_its_last_third(life_ms, soon_ms):
+    assert told_of("line.press-7", soon_ms, life_ms=life_ms) == []
+    assert len(told_of("line.press-7", soon_ms - 1, life_ms=life_ms)) == 1
+
+
+def told_of(name, left_ms, *, life_ms):
+    """`life_ms` is 0 where an earlier version took the report, and said only when it ends."""
+    ends = NOW + left_ms
+    begins = ends - life_ms if life_ms else 0
+    deployed = [pb.DeployedEnd(name=name, ends_ms=ends, begins_ms=begins)]
+    return list(of_endings(_endings(pb.CaReply(deployed=deployed), ()), NOW))
+
+
+def test_a_brokers_certificate_is_told_as_its_clients_saw_it():
+    said = "the certificate of broker.plant.framegate has ended: do this: and that"
+    (one,) = of_brokers([pb.BrokerEnd(reporter="line.press-7", said=said, at_ms=NOW)])
+    assert (one.who, one.about, one.do) == ("line.press-7", "broker", "do this: and that")
+    assert one.seen.startswith("the certificate of broker.plant.framegate has ended (seen 2027-")
+    assert list(of_brokers([])) == []

@@ -1,4 +1,4 @@
-"""What a controller shows is made anew while it runs, and what it had serves on where that fails."""
+"""What a controller shows is made anew while it runs; where that fails, what it had serves on."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from framegate.errors import Reason, Unavailable
 from framegate.identity.certificates import Purpose
 from framegate_controller.ca.issue import issue_server
+from framegate_controller.ca.server_pair import AGAIN, LEFT, RenewedPair
 from framegate_controller.ca.template import BACKDATE, LIVES
-from framegate_controller.server_pair import AGAIN, LEFT, RenewedPair
 
 BEGIN = datetime(2027, 1, 15, tzinfo=UTC)
 LIFE = LIVES[Purpose.SERVER] + BACKDATE
