@@ -25,7 +25,8 @@ import http.client, json, ssl, sys
 at, path, host = sys.argv[1:]
 unverified = ssl._create_unverified_context()
 asked = http.client.HTTPSConnection(at, 8443, timeout=20, context=unverified)
-asked.request("GET", path, headers={"Host": host})
+said = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+asked.request("GET", path, headers={"Host": host, **said})
 came = asked.getresponse()
 policy = came.headers.get("Content-Security-Policy", "")
 print(json.dumps({"status": came.status, "policy": policy}))

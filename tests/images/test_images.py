@@ -132,10 +132,10 @@ def test_machines_and_lines_of_images_are_part_of_the_fleet(plant):
     assert plant.composed.inside("line", "framegate-line", "status", "--line", "press-7")
 
 
-def test_the_console_answers_to_its_name_alone_and_signs_in_at_the_controller(plant):
-    asked = plant.page("/sign-in", "console.plant.example:8443")
+def test_the_console_answers_to_its_name_alone(plant):
+    asked = plant.page("/signin", "console.plant.example:8443")
     assert asked["status"] == 200 and "default-src 'none'" in asked["policy"]
-    assert plant.page("/sign-in", "another.plant.example:8443")["status"] >= 400
+    assert plant.page("/signin", "another.plant.example:8443")["status"] >= 400
     assert "the console of fleet plant is at https://" in plant.composed.log("console")
 
 
