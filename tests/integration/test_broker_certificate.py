@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ssl
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,10 +12,12 @@ from framegate.errors import Reason
 from framegate.findings.kinds import MAX_SAID
 from framegate.identity.certificates import Purpose
 from framegate_controller.ca.template import LIVES
+from framegate_gateway.verdicts.publish import Publisher
 from framegate_host import broker_certificate
 from framegate_host.broker_certificate import broker_life, end_said, watch_broker_end
 from framegate_host.broker_client import Broker
 from framegate_host.broker_tls import named_context
+from framegate_line.broker import LineBroker
 from support.mosquitto import NAME
 
 LIFE = LIVES[Purpose.SERVER]
@@ -121,3 +124,52 @@ async def test_a_broker_that_never_ends_its_handshake_is_not_waited_for(mosquitt
 def test_what_is_said_of_a_fleet_with_a_long_name_names_the_command_still():
     said = end_said(None, f"broker.{'x' * 40}.framegate", datetime.now(UTC))
     assert len(said) <= MAX_SAID and said.endswith("restart that")
+
+
+def by_a_gateway(mosquitto, said):
+    """As its publisher looks, by what its warrant brought it of the fleet."""
+    authority = mosquitto.keys.issuing["server-ca"].pem
+    keys = SimpleNamespace(credentials=SimpleNamespace(authority=lambda _label: authority))
+    publisher = Publisher(str(mosquitto.broker), NAME, keys)
+    publisher.trouble = lambda *what: said.append(what)
+    return publisher.watch_certificate()
+
+
+def by_a_line(mosquitto, said):
+    """As its adapter looks, with its own certificate."""
+    credentials = SimpleNamespace(context=lambda _name: mosquitto.line_context())
+    rules = SimpleNamespace(line="press-7")
+    link = LineBroker(rules, credentials, str(mosquitto.broker), NAME, lambda _verdict: None)
+    return link.watch_certificate(lambda *what: said.append(what))
+
+
+@pytest.mark.parametrize("watch", [by_a_gateway, by_a_line])
+async def test_gateways_and_lines_look_and_tell_it_among_the_brokers_troubles(
+    mosquitto, monkeypatch, watch
+):
+    mosquitto.certify(datetime.now(UTC) - LIFE + timedelta(days=20, hours=1))
+    mosquitto.start()
+
+    async def once(_seconds):
+        raise TimeoutError
+
+    monkeypatch.setattr(broker_certificate.asyncio, "sleep", once)
+    said = []
+    with contextlib.suppress(TimeoutError):
+        await watch(mosquitto, said)
+    ((reason, text),) = said
+    assert reason == Reason.CERTIFICATE_ENDING and "ends in 20 days" in text
+
+
+async def test_a_gateway_that_has_no_credentials_yet_asks_nobody(mosquitto, monkeypatch):
+    publisher = Publisher(str(mosquitto.broker), NAME, SimpleNamespace(credentials=None))
+    slept = []
+
+    async def once(seconds):
+        slept.append(seconds)
+        raise TimeoutError
+
+    monkeypatch.setattr(broker_certificate.asyncio, "sleep", once)
+    with contextlib.suppress(TimeoutError):
+        await publisher.watch_certificate()
+    assert slept == [broker_certificate.RETRY_S]
