@@ -28,6 +28,8 @@ SOON_MS: Final = int(AHEAD.total_seconds() * 1000)
 """What ends within thirty days is told."""
 EARLIER_SOON_MS: Final = SOON_MS // SHARE
 """Of a certificate of which only the end is known: an earlier version made it, for thirty days."""
+DEPLOYED_AFTER_MS: Final = SOON_MS
+"""A line that nobody gave another certificate for so long is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,15 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Something that ends by itself, at `ends_ms` since the epoch, what goes on then, and how long
-    before it is told.
+    """Something that ends by itself, at `ends_ms` since the epoch, what goes on then, how long
+    before it is told, and how long after: None for as long as it is there.
     """
 
     name: str
     ends_ms: int
     do: str
     soon_ms: int = SOON_MS
+    after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,8 @@ def of_endings(endings: Iterable[Ending], now_ms: int) -> Iterator[Trouble]:
     """What has ended or ends within its `soon_ms`, the soonest first."""
     for one in sorted(endings, key=lambda e: e.ends_ms):
         left_ms = one.ends_ms - now_ms
-        if left_ms < one.soon_ms:
+        forgotten = one.after_ms is not None and -left_ms > one.after_ms
+        if left_ms < one.soon_ms and not forgotten:
             day = datetime.fromtimestamp(one.ends_ms / 1000, UTC)
             said = "ended" if left_ms <= 0 else f"{left_ms // 86_400_000} days left"
             yield Trouble(one.name, "end", f"{said}, {day:%F}", one.do)
@@ -160,7 +164,13 @@ def _endings(known: pb.CaReply, makers: Iterable[pb.TpmCa]) -> Iterator[Ending]:
             do = f"framegate ca rotate {row.label}"
             yield Ending(row.label, row.not_after_ms, _ROOT if row.label == "root" else do)
     for deployed in known.deployed:
-        yield Ending(deployed.name, deployed.ends_ms, _issue(deployed.name), _soon_ms(deployed))
+        yield Ending(
+            deployed.name,
+            deployed.ends_ms,
+            _issue(deployed.name),
+            _soon_ms(deployed),
+            DEPLOYED_AFTER_MS,
+        )
     for maker in makers:
         do = "framegate trust add-tpm-ca FILE, the maker's next one"
         yield Ending(maker.subject[:40], maker.expires_ms, do)

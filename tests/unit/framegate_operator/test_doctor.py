@@ -3,6 +3,7 @@
 import pytest
 
 from framegate_operator.doctor import (
+    DEPLOYED_AFTER_MS,
     EARLIER_SOON_MS,
     SOON_MS,
     Ending,
@@ -96,6 +97,15 @@ def test_what_was_carried_to_where_it_is_used_is_told_thirty_days_ahead(name, co
 def test_one_that_lives_for_less_is_told_in_its_last_third(life_ms, soon_ms):
     assert told_of("line.press-7", soon_ms, life_ms=life_ms) == []
     assert len(told_of("line.press-7", soon_ms - 1, life_ms=life_ms)) == 1
+
+
+def test_a_line_that_was_taken_away_is_not_told_for_ever():
+    life_ms = 3 * SOON_MS
+    (still,) = told_of("line.press-7", -DEPLOYED_AFTER_MS, life_ms=life_ms)
+    assert still.seen.startswith("ended, ")
+    assert told_of("line.press-7", -DEPLOYED_AFTER_MS - 1, life_ms=life_ms) == []
+    (root,) = of_endings([Ending("root", NOW - 10 * life_ms, "")], NOW)
+    assert root.seen.startswith("ended, ")
 
 
 def told_of(name, left_ms, *, life_ms):
