@@ -194,7 +194,7 @@ units-test: setup-dev ## Services under a real systemd in a container (needs roo
 	@test -e build/packages/packages.json || $(MAKE) --no-print-directory deb
 	@$(PY) -m pytest -m alone -rs tests/units
 
-vm-test: setup-dev ## The agent on a virtual machine with UEFI, TPM and IMA (root, qemu, mmdebstrap, mtools, ovmf); long
+vm-test: setup-dev ## The agent on a virtual machine with UEFI, TPM and IMA (root, qemu, mmdebstrap, mtools, ovmf, dosfstools); long
 	@test -e build/packages/packages.json || $(MAKE) --no-print-directory deb
 	@$(PY) -m pytest -m alone -rs -s tests/vm
 

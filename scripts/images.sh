@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 made=build/images
-servers="agent controller gateway line"
+servers="agent controller gateway line console"
 
 # What a program says, where it fails
 quiet() {

@@ -6,17 +6,14 @@ from __future__ import annotations
 
 import logging
 import ssl
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 
-from framegate_host.certificate_end import BroughtCertificate
+from framegate_host.certificate_end import BroughtCertificate, Life
 
 log = logging.getLogger(__name__)
-SOON: Final = timedelta(days=30)
-"""A plant's own authority may take an order and a maintenance window."""
 _CHAIN: Final = "console.pem"
 _KEY: Final = "console.key"
 
@@ -44,20 +41,20 @@ def brought(folder: Path) -> BroughtCertificate:
     """The certificate in `folder`, as something that ends. Raises OSError, ValueError where it is
     none, as `server_tls` does.
     """
-    ends = end_of(folder)
+    life = life_of(folder)
 
-    def now() -> datetime:
-        nonlocal ends
+    def now() -> Life:
+        nonlocal life
         try:
-            ends = end_of(folder)
+            life = life_of(folder)
         except (OSError, ValueError) as error:
             log.error("the certificate in %s is no good any more: %s", folder, error)
-        return ends
+        return life
 
     do = f"bring the next one to {folder}, then systemctl reload framegate-console"
-    return BroughtCertificate(f"the console in {folder}", now, SOON, do)
+    return BroughtCertificate(f"the console in {folder}", now, do)
 
 
-def end_of(folder: Path) -> datetime:
-    """When the certificate in `folder` ends. Raises OSError, ValueError."""
-    return x509.load_pem_x509_certificates((folder / _CHAIN).read_bytes())[0].not_valid_after_utc
+def life_of(folder: Path) -> Life:
+    """Of the certificate in `folder`. Raises OSError, ValueError."""
+    return Life.of(x509.load_pem_x509_certificates((folder / _CHAIN).read_bytes())[0])

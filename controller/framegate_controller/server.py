@@ -10,19 +10,17 @@ import secrets
 import socket
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import grpc
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate.identity.pem import private_pem
 from framegate.wire import MAX_EVIDENCE_BYTES
 from framegate_controller.bundleport.port import BundleEndpoint
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.issue import issue_server
 from framegate_controller.ca.open import load_fleet
+from framegate_controller.ca.server_pair import RenewedPair
 from framegate_controller.clockwork.controllers import look_around
 from framegate_controller.clockwork.run import Chore, Duties, Work, clockwork_of
 from framegate_controller.clockwork.witness_chores import cosigning_chores
@@ -126,13 +124,6 @@ five seconds for each.
 """
 CLIENTS: Final = ("device-ca", "gateway-ca", "operator-ca")
 """Whose certificates open the fleet port."""
-
-
-class ServerPair(NamedTuple):
-    """A server's key and chain, in PEM."""
-
-    key: bytes
-    chain: bytes
 
 
 class Controller:
@@ -299,7 +290,7 @@ class Controller:
         if at.bundle_at:
             host, _, number = at.bundle_at.rpartition(":")
             listening = await listen(host.strip("[]"), int(number))
-            self.bundle = shown_bundle(self.fleet.keys, listening, at.bundle_refresh)
+            self.bundle = shown_bundle(lambda: self.fleet.keys, listening, at.bundle_refresh)
             await self.bundle.start()
         await self._shown.enter_async_context(self._health.told())
         m = self.metrics
@@ -331,18 +322,23 @@ class Controller:
         """Whether machines can join and people sign in now."""
         return self.join_port is not None and not self.join_port.trouble
 
-    def _joining(self, listener: socket.socket, pair: ServerPair) -> JoinPort:
+    def _joining(self, listener: socket.socket, pair: RenewedPair) -> JoinPort:
         """The join port, whose process gets the server's key and none of the fleet's."""
         bus = BusElsewhere(self.bus, asyncio.get_running_loop())
         join = JoinService(self.verifier, bus)
         people = SignInService(self.sign_in, self.fleet, bus)
-        setup = PortSetup(
-            key=pair.key,
-            chain=pair.chain,
-            token_key=token_key(self.fleet.keys.factor_key),
-            fleet=self.fleet.name,
-            oidc_issuer=self.sign_in.oidc.issuer if self.sign_in.oidc is not None else "",
-        )
+        oidc = self.sign_in.oidc
+
+        def setup() -> PortSetup:
+            key, chain = pair()
+            return PortSetup(
+                key=key,
+                chain=chain,
+                token_key=token_key(self.fleet.keys.factor_key),
+                fleet=self.fleet.name,
+                oidc_issuer=oidc.issuer if oidc is not None else "",
+            )
+
         behind = Behind(
             calls=passed_calls(join, people),
             known=KnownAtPort(self.store).now,
@@ -351,17 +347,20 @@ class Controller:
         )
         return JoinPort(listener, setup, behind)
 
-    def _server_pair(self) -> ServerPair:
-        """Of this start, for both ports."""
-        keys, key = self.fleet.keys, ec.generate_private_key(ec.SECP256R1())
-        certificate = issue_server(keys, "controller", key.public_key()).public_bytes(Encoding.PEM)
-        return ServerPair(private_pem(key), certificate + keys.issuing["server-ca"].pem)
+    def _server_pair(self) -> RenewedPair:
+        """For both ports."""
+        return RenewedPair(
+            lambda keys, key, now: issue_server(keys, "controller", key, now),
+            lambda: self.fleet.keys,
+        )
 
-    def _credentials(self, pair: ServerPair) -> grpc.ServerCredentials:
-        """For every new connection to the fleet port: who may open it now, as CAs come and go."""
+    def _credentials(self, pair: RenewedPair) -> grpc.ServerCredentials:
+        """For every new connection to the fleet port: what it shows, and who may open it now, as
+        CAs come and go.
+        """
 
         def now() -> ServerTls:
-            return ServerTls(pair.key, pair.chain, self.fleet.keys.generations_pem(*CLIENTS))
+            return ServerTls(*pair(), self.fleet.keys.generations_pem(*CLIENTS))
 
         return ChangingTls(now).credentials()
 

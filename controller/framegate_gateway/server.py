@@ -242,6 +242,8 @@ class GatewayProcess:
                 group.create_task(
                     deliver_reports(self.reporter, self.line_reports, self.keys, self._send)
                 )
+                if self.publisher is not None:
+                    group.create_task(self.publisher.watch_certificate())
                 if self.vault is not None:
                     group.create_task(keep_expiring(self.vault, self.view.now_ms))
                 if self.models.needs_standing:
@@ -321,10 +323,11 @@ class GatewayProcess:
     def _changed(self, credentials: Credentials | None) -> None:
         if credentials is None:
             log.warning("the host lost its standing: %s", self.keys.refused)
+            self._manager.status(f"admits nothing: the host has no standing, {self.keys.refused}")
             return
+        self._manager.status(f"serves zone {credentials.zone} on {credentials.device}")
         if not self._first.is_set():
             started.info("warranted by %s, zone %s", credentials.device, credentials.zone)
-            self._manager.status(f"serves zone {credentials.zone} on {credentials.device}")
             self._first.set()
         if self.publisher is not None and (
             self._mqtt is not None or not self.settings.frames_over_broker

@@ -15,6 +15,7 @@ from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.pilot.word import STAGES_TOPIC
 from framegate.record.taken_reports import MAX_TAKEN_BYTES
 from framegate.signed.report import TAKEN_TOPIC
+from framegate_host.broker_certificate import watch_broker_end
 from framegate_host.broker_client import BoundedClient, Broker, ClientLimits, HandOver
 from framegate_host.broker_probe import AGAIN_S, require_bound_ids
 from framegate_line.credentials import Credentials
@@ -98,6 +99,11 @@ class LineBroker:
             properties=self._client.properties(SESSION_S),
         )
         self._client.loop_start()
+
+    async def watch_certificate(self, told: Callable[[Reason, str], None]) -> None:
+        """Forever: see when the broker's certificate ends, and say so in time."""
+        name = self._context.server_name
+        await watch_broker_end(self._broker, name, lambda: self._context, told)
 
     @property
     def connected(self) -> bool:

@@ -5,11 +5,8 @@ verdicts with.
 from __future__ import annotations
 
 import shlex
-import ssl
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -18,11 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity.certificates import common_name, load_authorities
-from framegate_host.broker_tls import named_context
-from framegate_host.certificate_end import BroughtCertificate
-
-SOON: Final = timedelta(days=10)
-"""It lives thirty days: its last third."""
+from framegate_host.broker_tls import NamedContext, named_context
+from framegate_host.certificate_end import BroughtCertificate, Life
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +40,13 @@ class Credentials:
         name = common_name(self.certificate)
         line = name.removeprefix("line.")
         do = f"framegate-controller line-certificate {line} --out FOLDER, and start this anew"
-        return BroughtCertificate(name, lambda: self.certificate.not_valid_after_utc, SOON, do)
+        return BroughtCertificate(name, lambda: Life.of(self.certificate), do)
 
     def sign(self, message: bytes) -> bytes:
         """DER ECDSA-SHA256 signature."""
         return self.key.sign(message, ec.ECDSA(hashes.SHA256()))
 
-    def context(self, server_name: str) -> ssl.SSLContext:
+    def context(self, server_name: str) -> NamedContext:
         """TLS 1.3 to the broker whose certificate is for `server_name`."""
         context = named_context(server_name)
         context.load_verify_locations(cafile=str(self.folder / "authorities.pem"))

@@ -152,6 +152,7 @@ async def _serve(settings: LineSettings, credentials: Credentials, reader: Rerea
                 follow_broker(link, broker, reach),
                 reports.run(link.publish, lambda: link.connected),
                 tell_end(credentials.brought),
+                link.watch_certificate(reports.broker),
             )
             manager.ready(f"line {rules.line}, {len(rules.cameras)} cameras")
             await until_stopped(

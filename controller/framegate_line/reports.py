@@ -45,6 +45,10 @@ class LineReports:
         """Something that somebody should know."""
         self.reporter.saw(kind, reason, said=said)
 
+    def broker(self, reason: Reason, said: str) -> None:
+        """Something about the broker, which goes on."""
+        self.saw(FindingKind.BROKER_TROUBLE, reason, said)
+
     async def run(self, send: Send, connected: Callable[[], bool]) -> None:
         """Gather, sign and say, forever; `send` raises Unavailable where the broker is away."""
         while True:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import typer
 
+from framegate_host.certificate_end import AHEAD, SHARE
 from framegate_host.console import EXIT_FAILED, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read
@@ -19,12 +20,16 @@ from framegate_proto.v1 import framegate_pb2 as pb
 
 _SIGNS: Final = frozenset({"present", "coming"})
 _ROOT: Final = "a root is not rotated: found a new fleet, and have its machines join it"
-SOON_MS: Final = 30 * 86_400_000
-"""What ends within thirty days is told: a maintenance window, an order and a second person fit."""
-
-
-DEPLOYED_SOON_MS: Final = 10 * 86_400_000
-"""A line's and an enforcer's certificate lives thirty days: the last third of it is soon."""
+_BROKER: Final = (
+    "framegate-controller server-certificate broker --out FOLDER; carry it to the broker, restart"
+    " that"
+)
+SOON_MS: Final = int(AHEAD.total_seconds() * 1000)
+"""What ends within thirty days is told."""
+EARLIER_SOON_MS: Final = SOON_MS // SHARE
+"""Of a certificate of which only the end is known: an earlier version made it, for thirty days."""
+DEPLOYED_AFTER_MS: Final = SOON_MS
+"""A line that nobody gave another certificate for so long is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +44,15 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Something that ends by itself, at `ends_ms` since the epoch, what goes on then, and how long
-    before it is told.
+    """Something that ends by itself, at `ends_ms` since the epoch, what goes on then, how long
+    before it is told, and how long after: None for as long as it is there.
     """
 
     name: str
     ends_ms: int
     do: str
     soon_ms: int = SOON_MS
+    after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ class Machine:
 @read
 def doctor(output: Output = "table", context: Context = None) -> None:
     """Look over the whole fleet: states, versions and code that drift apart, clocks, reboots that
-    wait, authorities that end within 30 days, certificates of lines and enforcers within ten. Exit
+    wait, authorities and certificates of lines, enforcers and brokers that end within 30 days. Exit
     code 1 where there is something.
     """
     with errors():
@@ -84,7 +90,8 @@ def doctor(output: Output = "table", context: Context = None) -> None:
             makers = stub.ListTpmCas(pb.ListRequest()).authorities
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
         machines = [_machine(detail) for detail in shown]
-        troubles = [*of_machines(machines), *of_endings(_endings(known, makers), now_ms)]
+        endings = of_endings(_endings(known, makers), now_ms)
+        troubles = [*of_machines(machines), *endings, *of_brokers(known.brokers)]
         if output == "json":
             show_json([asdict(t) for t in troubles])
         else:
@@ -138,7 +145,8 @@ def of_endings(endings: Iterable[Ending], now_ms: int) -> Iterator[Trouble]:
     """What has ended or ends within its `soon_ms`, the soonest first."""
     for one in sorted(endings, key=lambda e: e.ends_ms):
         left_ms = one.ends_ms - now_ms
-        if left_ms < one.soon_ms:
+        forgotten = one.after_ms is not None and -left_ms > one.after_ms
+        if left_ms < one.soon_ms and not forgotten:
             day = datetime.fromtimestamp(one.ends_ms / 1000, UTC)
             said = "ended" if left_ms <= 0 else f"{left_ms // 86_400_000} days left"
             yield Trouble(one.name, "end", f"{said}, {day:%F}", one.do)
@@ -156,10 +164,32 @@ def _endings(known: pb.CaReply, makers: Iterable[pb.TpmCa]) -> Iterator[Ending]:
             do = f"framegate ca rotate {row.label}"
             yield Ending(row.label, row.not_after_ms, _ROOT if row.label == "root" else do)
     for deployed in known.deployed:
-        yield Ending(deployed.name, deployed.ends_ms, _issue(deployed.name), DEPLOYED_SOON_MS)
+        yield Ending(
+            deployed.name,
+            deployed.ends_ms,
+            _issue(deployed.name),
+            _soon_ms(deployed),
+            DEPLOYED_AFTER_MS,
+        )
     for maker in makers:
         do = "framegate trust add-tpm-ca FILE, the maker's next one"
         yield Ending(maker.subject[:40], maker.expires_ms, do)
+
+
+def of_brokers(told: Iterable[pb.BrokerEnd]) -> Iterator[Trouble]:
+    """What gateways and lines saw of their broker's certificate at their last look. What to do is
+    no word of theirs: somebody types it.
+    """
+    for one in told:
+        at = datetime.fromtimestamp(one.at_ms / 1000, UTC)
+        seen, _, _ = one.said.partition(": ")
+        yield Trouble(one.reporter, "broker", f"{seen} (seen {at:%F %H:%M} UTC)", _BROKER)
+
+
+def _soon_ms(deployed: pb.DeployedEnd) -> int:
+    if not deployed.begins_ms:
+        return EARLIER_SOON_MS
+    return min(SOON_MS, (deployed.ends_ms - deployed.begins_ms) // SHARE)
 
 
 def _issue(name: str) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -16,11 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import common_name, load_authorities
 from framegate.identity.enforcer import EnforcerName, parse_enforcer
-from framegate_host.certificate_end import BroughtCertificate
+from framegate_host.certificate_end import BroughtCertificate, Life
 from framegate_proto.fleet_channel import FleetCaller
 
-SOON: Final = timedelta(days=10)
-"""It lives thirty days: its last third."""
 _FILES = "enforcer.key, enforcer.pem, root.pem, authorities.pem"
 
 
@@ -50,8 +46,7 @@ class EnforcerCredentials:
             f"framegate-controller enforcer-certificate {own} --zone {self.zone} --out FOLDER, and"
             " start this anew"
         )
-        ends = self.certificate.not_valid_after_utc
-        return BroughtCertificate(self.name, lambda: ends, SOON, do)
+        return BroughtCertificate(self.name, lambda: Life.of(self.certificate), do)
 
     def sign(self, message: bytes) -> bytes:
         """DER ECDSA-SHA256 signature."""

@@ -115,6 +115,7 @@ class Reason(StrEnum):
     UNCONFINED = "unconfined"
     CERTIFICATE = "certificate"
     CERTIFICATE_EXPIRED = "certificate-expired"
+    CERTIFICATE_ENDING = "certificate-ending"
     SIGNING_ORACLE = "not-a-tls-handshake"
     # people and policy
     SIGN_IN = "sign-in"

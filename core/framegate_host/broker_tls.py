@@ -6,12 +6,12 @@ import os
 import ssl
 
 
-def named_context(server_name: str) -> ssl.SSLContext:
+def named_context(server_name: str) -> NamedContext:
     """TLS 1.3 to the broker whose certificate is for `server_name`.
 
     The caller MUST still load the authorities that it trusts, and its own certificate and key.
     """
-    context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = NamedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.server_name = server_name
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -36,7 +36,7 @@ def broker_context(server_name: str, server_ca: bytes, chain: bytes) -> ssl.SSLC
     return context
 
 
-class _NamedContext(ssl.SSLContext):
+class NamedContext(ssl.SSLContext):
     """Checks the broker's certificate for its fleet name, whatever address it is reached by."""
 
     server_name: str

@@ -9,29 +9,52 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from cryptography import x509
+
 log = logging.getLogger(__name__)
 AGAIN: Final = timedelta(days=1)
 """Once a day is often enough to be read, and seldom enough to stay."""
+AHEAD: Final = timedelta(days=30)
+"""A maintenance window, an order and a second person fit."""
+SHARE: Final = 3
+"""One that lives for less than ninety days is told in the last third of its life: a warning that
+always stands there is read by nobody.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """From when to when a certificate counts."""
+
+    begins: datetime
+    ends: datetime
+
+    @classmethod
+    def of(cls, certificate: x509.Certificate) -> Life:
+        """What stands in it."""
+        return cls(certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+
+    @property
+    def soon(self) -> timedelta:
+        """How long before its end it is told."""
+        return min(AHEAD, (self.ends - self.begins) / SHARE)
 
 
 @dataclass(frozen=True, slots=True)
 class BroughtCertificate:
-    """Whose it is in words, when it ends (asked anew each time), how long before that it is told,
-    and what to do then.
-    """
+    """Whose it is in words, its life (asked anew each time), and what to do before it ends."""
 
     name: str
-    ends: Callable[[], datetime]
-    soon: timedelta
+    life: Callable[[], Life]
     do: str
 
     def said(self, now: datetime) -> str:
         """What there is to say of its end; empty where that is far."""
-        ends = self.ends()
-        if ends - now >= self.soon:
+        life = self.life()
+        if life.ends - now >= life.soon:
             return ""
-        left = "has ended" if ends <= now else f"ends in {(ends - now).days} days"
-        return f"the certificate of {self.name} {left}, {ends:%F %H:%M} UTC: {self.do}"
+        left = "has ended" if life.ends <= now else f"ends in {(life.ends - now).days} days"
+        return f"the certificate of {self.name} {left}, {life.ends:%F %H:%M} UTC: {self.do}"
 
 
 async def tell_end(certificate: BroughtCertificate) -> None:

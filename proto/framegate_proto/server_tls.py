@@ -26,12 +26,12 @@ SETTLED_S: Final = 0.25
 
 class ServerTls(NamedTuple):
     """What a server shows and demands, in PEM: its key and chain, and the authorities of clients
-    that it lets in.
+    that it lets in; None at a port where strangers knock, who are asked for no certificate.
     """
 
     key: bytes
     chain: bytes
-    clients: bytes
+    clients: bytes | None
 
 
 class ChangingTls:
@@ -48,10 +48,12 @@ class ChangingTls:
         self._shown = now()
 
     def credentials(self) -> grpc.ServerCredentials:
-        """For one port of a server, which then asks; clients have to have a certificate."""
-        initial = _configuration(self._shown)
+        """For one port of a server, which then asks; clients have to have a certificate, but where
+        they are None from the beginning on.
+        """
+        initial, asked = _configuration(self._shown), self._shown.clients is not None
         return grpc.dynamic_ssl_server_credentials(
-            initial, self.changed, require_client_authentication=True
+            initial, self.changed, require_client_authentication=asked
         )
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:

@@ -9,12 +9,28 @@ import sys
 import time
 from pathlib import Path
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.identity.pem import private_pem
 from images.composed import HUB, PODMAN, ROOT, Composed, Networks, run
+from support.monitoring import issued
 
 BIN = Path(sys.executable).parent
 WAIT_S = 240.0
 AGENT_GROUP = 6470
 PATIENCE, UNAVAILABLE = 20, 7
+SERVED = ("controller", "broker", "gateway", "line", "console")
+PAGE = """
+import http.client, json, ssl, sys
+at, path, host = sys.argv[1:]
+unverified = ssl._create_unverified_context()
+asked = http.client.HTTPSConnection(at, 8443, timeout=20, context=unverified)
+said = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+asked.request("GET", path, headers={"Host": host, **said})
+came = asked.getresponse()
+policy = came.headers.get("Content-Security-Policy", "")
+print(json.dumps({"status": came.status, "policy": policy}))
+"""
 CREDENTIALS = {
     "controller-passphrase": (6472, "a passphrase that is long enough\n"),
     "controller-store-password": (6472, "the password of a store\n"),
@@ -50,7 +66,7 @@ class SmallPlant:
     def __enter__(self) -> "SmallPlant":
         with contextlib.ExitStack() as stack:
             self.networks = stack.enter_context(Networks())
-            at = {n: self.networks.address(n) for n in ("controller", "broker", "gateway", "line")}
+            at = {n: self.networks.address(n) for n in SERVED}
             self.at = at
             over = {
                 "controller": {"FRAMEGATE_CONTROLLER_ADVERTISE": at["controller"]},
@@ -65,6 +81,7 @@ class SmallPlant:
                 self._broker,
                 self._line,
                 self._agent,
+                self._console,
             ):
                 begun = time.monotonic()
                 step()
@@ -230,6 +247,25 @@ class SmallPlant:
         with_ticket = (*there, "--volume", f"{ticket}:/run/ticket:ro")
         self.composed.once("agent", "join", "/run/ticket", extra=with_ticket)
         self._healthy("agent", there)
+
+    def _console(self) -> None:
+        """Where the fleet is, and a certificate of the plant's own: what the compose file names."""
+        etc = self.host / "etc/framegate"
+        shutil.copy(self.composed.volume("controller") / "context.json", etc / "fleet.json")
+        (etc / "fleet.json").chmod(0o644)
+        key, certificate = issued("console.plant.example")
+        folder = etc / "console"
+        folder.mkdir()
+        (folder / "console.key").write_bytes(private_pem(key))
+        (folder / "console.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+        for path in (folder, *folder.iterdir()):
+            owned(path, 6475, 0o700 if path.is_dir() else 0o400)
+        self._healthy("console")
+
+    def page(self, path: str, host: str) -> dict[str, object]:
+        """What a browser in the plant gets."""
+        argv = ("-c", PAGE, self.at["console"], path, host)
+        return json.loads(self.hub("python", *argv).stdout)
 
     def _beside(self, name: str, settings: dict[str, str]) -> None:
         """A service that the compose file has not, closed as its services are."""

@@ -25,6 +25,7 @@ USERS = {
     "gateway": 6471,
     "line": 6473,
     "agent": 6470,
+    "console": 6475,
 }
 WRITES = {
     "controller": "/var/lib/framegate-controller",
@@ -35,6 +36,7 @@ WRITES = {
 }
 
 STRANGER = """
+$SIG{PIPE} = "IGNORE";  # who is hung up on before a word was said has its answer, too
 socket(S, AF_UNIX, SOCK_STREAM, 0);
 connect(S, pack_sockaddr_un("/run/framegate/agent.sock")) or die;
 syswrite(S, pack("N", 4) . "abcd");
@@ -130,6 +132,13 @@ def test_machines_and_lines_of_images_are_part_of_the_fleet(plant):
     assert plant.composed.inside("line", "framegate-line", "status", "--line", "press-7")
 
 
+def test_the_console_answers_to_its_name_alone(plant):
+    asked = plant.page("/signin", "console.plant.example:8443")
+    assert asked["status"] == 200 and "default-src 'none'" in asked["policy"]
+    assert plant.page("/signin", "another.plant.example:8443")["status"] >= 400
+    assert "the console of fleet plant is at https://" in plant.composed.log("console")
+
+
 def test_what_it_took_is_told(plant):
     """For docs/reference/footprint.md: sizes of the images, seconds of each step."""
     sizes = {}
@@ -142,7 +151,9 @@ def test_what_it_took_is_told(plant):
     assert all(sizes.values())
 
 
-@pytest.mark.parametrize("name", ["gateway", "line", "agent", "controller", "broker", "database"])
+@pytest.mark.parametrize(
+    "name", ["console", "gateway", "line", "agent", "controller", "broker", "database"]
+)
 def test_a_container_ends_when_it_is_told_to(plant, name):
     """The last of all: within what the compose file gives it, and by itself."""
     full = plant.composed.of(name)["Name"]

@@ -22,7 +22,7 @@ from support.other_sites import bundle, pinned
 
 @asynccontextmanager
 async def showing(keys):
-    endpoint = shown_bundle(keys, await listen("127.0.0.1", 0))
+    endpoint = shown_bundle(lambda: keys, await listen("127.0.0.1", 0))
     await endpoint.start()
     try:
         yield endpoint

@@ -40,16 +40,20 @@ class Mosquitto:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             self.port = taken.getsockname()[1]
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = issue_server(self.keys, "broker", key.public_key())
-        (self.folder / "broker.key").write_bytes(private_pem(key))
-        (self.folder / "broker.pem").write_bytes(
-            certificate.public_bytes(PEM) + self.keys.issuing["server-ca"].pem
-        )
+        self.certify(datetime.now(UTC))
         (self.folder / "clients.pem").write_bytes(
             self.keys.generations_pem("gateway-ca", "broker-ca", "operator-ca") + self.keys.root.pem
         )
         (self.folder / "acl").write_text(mosquitto_acl([CAMERA, GATEWAY], [LINE]))
+
+    def certify(self, at: datetime) -> None:
+        """Bring it a certificate that was made at that time; it takes it at its next start."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = issue_server(self.keys, "broker", key.public_key(), at)
+        (self.folder / "broker.key").write_bytes(private_pem(key))
+        (self.folder / "broker.pem").write_bytes(
+            certificate.public_bytes(PEM) + self.keys.issuing["server-ca"].pem
+        )
 
     @property
     def broker(self) -> Broker:

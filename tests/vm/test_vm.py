@@ -15,6 +15,15 @@ from vm.machine import FIRMWARE
 from vm.story import INTERVAL_S, Story
 
 pytestmark = pytest.mark.alone
+PROGRAMS = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "swtpm": "swtpm",
+    "mmdebstrap": "mmdebstrap",
+    "mcopy": "mtools",
+    "mkfs.vfat": "dosfstools",
+    "sfdisk": "fdisk",
+}
+"""And the packages of Debian's that bring them."""
 
 
 def lacking() -> str:
@@ -22,10 +31,9 @@ def lacking() -> str:
     if os.geteuid():
         return "only root makes a system's disk"
     if not (FIRMWARE / "OVMF_CODE_4M.fd").exists():
-        return "no UEFI firmware for virtual machines (ovmf)"
-    programs = ("qemu-system-x86_64", "swtpm", "mmdebstrap", "mcopy", "mkfs.vfat", "sfdisk")
-    missing = [p for p in programs if shutil.which(p) is None]
-    return f"not installed: {', '.join(missing)}" if missing else ""
+        return "no UEFI firmware for virtual machines: apt-get install ovmf"
+    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    return f"needs apt-get install {' '.join(missing)}" if missing else ""
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from framegate.errors import Reason, Unavailable
@@ -17,14 +18,18 @@ START_S: Final = 20.0
 """For an interpreter to start on a machine that is busy."""
 AGAIN_S: Final = 2.0
 """Before another takes the place of one that ended."""
+RENEWED_S: Final = 3600.0
+"""Between two looks whether what it holds is to be another: certificates live for weeks."""
 _MODULE: Final = "framegate_controller.bundleport.process"
 
 
 class BundleEndpoint:
-    """Serves one document. `start` returns once it is served."""
+    """Serves one document. `start` returns once it is served. `setup` is asked for what is to be
+    served now; where that is another, so is the process. Whoever was being answered asks again.
+    """
 
-    def __init__(self, listener: socket.socket, setup: BundleSetup) -> None:
-        self._listener, self._setup = listener, setup
+    def __init__(self, listener: socket.socket, setup: Callable[[], BundleSetup]) -> None:
+        self._listener, self._setup, self._told = listener, setup, b""
         self._child: Child | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -58,23 +63,37 @@ class BundleEndpoint:
 
     async def _spawn(self) -> None:
         child = self._child = await start_module(_MODULE, [self._listener.fileno()])
-        message = self._setup.marshal()
+        message = self._told = self._setup().marshal()
         child.writer.write(len(message).to_bytes(LENGTH_BYTES, "big") + message)
         async with asyncio.timeout(START_S):
             await child.reader.readexactly(len(READY))
 
     async def _keep(self) -> None:
         while True:
-            if self._child is not None:
-                with contextlib.suppress(OSError):
-                    await self._child.reader.read(1)  # it says nothing more: this is its end
-            self._end()
-            log.error("the process at the bundle's port is gone; another starts")
-            await asyncio.sleep(AGAIN_S)
+            if self._child is not None and await self._outlived(self._child):
+                self._end()
+                log.info("the bundle's port gets its next certificate")
+            else:
+                self._end()
+                log.error("the process at the bundle's port is gone; another starts")
+                await asyncio.sleep(AGAIN_S)
             try:
                 await self._spawn()
             except (OSError, EOFError, TimeoutError):
                 log.exception("the bundle's port is not served")
+
+    async def _outlived(self, child: Child) -> bool:
+        """Returns once `child` has to make place: for what it holds, True, or as it is gone."""
+        while self._setup().marshal() == self._told:
+            try:
+                async with asyncio.timeout(RENEWED_S):
+                    await child.reader.read(1)  # it says nothing more: this is its end
+            except TimeoutError:
+                continue
+            except OSError:
+                pass
+            return False
+        return True
 
     def _end(self) -> None:
         child, self._child = self._child, None

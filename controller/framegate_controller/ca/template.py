@@ -30,7 +30,8 @@ ROOT_LIFE: Final = timedelta(days=3650)
 ISSUING_LIFE: Final = timedelta(days=730)
 """An issuing CA outlives everything it signs by far and is rotated long before the root."""
 _MINUTES: Final = timedelta(minutes=10)
-_DEPLOYED: Final = timedelta(days=30)
+_DEPLOYED: Final = timedelta(days=90)
+"""A quarter: a person is told in its last thirty days, and has sixty without a word."""
 LIVES: Final = MappingProxyType(
     {
         Purpose.DEVICE: _MINUTES,

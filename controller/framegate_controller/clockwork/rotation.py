@@ -40,7 +40,7 @@ _SLACK: Final = timedelta(minutes=1)
 """A generation is forgotten a little after all it signed has ended: clocks differ."""
 _OUTSIDE: Final = MappingProxyType(
     {
-        "server-ca": "the controller takes a new server certificate at its next start; "
+        "server-ca": "the controller takes a new server certificate by itself, or by a restart; "
         "the broker's: framegate-controller server-certificate broker",
         "broker-ca": "the broker needs a new clients.pem (framegate-controller server-certificate "
         "broker), lines new certificates (framegate-controller line-certificate)",

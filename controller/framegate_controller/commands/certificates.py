@@ -42,7 +42,7 @@ def server_certificate(
         write_public(out / "root.pem", keys.root.pem)
         clients = keys.generations_pem("gateway-ca", "broker-ca", "operator-ca")
         write_public(out / "clients.pem", clients + keys.root.pem)
-        talk.print(f"{out}/{name}.key, {name}.pem, root.pem, clients.pem")
+        talk.print(f"{out}/{name}.key, {name}.pem (90 days), root.pem, clients.pem")
 
 
 @with_settings(ControllerSettings)
@@ -65,7 +65,7 @@ def line_certificate(
         _hand_out(out, "line", private_pem(key), chain)
         _write_authorities(out, keys)
         talk.print(
-            f"{out}: line.key, line.pem (30 days), root.pem, authorities.pem; "
+            f"{out}: line.key, line.pem (90 days), root.pem, authorities.pem; "
             f"next: framegate-line run --credentials {typed(out)}"
         )
 
@@ -89,7 +89,7 @@ def enforcer_certificate(
         _hand_out(out, "enforcer", private_pem(key), chain)
         _write_authorities(out, keys)
         talk.print(
-            f"{out}: enforcer.key, enforcer.pem (30 days), root.pem, authorities.pem; "
+            f"{out}: enforcer.key, enforcer.pem (90 days), root.pem, authorities.pem; "
             f"next: framegate-segment run --credentials {typed(out)}"
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import grpc
@@ -21,6 +21,7 @@ from framegate_controller.joinport.limits import (
 from framegate_controller.joinport.messages import (
     MAX_TO_PORT,
     Known,
+    NextPair,
     PortAnswer,
     PortCall,
     PortSetup,
@@ -78,12 +79,16 @@ class ControllerLine:
         self.evidence, self.large = Lane(EVIDENCE_FLYING), Lane(LARGE_FLYING)
         self.sign_ins = Lane(SIGN_INS_FLYING)
         self.passed = 0
+        self.pair = NextPair(key=b"", chain=b"")
+        """What the port is to show now; empty before `setup`."""
         self.eks: frozenset[bytes] = frozenset()
         self.tickets: frozenset[bytes] = frozenset()
 
     async def setup(self) -> PortSetup:
         """The first thing that it says."""
-        return PortSetup.parse(await read_record(self._reader, MAX_TO_PORT, "setup"))
+        setup = PortSetup.parse(await read_record(self._reader, MAX_TO_PORT, "setup"))
+        self.pair = NextPair(key=setup.key, chain=setup.chain)
+        return setup
 
     async def run(self) -> None:
         """Read until the controller is gone."""
@@ -92,12 +97,19 @@ class ControllerLine:
             try:
                 answer = PortAnswer.parse(raw)
             except FramegateError:
-                known = Known.parse(raw)
-                self.eks, self.tickets = _digests(known.eks), _digests(known.tickets)
+                self._learn(raw)
                 continue
             waiting = self._waiting.pop(answer.number, None)
             if waiting is not None and not waiting.done():
                 waiting.set_result(answer)
+
+    def _learn(self, raw: bytes) -> None:
+        """What the controller tells by itself. Raises Malformed."""
+        with suppress(FramegateError):
+            self.pair = NextPair.parse(raw)
+            return
+        known = Known.parse(raw)
+        self.eks, self.tickets = _digests(known.eks), _digests(known.tickets)
 
     async def tell(self, method: str, message: bytes = b"", peer: str = "") -> int:
         """Say something to which nobody waits for an answer; its number."""

@@ -55,6 +55,14 @@ class Known(Record):
     tickets: bytes = blob(MAX_KNOWN * 32)
 
 
+class NextPair(Record):
+    """The key and chain (PEM) that connections from here on are shown."""
+
+    LABEL = "framegate/v1/join-pair"
+    key: bytes = blob(8 * 1024)
+    chain: bytes = blob(64 * 1024)
+
+
 class PortCall(Record):
     """A call that a join port passes on: whose (gRPC's name without a port), and its message."""
 

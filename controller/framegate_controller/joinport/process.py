@@ -24,7 +24,6 @@ from framegate_controller.joinport.messages import (
     READY,
     REFUSALS,
     PortBeat,
-    PortSetup,
 )
 from framegate_controller.joinport.refusals import RefusalCount
 from framegate_controller.joinport.relay import Relay
@@ -34,6 +33,7 @@ from framegate_host.confinement import end_with_parent
 from framegate_host.descriptors import require_descriptors
 from framegate_host.logs import start_logging
 from framegate_proto.call_context import OutlivingContexts
+from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ async def serve(listener: socket.socket, line_socket: socket.socket) -> None:
     connections, refusals = Connections(), RefusalCount()
     edge = Edge(connections, refusals, Turnstile(), line, setup)
     under_way = [0]
-    server, port = _server(edge, setup, under_way)
+    server, port = _server(edge, line, under_way)
     await server.start()
     relay = Relay(connections, port)
     async with asyncio.TaskGroup() as tasks:
@@ -101,13 +101,16 @@ async def _until_gone(line: ControllerLine) -> None:
         log.info("the controller is gone")
 
 
-def _server(edge: Edge, setup: PortSetup, under_way: list[int]) -> tuple[grpc.aio.Server, int]:
+def _server(edge: Edge, line: ControllerLine, under_way: list[int]) -> tuple[grpc.aio.Server, int]:
     """The server behind the relay, and its port on this host's loopback."""
+
+    def now() -> ServerTls:
+        return ServerTls(line.pair.key, line.pair.chain, clients=None)
+
     server = grpc.aio.server(options=OPTIONS, interceptors=(OutlivingContexts(),))
     rpc.add_JoinServicer_to_server(JoinEdge(edge, under_way), server)
     server.add_generic_rpc_handlers((SignInEdge(edge, under_way).handler(),))
-    credentials = grpc.ssl_server_credentials([(setup.key, setup.chain)])
-    return server, server.add_secure_port("127.0.0.1:0", credentials)
+    return server, server.add_secure_port("127.0.0.1:0", ChangingTls(now).credentials())
 
 
 async def _beat(line: ControllerLine, connections: Connections, under_way: list[int]) -> None:

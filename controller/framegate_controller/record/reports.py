@@ -57,11 +57,14 @@ _KINDS: Final[Mapping[str, type[Report]]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """A report whose signature holds, what it says, and when its signer's certificate ends."""
+    """A report whose signature holds, what it says, and from when to when its signer's certificate
+    counts.
+    """
 
     report: Report
     payload: bytes
     content: ReportContent
+    begins_ms: int
     ends_ms: int
 
 
@@ -176,8 +179,10 @@ def _verified(keys: FleetKeys, host: str, zone: str, envelope: bytes, now_ms: in
         if kind is LineReport or not _in_zone(device, zone):
             wanted = "findings about itself" if kind is LineReport else f"machines of zone {zone}"
             raise Refused.of(Reason.REPORT, wanted, ascii(device)[:100])
-    ends = envelope_certificate(parse_envelope(envelope, kind.TYPE)).not_valid_after_utc
-    return _Verified(report, payload, content, int(ends.timestamp() * 1000))
+    certificate = envelope_certificate(parse_envelope(envelope, kind.TYPE))
+    life = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    begins_ms, ends_ms = (int(at.timestamp() * 1000) for at in life)
+    return _Verified(report, payload, content, begins_ms, ends_ms)
 
 
 def _signed(kind: type[R], keys: FleetKeys, envelope: bytes, now_ms: int) -> tuple[R, str]:
@@ -217,6 +222,7 @@ def _entry(verified: _Verified, host: str, at_ms: int) -> dict[str, object]:
         "findings": len(content.findings),
         "accepted": [a.body() for a in content.accepted],
         "report_sha256": sha256(verified.payload).hex(),
+        "certificate_begins_ms": verified.begins_ms,
         "certificate_ends_ms": verified.ends_ms,
         "brought_by": host,
         "at_ms": at_ms,

@@ -28,7 +28,14 @@ def _reply(authorities: Authorities, _fleet: Fleet) -> pb.CaReply:
     return pb.CaReply(
         plan=authorities.plan,
         rows=[_row(r) for r in authorities.rows],
-        deployed=[pb.DeployedEnd(name=d.name, ends_ms=d.ends_ms) for d in authorities.deployed],
+        deployed=[
+            pb.DeployedEnd(name=d.name, ends_ms=d.ends_ms, begins_ms=d.begins_ms)
+            for d in authorities.deployed
+        ],
+        brokers=[
+            pb.BrokerEnd(reporter=b.reporter, said=b.said, at_ms=b.at_ms)
+            for b in authorities.brokers
+        ],
     )
 
 

@@ -35,6 +35,7 @@ from framegate_controller.joinport.messages import (
     READY,
     REFUSALS,
     Known,
+    NextPair,
     PassedEvidence,
     PortAnswer,
     PortBeat,
@@ -159,9 +160,13 @@ def record_refusals(record: StrangersRecord, report: bytes) -> None:
 
 
 class JoinPort:
-    """The join port of a running controller. `start` and `stop` from any event loop."""
+    """The join port of a running controller. `start` and `stop` from any event loop. `setup` is
+    asked in threads: what it shows is another in time.
+    """
 
-    def __init__(self, listener: socket.socket, setup: PortSetup, behind: Behind) -> None:
+    def __init__(
+        self, listener: socket.socket, setup: Callable[[], PortSetup], behind: Behind
+    ) -> None:
         self._listener, self._setup, self._behind = listener, setup, behind
         self._thread = threading.Thread(target=self._run, name="join port", daemon=True)
         self._ready: Future[None] = Future()
@@ -241,7 +246,8 @@ class JoinPort:
         ending.cancel()
 
     async def _serve_once(self) -> None:
-        process = self._process = await PortProcess.spawn(self._listener, self._setup)
+        setup = await asyncio.to_thread(self._setup)
+        process = self._process = await PortProcess.spawn(self._listener, setup)
         telling: asyncio.Task[None] | None = None
         self._silent_beats, self._most_silent, self._beats = 0, int(START_S / BEAT_S), 0
         watching = asyncio.create_task(self._watch(process))
@@ -255,7 +261,7 @@ class JoinPort:
                     continue
                 if call.method == READY:
                     self._most_silent = MISSED_BEATS
-                    telling = telling or asyncio.create_task(self._tell_known(process))
+                    telling = telling or asyncio.create_task(self._tell(process, setup))
                     if not self._ready.done():
                         self._ready.set_result(None)
                 elif call.method == REFUSALS:
@@ -328,14 +334,21 @@ class JoinPort:
         except Exception:  # a store that is busy for once must not end the port
             log.exception("refusals at the join port were not recorded")
 
-    async def _tell_known(self, process: PortProcess) -> None:
+    async def _tell(self, process: PortProcess, setup: PortSetup) -> None:
+        """Whatever is another than it was told: who is known, and what the port shows."""
         told: Known | None = None
+        shown = NextPair(key=setup.key, chain=setup.chain)
         while True:
             try:
                 known = await asyncio.to_thread(self._behind.known)
                 if known != told:
                     await process.send(known.marshal())
                     told = known
+                setup = await asyncio.to_thread(self._setup)
+                pair = NextPair(key=setup.key, chain=setup.chain)
+                if pair != shown:
+                    await process.send(pair.marshal())
+                    shown = pair
             except OSError:
                 return
             except Exception:  # likewise: until the next time

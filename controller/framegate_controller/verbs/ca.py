@@ -10,6 +10,8 @@ from typing import Final, Self
 
 from cryptography import x509
 
+from framegate.errors import Reason
+from framegate.findings.kinds import FindingKind
 from framegate.identity.certificates import from_ms
 from framegate.identity.enforcer import PREFIX as ENFORCER
 from framegate.machines.ca import GenerationState
@@ -26,6 +28,10 @@ WARN_BEFORE: Final = timedelta(days=90)
 """People are told that long before an issuing CA ends; a rotation takes an interval."""
 _DEPLOYED: Final = ("line.", f"{ENFORCER}.")
 """Of whom certificates are handed out by hand; a gateway gets a new one with every attestation."""
+SAID: Final = timedelta(hours=26)
+"""A day, and what a report may be late."""
+MAX_TROUBLE: Final = 2_000
+"""Entries of trouble with brokers that are looked through: of a day, each reporter's folded."""
 MAX_LABEL: Final = 40
 """Characters of a label, which anybody may have typed, in what approvers read."""
 
@@ -43,27 +49,41 @@ class CaRow:
 
 @dataclass(frozen=True, slots=True)
 class DeployedEnd:
-    """When the certificate ends with which a line or an enforcer signed its last report."""
+    """When the certificate ends with which a line or an enforcer signed its last report;
+    `begins_ms` is 0 where that is not known.
+    """
 
     name: str
     ends_ms: int
+    begins_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerEnd:
+    """What `reporter` said at `at_ms` of the certificate that its broker shows."""
+
+    reporter: str
+    said: str
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Authorities:
     """All of them, and where a rotation was asked for, its steps in words. `deployed` are the
-    certificates that people carry to where they are used, of whom reports.
+    certificates that people carry to where they are used, of whom reports; `brokers` what was
+    said of theirs.
     """
 
     rows: tuple[CaRow, ...]
     plan: tuple[str, ...] = ()
     deployed: tuple[DeployedEnd, ...] = ()
+    brokers: tuple[BrokerEnd, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ShowCa(Verb[Authorities]):
     """The root, every generation of the issuing CAs, the signing keys; when what was handed to
-    lines and enforcers ends.
+    lines, enforcers and brokers ends.
     """
 
     @classmethod
@@ -77,8 +97,9 @@ class ShowCa(Verb[Authorities]):
 
     def run(self, tx: Transaction, call: Call) -> Outcome[Authorities]:
         """See `Verb.run`."""
-        rows, deployed = tuple(ca_rows(tx, call.fleet.keys)), tuple(deployed_ends(tx))
-        return Outcome(Authorities(rows, deployed=deployed))
+        rows = tuple(ca_rows(tx, call.fleet.keys))
+        deployed, brokers = tuple(deployed_ends(tx)), tuple(broker_ends(tx))
+        return Outcome(Authorities(rows, deployed=deployed, brokers=brokers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +172,25 @@ def deployed_ends(tx: Transaction) -> Iterator[DeployedEnd]:
             last = tx.log.entries(asked, first=0, below=tx.log.size(), most=1, newest_first=True)
             body = json.loads(last[0].entry) if last else {}
             if "certificate_ends_ms" in body:
-                yield DeployedEnd(seen.reporter, int(body["certificate_ends_ms"]))
+                ends, begins = body["certificate_ends_ms"], body.get("certificate_begins_ms", 0)
+                yield DeployedEnd(seen.reporter, int(ends), int(begins))
+
+
+def broker_ends(tx: Transaction) -> Iterator[BrokerEnd]:
+    """What each gateway and line said last of its broker's certificate, within `SAID`: they look
+    once a day, and say nothing of one whose end is far.
+    """
+    since_ms = tx.now_ms - int(SAID.total_seconds() * 1000)
+    asked = EntryQuery(event=FindingKind.BROKER_TROUBLE, since_ms=since_ms)
+    told: set[str] = set()
+    for entry in tx.log.entries(
+        asked, first=0, below=tx.log.size(), most=MAX_TROUBLE, newest_first=True
+    ):
+        seen = json.loads(entry.entry)["members"]
+        reporter = str(seen["reporter"])
+        if seen.get("reason") == Reason.CERTIFICATE_ENDING and reporter not in told:
+            told.add(reporter)
+            yield BrokerEnd(reporter, str(seen.get("said", "")), int(seen["last_ms"]))
 
 
 def _generation(tx: Transaction, keys: FleetKeys, generation: Generation) -> CaRow:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,9 +16,10 @@ from framegate.errors import Reason, Refused, Unavailable
 from framegate.signed.statement import Verdict
 from framegate.wire import MAX_FRAME_BYTES
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
+from framegate_host.broker_certificate import watch_broker_end
 from framegate_host.broker_client import BoundedClient, Broker, ClientLimits
 from framegate_host.broker_probe import AGAIN_S, REFUSED_AGAIN_S, require_bound_ids
-from framegate_host.broker_tls import broker_context
+from framegate_host.broker_tls import broker_context, named_context
 
 log = logging.getLogger(__name__)
 LIMITS: Final = ClientLimits(packet=MAX_FRAME_BYTES + 64 * 1024, unacknowledged=64, waiting=10_000)
@@ -49,6 +51,20 @@ class Publisher:
         self._heard: dict[str, Callable[[str, bytes], None]] = {}
         self.trouble: Callable[[Reason, str], None] = lambda _reason, _said: None
         """Told when the broker goes away, or is not one to use; in the client's thread, too."""
+
+    async def watch_certificate(self) -> None:
+        """Forever: see when the broker's certificate ends, and say so in time."""
+        name = self._server_name
+
+        def trusting() -> ssl.SSLContext | None:
+            credentials = self._keys.credentials
+            if credentials is None:
+                return None
+            context = named_context(name)
+            context.load_verify_locations(cadata=credentials.authority("server-ca").decode())
+            return context
+
+        await watch_broker_end(self._broker, name, trusting, self.trouble)
 
     @property
     def connected(self) -> bool:

