@@ -33,8 +33,9 @@ from framegate_host.console import (
     show_json,
     talk,
 )
-from framegate_operator.evidence_files import read_file
 from framegate_operator.evidence_keep import keep
+from framegate_operator.evidence_kinds import Kind
+from framegate_operator.evidence_reading import read_as
 from framegate_operator.evidence_show import show
 from framegate_operator.evidence_verify import verify
 from framegate_operator.options import Output
@@ -78,12 +79,12 @@ def replay_(
         talk.print(f"expected --bank {', '.join(BANK_BY_NAME)}")
         raise typer.Exit(2)
     try:
-        raw = read_file(log)
         wanted = _expected(expected) if expected else {}
-        if looks_like_ima(raw):
-            _replay_ima(log, raw, wanted, bank, output)
+        parsed = read_as(log, _parse_log, Kind.BOOT_LOG, Kind.IMA)
+        if isinstance(parsed, ImaList):
+            _replay_ima(log, parsed, wanted, bank, output)
             return
-        replayed = _replayed(parse_boot_log(raw), bank, wanted)
+        replayed = _replayed(parsed, bank, wanted)
     except Malformed as error:
         if output == "json":
             show_json({"log": str(log), "malformed": _without_hints(error.failures)})
@@ -96,6 +97,10 @@ def replay_(
         _tell(replayed, asked=expected is not None)
     if replayed.differ or replayed.edited:
         raise typer.Exit(EXIT_UNTRUSTED)
+
+
+def _parse_log(raw: bytes) -> BootLog | ImaList:
+    return parse_ima(raw) if looks_like_ima(raw) else parse_boot_log(raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +224,10 @@ def _expected(path: Path) -> dict[str, dict[int, bytes]]:
     """Values in any form that TPM tools write, or as this command itself writes them (-o json).
     None, of a JSON object that has no member in which they stand.
     """
-    raw = read_file(path)
+    return read_as(path, _expected_in, Kind.PCRS)
+
+
+def _expected_in(raw: bytes) -> dict[str, dict[int, bytes]]:
     with contextlib.suppress(FramegateError):  # what is no JSON, the reader of all forms says
         body: Any = strict_json(raw)
         if isinstance(body, dict) and isinstance(body.get("bank"), str) and "pcrs" in body:
@@ -268,12 +276,11 @@ class _ImaPcr:
 
 
 def _replay_ima(
-    path: Path, raw: bytes, wanted: dict[str, dict[int, bytes]], bank: str, output: str
+    path: Path, ima_list: ImaList, wanted: dict[str, dict[int, bytes]], bank: str, output: str
 ) -> None:
     """Replay an IMA list to every PCR that its entries name, in every bank asked for, and compare;
-    a list may be ahead of the value. Raises Malformed.
+    a list may be ahead of the value.
     """
-    ima_list = parse_ima(raw)
     listed = sorted({e.pcr for e in ima_list.entries})
     asked = [n for n in wanted if n in BANK_BY_NAME and set(listed) & set(wanted[n])]
     names = [bank] if bank else asked or ["sha1", "sha256"]

@@ -14,14 +14,21 @@ from typing import Final, NamedTuple
 from framegate.byte_order_mark import as_utf8
 from framegate.errors import FramegateError
 from framegate.evidence.pcr_files import parse_pcr_file
-from framegate.identity.ber import SEQUENCE, Element, elements
-from framegate.identity.der import OBJECT_ID
+from framegate.identity.ber import first_size
 from framegate.ima import looks_like_ima
 from framegate.ima.allowlist import HEADER
 from framegate.ima.checksums import parse_checksums
-from framegate.image_header import other_image
 from framegate.profile.model import PROFILE_TYPE
 from framegate.tpm.constants import DIGEST_SIZE, TPM_GENERATED, Alg
+from framegate_operator.evidence_others import (
+    BARE_KEY,
+    der_parts,
+    is_cel_tlv,
+    named_bytes,
+    named_der,
+    named_json,
+)
+from framegate_operator.evidence_wrapped import wrapped
 from framegate_operator.reference_values import is_comid, is_corim
 
 
@@ -55,51 +62,36 @@ class Likely(NamedTuple):
 
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 _SPEC_ID_AT: Final = 32
-_UTF_16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BESIDE: Final = ("quote", "signature", "message", "nonce", "log_data", "algs", "firmware_version")
 """What evidence of other programs has beside its PCR values."""
 _PUBLIC_TYPES: Final = (0x0001, 0x0008, 0x0023, 0x0025)
 _SIGNATURES: Final = (0x0014, 0x0016, 0x0018)
 _SIGNED_DATA: Final = bytes.fromhex("06092a864886f70d010702")
-_OTHERS: Final = (
-    (b"Spec ID Event", "the data of a Spec ID event, cut out of a boot log"),
-    (b"---\nversion:", "YAML: the text of tpm2_eventlog? give the binary log it was made from"),
-    (b"---\n", "YAML"),
-    (b"CCEL", "an ACPI table that says where a confidential guest's event log lies"),
-    (b"HCLA", "a report of a confidential guest's paravisor (HCL)"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"\x89PNG", "a PNG image"),
-    (
-        b"\x1e{",
-        "systemd's log of what user space measured, as JSON-SEQ: give the kernel's boot log",
-    ),
-    (b"\0\0\0\0\x08", "a canonical event log (TCG CEL), as TLV"),
-    (b"\x1f\x8b", "a gzip archive: unpack it first"),
-    (b"PK\x03\x04", "a ZIP archive: unpack it first"),
-    (b"\x7fELF", "a program"),
-    (b"SQLite format 3", "a SQLite database"),
-)
-
-
-_OF_OTHERS: Final = {
-    "records": "JSON of systemd-pcrlock: what it expects to be measured",
-    "content_type": "a canonical event log (TCG CEL), as JSON",
+UNKNOWN: Final = "of no kind known here"
+"""How a guess ends that is none."""
+_HYPHENS_UTF16: Final = "-----".encode("utf-16-le")
+_UTF_16_BEGINS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, _HYPHENS_UTF16)
+"""A byte order mark, or PEM of those who write none."""
+_PEM_OTHERS: Final = {
+    "PRIVATE KEY": "keep it to yourself, nothing here asks for one",
+    "CERTIFICATE REQUEST": "a request for a certificate, not a certificate",
+    "ATTRIBUTE CERTIFICATE": "a TCG platform certificate? It is read nowhere here",
+    "CRL": "a revocation list, not a certificate",
 }
-"""JSON of other programs, by a member that it alone has."""
+"""How labels of PEM end that are no evidence, and what to say of them."""
 
 
 def likely(raw: bytes) -> Likely:
     """What `raw` most likely is. Never raises."""
     if not raw.strip(b"\0\xff \n"):
         return Likely(Kind.OTHER, "padding only" if raw else "an empty file")
-    text = as_utf8(raw)
+    text = as_utf8(codecs.BOM_UTF16_LE + raw if raw.startswith(_HYPHENS_UTF16) else raw)
     told = _guessed(text)
-    if raw[:2] in _UTF_16_MARKS and text != raw:
-        kind, words = told or (Kind.OTHER, "text of no kind known here")
+    if raw.startswith(_UTF_16_BEGINS) and text != raw:
+        kind, words = told or (Kind.OTHER, f"text {UNKNOWN}")
         return Likely(kind, f"{words}, in UTF-16")
-    other = next((what for magic, what in _OTHERS if raw.startswith(magic)), other_image(raw))
-    begins = f"bytes that begin {raw[:8].hex()}, of no kind known here"
-    return told or Likely(Kind.OTHER, other or begins)
+    named = "" if told else named_bytes(raw) or _unwrapped(raw)
+    return told or Likely(Kind.OTHER, named or f"bytes that begin {raw[:8].hex()}, {UNKNOWN}")
 
 
 def _guessed(raw: bytes) -> Likely | None:
@@ -107,13 +99,30 @@ def _guessed(raw: bytes) -> Likely | None:
     return next((told for guess in guesses if (told := guess(raw)) is not None), None)
 
 
+def _unwrapped(raw: bytes) -> str:
+    around = wrapped(raw)
+    if around is None:
+        return ""
+    inside = likely(around.inside) if around.inside else None
+    known = inside is not None and UNKNOWN not in inside.told
+    of = f" of a file that is most likely {inside}" if known else ""
+    return f"{around.around}{of}; {around.undo}"
+
+
 def _text(raw: bytes) -> Likely | None:
     pem = _PEM.search(raw[:4096])
     if pem is not None:
-        label = pem[1].decode()
-        certificate = label.endswith("CERTIFICATE") or label.startswith("PKCS7")
-        return Likely(Kind.CERTIFICATE if certificate else Kind.OTHER, f"PEM that says {label}")
+        return _pem(pem[1].decode(), raw)
+    if b"BEGIN CERTIFICATE" in raw[:4096]:
+        return Likely(
+            Kind.OTHER,
+            "text around BEGIN CERTIFICATE without its five hyphens: a copy out of a document? Get"
+            " the file itself",
+        )
     if raw.lstrip().startswith(b"MII"):
+        inside = wrapped(raw)
+        if inside is not None and inside.inside and likely(inside.inside).kind is Kind.OTHER:
+            return None  # DER of something else
         return Likely(Kind.CERTIFICATE, "base64 without BEGIN and END")
     if raw.startswith(HEADER.encode()):
         return Likely(Kind.ALLOWLIST, "its first line says so")
@@ -123,32 +132,56 @@ def _text(raw: bytes) -> Likely | None:
         return _json(raw)
     if raw.lstrip()[:1] == b"<":
         swid = b"SoftwareIdentity" in raw[:4096]
-        return Likely(Kind.OTHER, "a SWID tag of a TCG RIM, XML" if swid else "XML")
+        page = re.search(rb"<(?:!doctype )?html", raw[:4096], re.IGNORECASE) is not None
+        xml = "a web page: what a server answers instead of a file?" if page else "XML"
+        return Likely(Kind.OTHER, "a SWID tag of a TCG RIM, XML" if swid else xml)
     return None
+
+
+def _pem(label: str, raw: bytes) -> Likely:
+    """What PEM holds: a certificate anywhere in it, else a key, else what its first label says."""
+    labels = {m.decode() for m in _PEM.findall(raw)}
+    if any(
+        each in {"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"}
+        or each.startswith(("PKCS7", "PKCS #7"))
+        for each in labels
+    ):
+        return Likely(Kind.CERTIFICATE, f"PEM that says {label}")
+    if "PUBLIC KEY" in labels:
+        return Likely(Kind.PUBLIC, "PEM that says PUBLIC KEY")
+    why = next((w for end, w in _PEM_OTHERS.items() if label.endswith(end)), "")
+    return Likely(Kind.OTHER, f"PEM that says {label}{f': {why}' if why else ''}")
 
 
 def _json(raw: bytes) -> Likely | None:
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
-        return Likely(Kind.OTHER, "JSON that is cut off or broken")
+        return _json_lines(raw)
     members = list(body) if isinstance(body, dict) else []
     if "payloadType" in members:
         kind = Kind.PROFILE if body["payloadType"] == PROFILE_TYPE else Kind.OTHER
         return Likely(kind, f"a signed statement (DSSE) of {str(body['payloadType'])[:60]}")
     if members and str(body.get("certificate", "")).startswith("MII"):
         return Likely(Kind.CERTIFICATE, "JSON as Intel's service answers with it")
-    for member, what in _OF_OTHERS.items():
-        if member in members or (
-            isinstance(body, list) and body and isinstance(body[0], dict) and member in body[0]
-        ):
-            return Likely(Kind.OTHER, what)
     if _reads(lambda: parse_pcr_file(raw)):
         beside = ", ".join(m for m in members if m in _BESIDE)
         told = f"JSON of banks and PCRs{f', with {beside} beside them' if beside else ''}"
         return Likely(Kind.PCRS, told)
+    if told := named_json(body):
+        return Likely(Kind.OTHER, told)
     shown = ", ".join(m[:30] for m in members[:6]) or f"a {type(body).__name__}"
     return Likely(Kind.OTHER, f"JSON of another program, with {shown}")
+
+
+def _json_lines(raw: bytes) -> Likely:
+    """JSON text that is no one value: perhaps one a line."""
+    try:
+        first = json.loads(raw.split(b"\n", 1)[0])
+    except (ValueError, RecursionError):
+        return Likely(Kind.OTHER, "JSON that is cut off or broken")
+    told = named_json(first)
+    return Likely(Kind.OTHER, f"{told or 'JSON of another program'} (one value a line)")
 
 
 def _ima(raw: bytes) -> Likely | None:
@@ -173,6 +206,8 @@ def _tpm(raw: bytes) -> Likely | None:
 
 
 def _boot_log(raw: bytes) -> Likely | None:
+    if is_cel_tlv(raw):
+        return Likely(Kind.OTHER, named_bytes(raw))
     if raw[_SPEC_ID_AT : _SPEC_ID_AT + 8] == b"Spec ID ":
         return Likely(Kind.BOOT_LOG, "begins with a Spec ID event")
     if len(raw) < _SPEC_ID_AT:
@@ -186,33 +221,21 @@ def _boot_log(raw: bytes) -> Likely | None:
 
 
 def _der(raw: bytes) -> Likely | None:
+    if first_size(raw[2:]) and first_size(raw[2:]) <= int.from_bytes(raw[:2], "big") < len(raw):
+        return Likely(Kind.CERTIFICATE, "DER with its size in front, as a TPM hands it out")
     if raw[:2] == b"\x10\x01":
         return Likely(Kind.CERTIFICATE, "with the header of an NV index")
-    if raw[:2] not in {b"\x30\x81", b"\x30\x82"} or len(raw) < 4:
+    if not first_size(raw):
         return None
-    size = int.from_bytes(raw[2:4], "big") + 4 if raw[1] == 0x82 else raw[2] + 3
-    try:
-        whole = next(elements(raw[:size]))
-    except (ValueError, StopIteration):
-        return Likely(Kind.CERTIFICATE, "DER that is cut off or broken")
-    return _named_der(whole.children)
-
-
-def _named_der(parts: tuple[Element, ...]) -> Likely:
-    tags = [p.tag for p in parts]
+    parts = der_parts(raw, first_size(raw))
+    if parts is None:
+        return Likely(Kind.CERTIFICATE, "DER that is cut off or broken: copy it whole")
     if parts and parts[0].raw == _SIGNED_DATA:
         return Likely(Kind.CERTIFICATE, "PKCS #7, a bundle of them")
-    inner = [c.tag for c in parts[0].children] if parts else []
-    if tags[:2] == [SEQUENCE, 0x03] and inner[:1] == [OBJECT_ID]:
-        return Likely(Kind.OTHER, "a public key in DER")
-    if tags != [SEQUENCE, SEQUENCE, 0x03]:
-        return Likely(Kind.OTHER, "DER, and no certificate")
-    holder = parts[0].children[1] if len(inner) > 2 and inner[0] == 0x02 else None
-    if holder is not None and holder.children and holder.children[0].tag in {0xA0, 0xA1, 0xA2}:
-        return Likely(Kind.OTHER, "an attribute certificate in DER: a TCG platform certificate?")
-    if inner[:2] == [0x02, SEQUENCE] and len(inner) < 8 and 0x17 in inner:
-        return Likely(Kind.OTHER, "a revocation list (CRL) in DER")
-    return Likely(Kind.CERTIFICATE, "DER")
+    other = named_der(parts)
+    if other == BARE_KEY:
+        return Likely(Kind.PUBLIC, other)
+    return Likely(Kind.OTHER, other) if other else Likely(Kind.CERTIFICATE, "DER")
 
 
 def _cbor(raw: bytes) -> Likely | None:
@@ -225,7 +248,9 @@ def _cbor(raw: bytes) -> Likely | None:
 
 def _lists(raw: bytes) -> Likely | None:
     if _reads(lambda: parse_pcr_file(raw)):
-        return Likely(Kind.PCRS, "as TPM tools write them")
+        worked_out = re.match(rb"(?:---\s+)?version: \d+\s+events:", raw) is not None
+        log = "those that tpm2_eventlog worked out from a boot log, not the TPM's"
+        return Likely(Kind.PCRS, log if worked_out else "as TPM tools write them")
     if _reads(lambda: parse_checksums(raw)):
         return Likely(Kind.CHECKSUMS, "as sha256sum writes them")
     return None

@@ -102,7 +102,7 @@ def _tell_unread(guess: Likely, tried: Sequence[_Tried]) -> None:
     first = [t for t in tried if t.kind == guess.kind.value]
     for each in first:
         talk.print(f"and cannot be read as such: {safe(each.problem)}")
-    talk.print("Other readings:" if first else "This is nothing that Framegate knows. Read as:")
+    talk.print("Other readings:" if first else "This is nothing that Framegate reads. Tried as:")
     show_table(("as", "problem"), [t for t in tried if t not in first], empty="")
 
 
@@ -143,9 +143,12 @@ def _ima(raw: bytes) -> _Shown:
 
 def _public(raw: bytes) -> _Shown:
     key = load_ak(raw)
-    if key.public is None:
-        raise Malformed.of(Reason.MALFORMED, "a TPM public area", key.form)
     public = key.public
+    if public is None and key.form.startswith("certificate"):
+        raise Malformed.of(Reason.MALFORMED, "a key without a certificate", key.form)
+    if public is None:
+        spki = key.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return _Shown(f"key ({key.form})", {"key": key_words(key), "EK hash": sha256(spki).hex()})
     try:
         require_ek(public)
         role = "an endorsement key by a TCG template"

@@ -4,6 +4,7 @@ controller.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +16,10 @@ from framegate.evidence.offline_result import OfflineResult
 from framegate.ima.allowlist import parse_allowlist
 from framegate.profile.model import parse_profile
 from framegate_host import console
-from framegate_host.console import EXIT_UNTRUSTED, EXIT_USAGE, show_failures, show_json, talk
+from framegate_host.console import EXIT_UNTRUSTED, EXIT_USAGE, safe, show_failures, show_json, talk
 from framegate_operator.evidence_files import pcr_values, read_file
+from framegate_operator.evidence_kinds import Kind
+from framegate_operator.evidence_reading import read_as, stranger
 from framegate_operator.options import Output
 from framegate_operator.output import data, failure_json, show_table
 
@@ -58,24 +61,39 @@ def verify(  # noqa: PLR0913 - a command's options
     """
     with console.errors(_unreadable, {}):
         expected = _nonce(nonce)
-        parsed = parse_profile(read_file(profile)) if profile else None
-        lists = [parse_allowlist(read_file(a)) for a in allowlist or ()]
-        values = pcr_values(read_file(pcrs), read_file(attest)) if pcrs else None
+        parsed = read_as(profile, parse_profile, Kind.PROFILE) if profile else None
+        lists = [read_as(a, parse_allowlist, Kind.ALLOWLIST) for a in allowlist or ()]
+        quoted = read_file(attest)
+        values = read_as(pcrs, partial(pcr_values, attest=quoted), Kind.PCRS) if pcrs else None
+    given = {
+        "--ak": (read_file(ak), (Kind.PUBLIC, Kind.CERTIFICATE)),
+        "--attest": (quoted, (Kind.ATTEST,)),
+        "--signature": (read_file(signature), (Kind.SIGNATURE,)),
+    }
+    if boot_log:
+        given["--boot-log"] = (read_file(boot_log), (Kind.BOOT_LOG,))
+    if ima:
+        given["--ima"] = (read_file(ima), (Kind.IMA,))
     report = verify_files(
-        ak=read_file(ak),
-        attest=read_file(attest),
-        signature=read_file(signature),
+        ak=given["--ak"][0],
+        attest=quoted,
+        signature=given["--signature"][0],
         nonce=expected,
         pcrs=values,
-        boot_log=read_file(boot_log) if boot_log else None,
-        ima=read_file(ima) if ima else None,
+        boot_log=given["--boot-log"][0] if boot_log else None,
+        ima=given["--ima"][0] if ima else None,
         profile=parsed,
         allowlists=lists,
     )
+    # what reads well may look odd: a guess counts only beside a failure
+    guesses = {o: stranger(raw, *kinds) for o, (raw, kinds) in given.items()}
+    others = {} if report.affirming else {o: g for o, g in guesses.items() if g}
     if output == "json":
-        show_json(_report_json(report))
+        show_json({**_report_json(report), "other_kinds": others})
     else:
         _tell(report)
+        for option, guess in others.items():
+            talk.print(f"the file of {option} is most likely {safe(guess)}")
     if not report.affirming:
         raise typer.Exit(EXIT_UNTRUSTED)
 

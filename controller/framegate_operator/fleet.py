@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Malformed, Reason
 from framegate.identity.certificate_file import load_certificate_file
 from framegate_host.console import safe, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
+from framegate_operator.evidence_kinds import Kind
+from framegate_operator.evidence_reading import read_as
 from framegate_operator.machines import short_names
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import (
@@ -134,12 +135,9 @@ def add_tpm_ca(
 ) -> None:
     """Trust a TPM maker's CA: its endorsement certificates then count."""
     with errors():
-        try:
-            certificates = [c.certificate for c in load_certificate_file(file.read_bytes())]
-        except Malformed as error:
-            raise Malformed.of(
-                Reason.USAGE, "a certificate in PEM or DER", f"{file}: {error}"
-            ) from error
+        certificates = [
+            c.certificate for c in read_as(file, load_certificate_file, Kind.CERTIFICATE)
+        ]
         with operator_stub(load_context(context)) as stub:
             for certificate in certificates:
                 row = stub.AddTpmCa(pb.TpmCa(certificate=certificate.public_bytes(Encoding.DER)))

@@ -11,7 +11,8 @@ from framegate.profile.model import PROFILE_TYPE, FirmwareProfile, parse_profile
 from framegate.profile.review import Remark, lint
 from framegate.signed.dsse import parse_envelope
 from framegate_host.console import show_json
-from framegate_operator.evidence_files import read_file
+from framegate_operator.evidence_kinds import Kind
+from framegate_operator.evidence_reading import read_as
 from framegate_operator.output import show_table
 
 File = Annotated[
@@ -21,7 +22,10 @@ File = Annotated[
 
 def load_profile(file: Path) -> FirmwareProfile:
     """The profile in a file, in TOML or signed (DSSE); its signature is not verified."""
-    raw = read_file(file)
+    return read_as(file, _profile_in, Kind.PROFILE)
+
+
+def _profile_in(raw: bytes) -> FirmwareProfile:
     return parse_profile(parse_envelope(raw, PROFILE_TYPE).payload if raw[:1] == b"{" else raw)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -17,6 +18,8 @@ from framegate_host.console import safe, show_json, talk
 from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
+from framegate_operator.evidence_kinds import Kind as EvidenceKind
+from framegate_operator.evidence_reading import read_as
 from framegate_operator.options import Context, Output, write
 from framegate_operator.output import errors
 from framegate_operator.profile_files import show_remarks
@@ -68,11 +71,10 @@ def import_(  # noqa: PLR0913 - a command's options
     into a profile.
     """
     with errors():
-        raw = read_file(file)
         if reference:
-            _reference(raw, reference, out or Path(f"{name}.toml"), name)
+            _reference(file, reference, out or Path(f"{name}.toml"), name)
             return
-        lists = [read_file(a) for a in allowlist or ()]
+        raw, lists = read_file(file), [read_file(a) for a in allowlist or ()]
         with operator_stub(load_context(context)) as stub:
             row = import_profile(stub, raw, lists, for_rollout=for_rollout)
         if output == "json":
@@ -105,11 +107,11 @@ def import_profile(
     return row
 
 
-def _reference(raw: bytes, kind: str, out: Path, name: str) -> None:
+def _reference(file: Path, kind: str, out: Path, name: str) -> None:
     if kind == "corim":
-        body = from_corim(raw, name)
+        body = read_as(file, partial(from_corim, name=name), EvidenceKind.CORIM, EvidenceKind.COMID)
     elif kind == "tcg-rim":
-        log = parse_boot_log(raw)
+        log = read_as(file, parse_boot_log, EvidenceKind.BOOT_LOG)
         bank = next((b for n, b in BANK_BY_NAME.items() if b in log.banks and n != "sha1"), None)
         if bank is None:
             raise Malformed.of(

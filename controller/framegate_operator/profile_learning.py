@@ -26,6 +26,8 @@ from framegate_host.console import safe, talk, typed
 from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
+from framegate_operator.evidence_kinds import Kind as EvidenceKind
+from framegate_operator.evidence_reading import read_as
 from framegate_operator.options import Context
 from framegate_operator.output import counted, errors
 from framegate_operator.profile_files import show_remarks
@@ -127,8 +129,8 @@ def _of_files(logs: list[Path], ima: list[Path], kind: Kind | None) -> list[Obse
     lists = [*ima, *[None] * len(logs)]
     return [
         Observation(
-            parse_boot_log(read_file(log)),
-            parse_ima(read_file(listed)).entries if listed else (),
+            read_as(log, parse_boot_log, EvidenceKind.BOOT_LOG),
+            read_as(listed, parse_ima, EvidenceKind.IMA).entries if listed else (),
             kind=kind,
         )
         for log, listed in zip(logs, lists, strict=False)

@@ -16,7 +16,8 @@ import cbor2
 from framegate.errors import Malformed, Reason
 
 MAX_CORIM_BYTES: Final = 8 * 1024 * 1024
-_TAG_WRAPPED, _TAG_UNSIGNED, _TAG_COMID, _TAG_SIGNED = 500, 501, 506, 18
+_TAG_WRAPPED, _TAG_UNSIGNED, _TAG_SIGNED, _TAG_COMID = 500, 501, 502, 506
+_TAG_COSE_SIGN1: Final = 18
 _ALG: Final = {1: 32, 7: 48, 8: 64, "sha-256": 32, "sha-384": 48, "sha-512": 64}
 """IANA Named Information hash ids, and their names."""
 
@@ -44,7 +45,8 @@ def from_corim(raw: bytes, name: str) -> dict[str, Any]:
         raise _bad("reference-triples as CoRIM has them", type(error).__name__) from error
     if not rules and not values:
         where = f"none in CoMID {names[:120]!a}" if names else "none"
-        raise _bad("reference values with SHA-256 digests of PCRs", where)
+        hint = "its elements name no PCR, or have other digests: ask the vendor"
+        raise _bad("reference values with SHA-256 digests of PCRs", where, hint)
     pcrs = sorted(set(range(8)) | {p for p, _ in rules} | set(values))
     body_out: dict[str, Any] = {
         "profile": {
@@ -97,7 +99,7 @@ def is_comid(raw: bytes) -> bool:
 
 def _corim(body: Any) -> Any:
     """The corim-map in a CoRIM; a COSE signature around it is taken off."""
-    body = _untag(_untag(body, _TAG_WRAPPED), _TAG_SIGNED)
+    body = _untag(_untag(_untag(body, _TAG_WRAPPED), _TAG_SIGNED), _TAG_COSE_SIGN1)
     if (
         isinstance(body, list | tuple) and len(body) == 4 and isinstance(body[2], bytes)
     ):  # COSE_Sign1: the payload
@@ -206,10 +208,7 @@ def _untag(value: Any, tag: int) -> Any:
     return value.value if isinstance(value, cbor2.CBORTag) and value.tag == tag else value
 
 
-def _bad(expected: str, actual: object) -> Malformed:
-    return Malformed.of(
-        Reason.PROFILE_INVALID,
-        expected,
-        actual,
-        "is this a CoRIM or a CoMID? draft-ietf-rats-corim",
-    )
+def _bad(
+    expected: str, actual: object, hint: str = "is this a CoRIM or a CoMID? draft-ietf-rats-corim"
+) -> Malformed:
+    return Malformed.of(Reason.PROFILE_INVALID, expected, actual, hint)

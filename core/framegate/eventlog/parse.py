@@ -26,6 +26,9 @@ NEVER_EXTENDED: Final = 0xFFFFFFFF
 """Windows logs carry this pseudo PCR index for entries that are not measured."""
 PCR_COUNT: Final = 24
 _HCRTM: Final = 0x80000010
+_SPEC_ID_AT: Final = 32
+_MANY_FEEDS: Final = 8
+"""Line feeds that do not all follow a carriage return by chance."""
 _SPEC_ID_AGILE: Final = b"Spec ID Event03\0"
 _SPEC_ID_OLD: Final = (b"Spec ID Event00\0", b"Spec ID Event02\0")
 
@@ -170,7 +173,11 @@ def parse_boot_log(data: bytes) -> BootLog:  # noqa: C901 - ordered steps, read 
             raise Malformed.of(
                 Reason.TOO_LARGE, f"at most {MAX_EVENTS} events", f"more at offset {cursor.at}"
             )
-        event = careful(cursor, len(events))
+        start = cursor.at
+        try:
+            event = careful(cursor, len(events))
+        except Malformed as error:
+            raise _of_no_event(cursor.data, start, error) from error
         if event.type == EventType.NO_ACTION:
             if event.data[:8] == b"Spec ID ":
                 raise _bad(event.offset, "one Spec ID event, first", "another one")
@@ -201,7 +208,7 @@ class _Cursor:
 
     def take(self, size: int, name: str) -> bytes:
         if size > self.left:
-            raise _bad(self.at, f"{size} bytes of {name}", f"{self.left} left")
+            raise _bad(self.at, f"{size} bytes of {name}", f"{self.left} left", _CUT)
         self.at += size
         return self.data[self.at - size : self.at]
 
@@ -212,13 +219,47 @@ class _Cursor:
         return int(struct.unpack("<H", self.take(2, name))[0])
 
 
-def _bad(offset: int, expected: str, actual: object) -> Malformed:
+_AGAIN: Final = "read the log again from the firmware"
+_CUT: Final = "the file ends within this event: copy the log whole"
+_TAKEN_FOR_TEXT: Final = "something took the log for text and rewrote it: copy it as it is"
+
+
+def _bad(offset: int, expected: str, actual: object, hint: str = _AGAIN) -> Malformed:
     return Malformed.of(
-        Reason.BOOT_LOG_MALFORMED,
-        expected,
-        f"{actual} at offset {offset} (0x{offset:x})",
-        "read the log again from the firmware",
+        Reason.BOOT_LOG_MALFORMED, expected, f"{actual} at offset {offset} (0x{offset:x})", hint
     )
+
+
+def _of_no_event(data: bytes, at: int, problem: Malformed) -> Malformed:
+    """Why what begins at `at` is no event, where that can be told better than by `problem`: it is
+    what tools leave behind a log, or the log was copied as text.
+    """
+    rest = data[at:]
+    if at and not rest.strip():
+        return _bad(at, "padding of zeros or 0xFF", "line ends or spaces", _TAKEN_FOR_TEXT)
+    if rest[_SPEC_ID_AT : _SPEC_ID_AT + 8] == b"Spec ID ":
+        return _bad(at, "one log", "another log behind it", "give each by itself")
+    version, count = (int.from_bytes(rest[a : a + 8], "little") for a in (0, 8))
+    if version == 1 and count <= MAX_EVENTS and len(rest) > 16:
+        kernel = "give the kernel's binary_bios_measurements, where they follow as events"
+        return _bad(at, "events", "the firmware's table of final events", kernel)
+    if problem.failures[0].reason == Reason.BOOT_LOG_MALFORMED and _taken_for_text(data):
+        first = problem.failures[0]
+        return Malformed.of(first.reason, first.expected, first.actual, _TAKEN_FOR_TEXT)
+    return problem
+
+
+def _taken_for_text(data: bytes) -> bool:
+    """Whether every line feed follows a carriage return, or every byte is part of UTF-8: neither
+    comes about in a whole log, which has digests.
+    """
+    feeds = data.count(b"\n")
+    if feeds >= _MANY_FEEDS and feeds == data.count(b"\r\n"):
+        return True
+    try:
+        return not data.decode().isascii()
+    except UnicodeDecodeError:
+        return False
 
 
 def _pcr(cursor: _Cursor) -> int:
@@ -317,7 +358,9 @@ def _declared(data: bytes, offset: int) -> tuple[DigestAlgorithm, ...]:
             )
         declared.append(each)
     if not any(d.known for d in declared):
-        raise _bad(offset, "a digest algorithm that Framegate knows", f"0x{declared[0].id:04x}")
+        only = f"0x{declared[0].id:04x}"
+        bank = "switch on the TPM's SHA-256 bank in the firmware's settings"
+        raise _bad(offset, "a digest algorithm that Framegate knows", only, bank)
     return tuple(declared)
 
 

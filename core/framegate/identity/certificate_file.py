@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import json
 import re
 from typing import Final
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from framegate.byte_order_mark import as_utf8
 from framegate.errors import Malformed, Reason
-from framegate.identity.ber import SEQUENCE, elements
+from framegate.identity.ber import SEQUENCE, elements, first_size
 from framegate.identity.certificates import UNREADABLE
 from framegate.identity.endorsement import MakerCertificate, load_maker_certificate
 
@@ -28,6 +29,9 @@ MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 _PEM: Final = re.compile(
     rb"-----BEGIN (X509 |TRUSTED |)CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END ", re.ASCII
 )
+_BEGIN: Final = re.compile(rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----")
+_BEGIN_UTF16: Final = "-----BEGIN".encode("utf-16-le")
+_CUT: Final = "the file is cut off: copy it whole"
 _PKCS7_PEM: Final = re.compile(
     rb"-----BEGIN PKCS ?#?7(?: SIGNED DATA)?-----([A-Za-z0-9+/=\s]*)-----END ", re.ASCII
 )
@@ -38,23 +42,27 @@ _BASE64: Final = re.compile(rb"[\r\n\t ]*MII[A-Za-z0-9+/_=%\r\n\t -]{100,}")
 
 
 def load_certificate_file(raw: bytes) -> list[MakerCertificate]:
-    """The certificates in a file, read as `load_maker_certificate` does: DER; PEM, where several
-    may stand with words between them; PKCS #7 with certificates alone; bare base64, and the JSON
-    around it that Intel's service answers with; UTF-8 or UTF-16 text.
+    """The certificates in a file, read as `load_maker_certificate` does: DER, one behind another;
+    PEM, where several may stand with words between them; PKCS #7 with certificates alone; bare
+    base64, and the JSON around it that Intel's service answers with; UTF-8 or UTF-16 text.
 
     Raises Malformed (EK_CHAIN) where there is none, or one cannot be read; TOO_LARGE past
     `MAX_IN_FILE` or `MAX_FILE_BYTES`.
     """
     if len(raw) > MAX_FILE_BYTES:
         raise Malformed.of(Reason.TOO_LARGE, f"a file of at most {MAX_FILE_BYTES} bytes", len(raw))
-    text = as_utf8(raw)
+    # some write UTF-16 without a mark
+    text = as_utf8(codecs.BOM_UTF16_LE + raw if raw.startswith(_BEGIN_UTF16) else raw)
     if b"-----BEGIN" in text:
         return [load_maker_certificate(der) for der in _of_pem(text)]
+    if b"-----END" in text:
+        raise Malformed.of(Reason.EK_CHAIN, "BEGIN CERTIFICATE in PEM", "its end alone", _CUT)
     inside = _of_base64(text)
     return [load_maker_certificate(der) for der in _several(raw if inside is None else inside)]
 
 
 def _of_pem(text: bytes) -> list[bytes]:
+    text = text.replace(b"\\r", b"").replace(b"\\n", b"\n")  # as JSON and settings escape them
     blocks = list(_PEM.finditer(text))
     if len(blocks) > MAX_IN_FILE:
         raise Malformed.of(
@@ -63,8 +71,17 @@ def _of_pem(text: bytes) -> list[bytes]:
     listed = [_without_trust(_unbase64(b[2])) if b[1] else _unbase64(b[2]) for b in blocks]
     for block in _PKCS7_PEM.findall(text):
         listed += _of_pkcs7(_unbase64(block))
-    if not listed:
+    if not listed and _BEGIN.search(text) is None:
         raise Malformed.of(Reason.EK_CHAIN, "BEGIN CERTIFICATE in PEM", "PEM of something else")
+    if not listed:
+        whole = b"-----END " in text
+        seen = "other signs between them" if whole else "no END CERTIFICATE"
+        raise Malformed.of(
+            Reason.EK_CHAIN,
+            "base64 between BEGIN and END CERTIFICATE",
+            seen,
+            "get the file itself, not a copy of its text" if whole else _CUT,
+        )
     return listed
 
 
@@ -102,11 +119,27 @@ def _without_trust(der: bytes) -> bytes:
 
 
 def _several(raw: bytes) -> list[bytes]:
-    return _of_pkcs7(raw) if _SIGNED_DATA in raw[:24] else [raw]
+    """What a binary file holds: a bundle, or certificates behind one another, as NV indices of
+    chains have them (TCG EK Credential Profile 2.2.1.5). A TPM's own size in front is taken off.
+    """
+    if first_size(raw[2:]) and first_size(raw[2:]) <= int.from_bytes(raw[:2], "big") < len(raw):
+        raw = raw[2:]
+    if _SIGNED_DATA in raw[:24]:
+        return _of_pkcs7(raw)
+    held = list[bytes]()
+    while 0 < (size := first_size(raw)) < len(raw) and first_size(raw[size:]):
+        held.append(raw[:size])
+        raw = raw[size:]
+        if len(held) >= MAX_IN_FILE:
+            raise Malformed.of(Reason.TOO_LARGE, f"at most {MAX_IN_FILE} certificates", "more")
+    return [*held, raw]
 
 
 def _of_pkcs7(der: bytes) -> list[bytes]:
     """The certificates that a PKCS #7 file hands out, in its order; what it signs is not read."""
+    size = first_size(der)
+    if size and not der[size:].strip(b"\0\xff\r\n"):
+        der = der[:size]
     try:
         held = pkcs7.load_der_pkcs7_certificates(der)
     except UNREADABLE as error:

@@ -107,6 +107,11 @@ def _unwrapped(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
         raise Malformed.of(
             Reason.EK_CHAIN, "a DER certificate in the EK's NV index", data[:4].hex() or "nothing"
         )
+    if len(data) < size:
+        hint = "copy it whole, or pin this EK by its hash: framegate camera invite --ek-hash"
+        raise Malformed.of(
+            Reason.EK_CHAIN, f"a certificate of {size} bytes", f"{len(data)}: it is cut off", hint
+        )
     if len(data) > size:
         behind = data[size:]  # one value over and over, whatever NV held; or the end of a line
         if behind.strip(behind[:1]) and behind.strip(b"\r\n"):
