@@ -2,9 +2,11 @@
 every commit, and nobody reads them afterwards.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,8 @@ at once. Less is usual in containers (64 MiB), which have a disk for it.
 """
 PREFIX: Final = "fg."
 """Short: a socket's path has room for 107 bytes."""
+NEW_S: Final = 60
+"""A younger folder's run may be about to lock it."""
 
 
 def folder_in_memory() -> Path | None:
@@ -28,12 +32,10 @@ def folder_in_memory() -> Path | None:
     if of.f_bavail * of.f_frsize < LEAST_FREE or of.f_flag & os.ST_NOEXEC:
         return None
     _forget_runs_that_ended()
-    folder = MEMORY / f"{PREFIX}{os.getpid()}"
-    try:
-        folder.mkdir(0o700)
-    except FileExistsError:
-        return None
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY))
     folder.chmod(0o711)
+    # held until this process ends, and seen in whatever namespace another run looks from
+    fcntl.flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX)
     return folder
 
 
@@ -45,6 +47,21 @@ def put_files_of_this_run_into(folder: Path) -> None:
 def _forget_runs_that_ended() -> None:
     """Files of a run that failed stay to be looked at until the next one."""
     for left in MEMORY.glob(f"{PREFIX}*"):
-        ended = not Path("/proc", left.name.removeprefix(PREFIX)).exists()
-        if ended and left.lstat().st_uid == os.getuid():
+        of = left.lstat()
+        if of.st_uid == os.getuid() and time.time() - of.st_ctime > NEW_S and _ended(left):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _ended(folder: Path) -> bool:
+    """Whether nobody holds the folder: its run is over."""
+    try:
+        seen = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(seen, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(seen)
+    return True

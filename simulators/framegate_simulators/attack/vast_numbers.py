@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import Final
 from unittest.mock import patch
 
-from framegate import sframe
 from framegate.errors import Reason
 from framegate_agent.camera.session import FrameSession
 from framegate_operator.connection import operator_stub
@@ -23,7 +22,7 @@ VAST: Final = 2**63
 def _sealed(floor: Floor, session: FrameSession, *, counter: int, trigger: int) -> pb.SealedFrame:
     """What a camera of the fleet seals whose agent keeps to no bound."""
     image = picture(next(floor.numbers))
-    with patch.object(sframe, "MAX_COUNTER", 2**64):
+    with patch("framegate.sframe.MAX_COUNTER", 2**64):
         session._sealer.counter = counter
         return session.seal(head(trigger, image), image)
 

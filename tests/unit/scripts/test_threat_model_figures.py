@@ -87,7 +87,7 @@ SAID = {
     f"From {witness_file.MOVE_BYTES // MIB} MiB on they move themselves aside": 1,
     f"`audit verify` reads {witness_file.MAX_FILES} of them": 1,
     f"data set counts as {behaviour.Limits().dataset_frames} frames": 1,
-    "holds a key in a file for thirty days": template._DEPLOYED.days == 30,
+    "holds a key in a file for ninety days": template._DEPLOYED.days == 90,
     "for its `life`, 10 minutes by default": policy.LIFE == "10m",
     "lock that name out for everybody at the console for five minutes": (
         sign_in_limits.PAIR_WINDOW_MS == 300_000 and 3 < sign_in_limits.PAIR_TRIES <= 6

@@ -1,0 +1,79 @@
+"""Where a run of the tests keeps its files: another run, in a container too, takes none away."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support import in_memory
+from support.paths import ROOT
+
+HOLDS = """
+import sys
+from pathlib import Path
+from support import in_memory
+in_memory.MEMORY, in_memory.LEAST_FREE = Path(sys.argv[1]), 0
+print(in_memory.folder_in_memory(), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def memory(tmp_path, monkeypatch):
+    """A folder in place of /dev/shm, where nothing is too young to be taken away."""
+    monkeypatch.setattr(in_memory, "MEMORY", tmp_path)
+    monkeypatch.setattr(in_memory, "LEAST_FREE", 0)
+    monkeypatch.setattr(in_memory, "NEW_S", -1)
+    monkeypatch.delenv("TMPDIR", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def run(memory):
+    """Another run, and its folder."""
+    environment = {k: v for k, v in os.environ.items() if k != "TMPDIR"}
+    environment["PYTHONPATH"] = str(ROOT / "tests")
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(memory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    assert other.stdin is not None and other.stdout is not None
+    with other:
+        yield other, Path(other.stdout.readline().strip())
+        other.stdin.close()
+
+
+def test_files_of_a_run_stay_while_it_runs_and_go_with_the_next_one_after(memory, run):
+    other, theirs = run
+    (theirs / "file").touch()
+    ours = in_memory.folder_in_memory()
+    assert theirs.exists() and ours not in {None, theirs} and ours.stat().st_mode & 0o777 == 0o711
+    other.stdin.close()
+    other.wait(60)
+    in_memory._forget_runs_that_ended()
+    assert not theirs.exists() and ours.exists()
+
+
+def test_a_run_that_is_about_to_hold_its_folder_keeps_it(memory, monkeypatch):
+    new = memory / "fg.new"
+    new.mkdir()
+    monkeypatch.setattr(in_memory, "NEW_S", 60)
+    in_memory._forget_runs_that_ended()
+    assert new.exists()
+    now = time.time()
+    monkeypatch.setattr(in_memory.time, "time", lambda: now + 3600)
+    in_memory._forget_runs_that_ended()
+    assert not new.exists()
+
+
+def test_a_link_there_leads_to_nothing_that_is_taken_away(memory, tmp_path_factory):
+    kept = tmp_path_factory.mktemp("kept")
+    (memory / "fg.link").symlink_to(kept)
+    in_memory._forget_runs_that_ended()
+    assert kept.exists()
