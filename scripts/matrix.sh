@@ -11,7 +11,7 @@ DEBIAN_MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 UBUNTU_MIRROR=${UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu}
 REPO=$PWD
 OUT=${OUT:-$REPO/build/matrix}
-BARE=ca-certificates,git,make,python3
+BARE=apt,ca-certificates,git,make,python3
 
 say() { printf '%s\n' "framegate matrix: $*" >&2; }
 [ "$(id -u)" = 0 ] || { say "expected root, who may make root file systems: sudo make matrix"; exit 1; }

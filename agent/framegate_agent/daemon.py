@@ -36,7 +36,7 @@ from framegate_agent.signing import KeyInTpm
 from framegate_agent.start_lines import tell_start
 from framegate_agent.state import AgentState, StateFile, TrustedClock
 from framegate_agent.tpm.chip import Tpm
-from framegate_agent.tpm.esapi import TpmFailed
+from framegate_agent.tpm.esapi import TpmFailed, TpmLost
 from framegate_host.logs import started
 from framegate_host.service_manager import NOBODY, ServiceManager
 from framegate_host.watchdog import Promise, watched_over
@@ -239,7 +239,7 @@ class Agent:
                 self.failures = error.failures
                 log.warning("not attested: %s", error)
                 tpm_failed = tpm_failed + 1 if isinstance(error, TpmFailed) else 0
-                if tpm_failed >= TPM_TRIES:
+                if isinstance(error, TpmLost) or tpm_failed >= TPM_TRIES:
                     # a connection to the TPM that is gone does not come back in this process: the
                     # supervisor starts another
                     raise

@@ -21,6 +21,7 @@ from framegate.tpm.constants import TPM_RH_NULL, Alg
 from framegate.tpm.credential import make_credential
 from framegate.tpm.public import AK_ATTRS, TLS_ATTRS, marshal_public
 from framegate_agent.tpm.chip import Tpm
+from framegate_agent.tpm.esapi import TpmLost
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.machine.machine import Machine
 
@@ -205,14 +206,12 @@ def test_n117_tpm2_clear_drops_the_counters_and_keeps_the_ak(machine):
 
 
 def test_tpm_that_goes_away_is_an_error_of_ours_and_ends_the_daemon_with_a_word(machine):
-    from framegate_agent.tpm.esapi import TpmFailed
-
     tpm = Tpm(machine.tcti)
     tpm.tls_key()
     machine.power_cut()
-    with pytest.raises(TpmFailed):
+    with pytest.raises(TpmLost):
         tpm.quote(SELECTION, b"n" * 32)
-    with pytest.raises(Refused):
+    with pytest.raises(TpmLost):
         tpm.sign_with_tls_key(b"x")
     tpm.close()
     with pytest.raises(Unavailable):
@@ -315,3 +314,27 @@ def test_an_iak_out_of_nv_certifies_the_ak(socket_folder, maker):
             tpm.close()
     finally:
         chip.stop()
+
+
+def test_a_connection_that_broke_is_called_that_and_nothing_else(socket_folder, maker):
+    machine = Machine(socket_folder / "gone", maker, Firmware("simulated-camera"))
+    machine.power_on()
+    tpm = Tpm(machine.tcti)
+    try:
+        tpm.tls_key()
+        blob = tpm.seal(b"secret")
+        machine.power_off()
+        asked = (
+            lambda: tpm.quote(SELECTION, b"nonce"),
+            lambda: tpm.sign_with_tls_key(b"message"),  # no word of another boot state
+            lambda: tpm.unseal(blob),  # nor of another TPM
+            tpm.tls_key,
+        )
+        for ask in asked:
+            with pytest.raises(TpmLost) as lost:
+                ask()
+            first = lost.value.failures[0]
+            assert "the connection to it broke" in first.actual and "IO failure" in first.actual
+            assert "framegate-agent doctor" in first.hint
+    finally:
+        tpm.close()

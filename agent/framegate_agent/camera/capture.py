@@ -31,6 +31,12 @@ _MAX_HEAD: Final = 4096
 LAST_WORDS_S: Final = 1.0
 MAX_PNG_BYTES: Final = 4 * MAX_FRAME_PIXELS
 """A grey PNG has hardly more bytes than pixels."""
+LIVE: Final = ("rtsp:", "rtsps:", "device:")
+"""Sources that have no end of their own: where one stops, a cable or a camera's supply did."""
+FIRST_WAIT_S: Final = 1.0
+MOST_WAIT_S: Final = 30.0
+"""Until a live source is opened again: a camera that starts takes some ten seconds, and a wrong
+address must fill no log."""
 LOOK_S: Final = 20.0
 """A network camera takes some seconds to its first key frame, a maker's program to start."""
 
@@ -77,12 +83,25 @@ class Capture:
             child.stdin.write(self._line)
 
     async def frames(self) -> AsyncIterator[tuple[Captured, bytes]]:
-        """Frames until the child ends. Raises Malformed on a child that does not keep the
-        protocol.
+        """Frames until the source ends; a live one (`LIVE`) that breaks off is opened again and
+        counted on. Raises Malformed on a child that does not keep the protocol.
         """
-        async with self._running() as child:
-            async for frame in _read(child):
-                yield frame
+        taken, wait_s = 0, FIRST_WAIT_S
+        while True:
+            before = taken
+            async with self._running("--after", str(taken)) as child:
+                async for frame in _read(child):
+                    taken += 1
+                    yield frame
+            if not self._source.startswith(LIVE):
+                return
+            wait_s = FIRST_WAIT_S if taken > before else min(2 * wait_s, MOST_WAIT_S)
+            what = (
+                f"broke off after {taken - before} frames" if taken > before else "gives no frame"
+            )
+            shown = redacted(self._source)
+            log.warning("%s %s; it is opened again in %g s", shown, what, wait_s)
+            await asyncio.sleep(wait_s)
 
     async def look(self) -> Looked:
         """One frame, masked as all are, measured in the child's cage. Raises Unavailable where none

@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--part-type", default="")
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--repeat", action="store_true")
+    parser.add_argument("--after", type=int, default=0, help="parts read before it broke off")
     parser.add_argument("--unconfined", action="store_true")
     parser.add_argument("--look", action="store_true", help="one frame, measured, and no more")
     args = parser.parse_args()
@@ -95,15 +96,24 @@ def _serve(args: argparse.Namespace) -> None:
     elif program is not None:
         relay(program, out, sealer)
     else:
-        shots = _shots(None, caged, args.part_type)
-        write_shots(shots, out, rate=args.rate, repeat=args.repeat, masker=masker)
+        shots = _shots(None, caged, args.part_type, args.after)
+        write_shots(
+            shots,
+            out,
+            rate=args.rate,
+            repeat=args.repeat,
+            first_sequence=args.after + 1,
+            masker=masker,
+        )
 
 
-def _shots(program: IO[bytes] | None, caged: CagedSource, part_type: str) -> Iterable[Shot]:
+def _shots(
+    program: IO[bytes] | None, caged: CagedSource, part_type: str, after: int = 0
+) -> Iterable[Shot]:
     # loaded by now
     from framegate_agent.camera.sources import open_source, relayed  # noqa: PLC0415 - see `_serve`
 
-    return open_source(caged.source, part_type) if program is None else relayed(program)
+    return open_source(caged.source, part_type, after) if program is None else relayed(program)
 
 
 def _gone(has_program: bool) -> None:

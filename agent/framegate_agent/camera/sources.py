@@ -93,8 +93,10 @@ class VideoSource:
     line makes, `part` where that is empty.
     """
 
-    def __init__(self, address: str, part_type: str) -> None:
+    def __init__(self, address: str, part_type: str, after: int = 0) -> None:
+        """`after` parts were read of it before: the next is counted on from there."""
         self._address, self._part_type = address, part_type or UNNAMED
+        self._after = after
 
     def __iter__(self) -> Iterator[Shot]:
         if self._address.isdigit():
@@ -110,7 +112,7 @@ class VideoSource:
                 hint += f"; {ENCODED}"
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, "OpenCV cannot open it", hint)
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # a video's rotation turns no frame either
-        count = 0
+        count = self._after
         try:
             while True:
                 good, image = capture.read()
@@ -223,17 +225,17 @@ def _write(out: BinaryIO, head: Captured, data: bytes) -> None:
     out.flush()
 
 
-def open_source(text: str, part_type: str) -> FrameSource:
-    """The source that `text` names: folder:PATH, video:PATH, device:N or rtsp://…; raises
-    Unavailable for anything else.
+def open_source(text: str, part_type: str, after: int = 0) -> FrameSource:
+    """The source that `text` names: folder:PATH, video:PATH, device:N or rtsp://…, of which `after`
+    parts were read before it broke off; raises Unavailable for anything else.
     """
     kind, _, rest = text.partition(":")
     if kind == "folder":
         return FolderSource(Path(rest), part_type)
     if kind in {"video", "device"}:
-        return VideoSource(rest, part_type)
+        return VideoSource(rest, part_type, after)
     if kind in {"rtsp", "rtsps"}:
-        return VideoSource(text, part_type)
+        return VideoSource(text, part_type, after)
     wanted = "folder:PATH, video:PATH, device:N, rtsp://…, exec:COMMAND or address:FILE"
     raise Unavailable.of(Reason.USAGE, wanted, redacted(ascii(text))[:80])
 

@@ -32,7 +32,9 @@ from framegate_agent.tpm.esapi import (
     TRANSIENT_FIRST,
     Esapi,
     TpmFailed,
+    TpmLost,
     is_gone,
+    is_lost,
     pcr_selection,
 )
 from framegate_agent.tpm.facts import TpmFacts, read_facts
@@ -228,6 +230,8 @@ class Tpm:
 
         try:
             return self._esapi.on_owner(run)
+        except TpmLost:
+            raise
         except TpmFailed as error:
             raise Refused.of(Reason.MAC, "a credential for this TPM's EK and AK", error) from error
 
@@ -300,6 +304,8 @@ class Tpm:
 
         try:
             return self._esapi.on_owner(lambda: self._with_tls(sign))
+        except TpmLost:
+            raise
         except TpmFailed as error:
             raise Refused.of(
                 Reason.TLS_KEY_POLICY,
@@ -352,6 +358,8 @@ class Tpm:
 
         try:
             return self._esapi.on_owner(run)
+        except TpmLost:
+            raise
         except TpmFailed as error:
             raise Refused.of(
                 Reason.VAULT,
@@ -367,7 +375,9 @@ class Tpm:
         )
         try:
             handle = self._esapi.esys.tr_from_tpmpublic(AK_HANDLE)
-        except tss.TSS2_Exception:
+        except tss.TSS2_Exception as error:
+            if is_lost(error):
+                raise
             with self._esapi.flushed(
                 self._esapi.primary(tss.ESYS_TR.ENDORSEMENT, template)
             ) as transient:

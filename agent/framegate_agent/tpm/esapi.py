@@ -36,6 +36,17 @@ _RC: Final = 0xFFF
 """The response code itself, without the layer that it came through."""
 
 
+_IO: Final = 0x0A
+"""TSS2_BASE_RC_IO_ERROR: what a connection that broke answers, in whichever layer."""
+_LAYERS: Final = 0xFF0000
+
+
+def is_lost(error: tss.TSS2_Exception) -> bool:
+    """Whether the connection broke: what answered is no TPM but a layer above it."""
+    code = int(error.rc)
+    return bool(code & _LAYERS) and code & _RC == _IO
+
+
 def is_gone(error: tss.TSS2_Exception) -> bool:
     """Whether the TPM says that a handle names nothing that is loaded: somebody flushed it."""
     if error.rc == TSS2_RC.ESYS_RC_BAD_TR:  # flushed through this very connection
@@ -48,6 +59,10 @@ class TpmFailed(Unavailable):
     """The TPM answered with an error, or not at all."""
 
 
+class TpmLost(TpmFailed):
+    """The connection to the TPM broke: nothing is answered on it any more."""
+
+
 class Esapi:
     """An open TPM and its owner thread. Only `on_owner` and `close` may be called from other
     threads; everything else is called by the work that `on_owner` runs.
@@ -56,6 +71,7 @@ class Esapi:
     def __init__(self, tcti: str) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tpm")
         self._closed = threading.Event()
+        self._lost: tss.TSS2_Exception | None = None
         try:
             self.esys: Any = self.on_owner(lambda: tss.ESAPI(tcti))
         except Exception as error:
@@ -66,13 +82,19 @@ class Esapi:
 
     def on_owner(self, work: Callable[[], T]) -> T:
         """What `work` returns, run on the owner thread. Blocks. Raises TpmFailed where the TPM
-        answers with an error, Unavailable after `close`.
+        answers with an error, TpmLost once the connection broke, Unavailable after `close`.
         """
         if self._closed.is_set():
             raise Unavailable.of(Reason.UNAVAILABLE, "an open TPM", "closed")
         try:
             return self._pool.submit(work).result()
         except tss.TSS2_Exception as error:
+            if self._lost is None and is_lost(error):
+                self._lost = error
+            if self._lost is not None:  # whatever is asked next fails for this alone
+                broke = f"the connection to it broke ({self._lost})"
+                hint = "start the agent again once the TPM answers: framegate-agent doctor"
+                raise TpmLost.of(Reason.UNAVAILABLE, "an answer of the TPM", broke, hint) from error
             raise TpmFailed.of(
                 Reason.UNAVAILABLE, "an answer of the TPM", error, "framegate-agent doctor"
             ) from error

@@ -9,13 +9,16 @@ import os
 import socket
 import sys
 import threading
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from framegate.errors import Unavailable
+from framegate_agent.camera import capture as capture_module
 from framegate_agent.camera.caged_source import caged_source, program_paths
 from framegate_agent.camera.capture import Capture
 from framegate_host.cages import (
@@ -76,6 +79,14 @@ def camera_port():
         server.shutdown()
 
 
+@asynccontextmanager
+async def never_a_frame(_capture, *_more):
+    """A child whose source cannot be opened: it ends without a word."""
+    out = asyncio.StreamReader()
+    out.feed_eof()
+    yield SimpleNamespace(stdout=out)
+
+
 async def frames(source: str, most: int = 4) -> list:
     heads = []
     capture = Capture(source, part_type="p", rate=0, repeat=False)
@@ -99,6 +110,35 @@ async def test_confined_children_serve_frames(pictures, video, camera_port):
 async def test_a_confined_child_serves_a_network_cameras_frames(tmp_path):
     with rtsp_camera(tmp_path) as port:
         assert len(await frames(f"rtsp://user:hunter2@localhost:{port}/live", 10)) == 10
+
+
+async def test_a_network_camera_that_broke_off_is_opened_again_and_counted_on(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(capture_module, "FIRST_WAIT_S", 0.0)
+    with rtsp_camera(tmp_path) as port:  # it hangs up after some 60 frames
+        heads = await frames(f"rtsp://user:hunter2@localhost:{port}/live", 90)
+    assert [h.trigger_sequence for h in heads] == list(range(1, 91))
+    assert len({h.part for h in heads}) == 90
+    assert "broke off after" in caplog.text and "hunter2" not in caplog.text
+
+
+async def test_a_network_camera_that_does_not_answer_is_asked_again_less_and_less(
+    monkeypatch, caplog
+):
+    waited = []
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(capture_module.asyncio, "sleep", wait)
+    monkeypatch.setattr(Capture, "_running", never_a_frame)
+    with pytest.raises(asyncio.CancelledError):
+        await frames("rtsp://localhost:1/live")
+    assert waited == [2.0, 4.0, 8.0] and "gives no frame" in caplog.text
+    assert await frames("video:gone.mp4") == []  # a file ends
 
 
 async def test_n127_the_source_is_in_no_argv(pictures, tmp_path):
