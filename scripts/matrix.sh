@@ -31,6 +31,7 @@ base() {
 }
 
 # enter ROOT COMMAND: as a login on that machine; of this one it gets the network's names and what pip and TLS need to get out.
+# /dev/shm is its own: tests on the host take away what processes left there that do not live, by numbers of theirs.
 # pivot_root and not chroot, in which the kernel gives nobody a user namespace
 enter() {
     root=$1
@@ -40,7 +41,7 @@ enter() {
     # shellcheck disable=SC2086
     unshare --mount --pid --fork sh -eu -c '
         mount --bind "$0" "$0" && mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc"
-        mount -t tmpfs tmpfs "$0/tmp" && mount -t tmpfs tmpfs "$0/run" && mkdir "$0/run/before"
+        mount -t tmpfs tmpfs "$0/dev/shm" && mount -t tmpfs tmpfs "$0/tmp" && mount -t tmpfs tmpfs "$0/run" && mkdir "$0/run/before"
         cd "$0" && pivot_root . run/before && umount -l run/before && rmdir run/before
         exec /usr/bin/env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin '"$(printf '%s ' $outside)"' sh -c "cd /root/framegate && $1"
     ' "$root" "$2"

@@ -26,6 +26,7 @@ from framegate_operator.traffic import (
     frames_json,
     to_do,
 )
+from framegate_proto.causes import CLOCK
 from framegate_proto.v1 import framegate_pb2 as pb
 
 SHOWN: Final = 30
@@ -182,6 +183,9 @@ def _things_at_gateways(screen: Screen) -> Iterator[str]:
         if gateway.status is None:
             name = gateway.device.split(".")[-1]
             where = f" at {gateway.address}" if gateway.address else ""
+            if CLOCK in gateway.problem:
+                yield f"{name} cannot be asked: {gateway.problem}"
+                continue
             yield f"{name} does not answer{where}: does framegate-gateway run on its host?"
         elif not gateway.status.gate_open:
             yield f"the gate of {gateway.device} is shut: framegate gateway why {gateway.device}"

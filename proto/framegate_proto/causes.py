@@ -12,6 +12,8 @@ _PLACE: Final = re.compile(r"ipv[46]:(?:%5B)?([0-9a-fA-F:.]+?)(?:%5D)?:(\d+)")
 _MAX_NAMED: Final = 120
 """Letters of a cause that nothing here has words for; gRPC's can be whole lists of addresses."""
 _NO_HOST: Final = "no such host: its name has no address"
+CLOCK: Final = "is a clock wrong, here or there?"
+"""What a certificate of the fleet asks that is not valid at this host's time: they are short."""
 _BY_TEXT: Final = (
     # first, because such a text holds the host's name, in which anything may stand, and a field
     # that is called hostname
@@ -19,6 +21,14 @@ _BY_TEXT: Final = (
     ("address lookup failed", _NO_HOST),
     ("dns resolution failed", _NO_HOST),
     ("connection refused", "nothing listens{place}: the connection was refused"),
+    (
+        "certificate has expired",
+        "the certificate of what listens{place} is past its end: {clock}",
+    ),
+    (
+        "certificate is not yet valid",
+        "the certificate of what listens{place} is not valid yet: {clock}",
+    ),
     ("certificate_verify_failed", "what listens{place} has no certificate of this fleet"),
     ("hostname", "what listens{place} has a certificate of another name"),
     ("wrong_version_number", "what listens{place} does not speak TLS"),
@@ -60,7 +70,7 @@ def cause_in_words(code: grpc.StatusCode, details: str) -> str:
     low = details.lower()
     for text, meaning in _BY_TEXT:
         if text in low:
-            return meaning.format(place=where)
+            return meaning.format(place=where, clock=CLOCK)
     if code in _BY_CODE:
         return _BY_CODE[code].format(place=where)
     said = details.rpartition(": ")[2].strip()[:_MAX_NAMED]

@@ -90,10 +90,13 @@ def caged_source(source: str) -> CagedSource:
     address = rest if kind == "video" else source
     parts = urlsplit(address)
     if parts.scheme not in PORTS or not parts.hostname:
+        path = Path(source)  # its kind was forgotten
+        meant = "folder:" if path.is_dir() else "device:" if path.is_char_device() else "video:"
         raise Unavailable.of(
             Reason.USAGE,
             f"folder:, video:, device:, exec:, address: or one of {', '.join(PORTS)}",
             ascii(parts.scheme or kind)[:40],
+            f"did you mean {meant}{source}?" if path.exists() else "",
         )
     port = parts.port or PORTS[parts.scheme]
     numeric = _numeric(parts, port)

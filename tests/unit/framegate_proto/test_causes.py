@@ -3,7 +3,7 @@
 import grpc
 import pytest
 
-from framegate_proto.causes import cause_in_words
+from framegate_proto.causes import CLOCK, cause_in_words
 
 GONE = grpc.StatusCode.UNAVAILABLE
 
@@ -32,8 +32,21 @@ def test_a_host_that_is_none_has_no_certificate(said):
         ),
         ("Hostname Verification Check failed.", "what listens has a certificate of another name"),
         ("Socket closed", "the connection was closed"),
+        (
+            "ipv4:127.0.0.1:9: Tls handshake failed: CERTIFICATE_VERIFY_FAILED: certificate has "
+            "expired: OK",
+            f"the certificate of what listens at 127.0.0.1:9 is past its end: {CLOCK}",
+        ),
+        (
+            "CERTIFICATE_VERIFY_FAILED: certificate is not yet valid: OK",
+            f"the certificate of what listens is not valid yet: {CLOCK}",
+        ),
+        (
+            "CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate",
+            "what listens has no certificate of this fleet",
+        ),
     ],
-    ids=["refused", "another name", "closed"],
+    ids=["refused", "another name", "closed", "ended", "not begun", "of others"],
 )
 def test_what_it_was(said, meant):
     assert cause_in_words(GONE, said) == meant

@@ -309,6 +309,15 @@ def test_other_sources_are_refused(source):
     assert "/etc/passwd" not in str(caught.value)
 
 
+def test_a_source_whose_kind_was_forgotten_is_asked_for_with_it(pictures, video):
+    for path, meant in ((pictures, "folder"), (video, "video"), ("/dev/null", "device")):
+        with pytest.raises(Unavailable, match=f"did you mean {meant}:{path}"):
+            caged_source(str(path))
+    with pytest.raises(Unavailable) as refused:
+        caged_source("/gone/line.mp4")
+    assert not refused.value.failures[0].hint
+
+
 def test_a_program_gets_what_its_command_names(tmp_path):
     program = tmp_path / "maker"
     program.write_text("#!/bin/sh\n")
