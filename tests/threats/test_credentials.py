@@ -5,9 +5,11 @@ import logging
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
+from unittest.mock import patch
 from urllib.parse import quote
 
 import pytest
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from framegate.errors import Failure, FramegateError, Reason, Unavailable
 from framegate.redaction import holds_credentials, is_encoded, redacted
+from framegate_agent.camera import capture as capturing
 from framegate_agent.camera.capture import Capture
 from framegate_agent.camera.child_messages import pass_on
 from framegate_agent.camera.source_names import named_source
@@ -147,12 +150,18 @@ def test_start_logging_leaves_other_tests_their_excepthook(monkeypatch):
 
 
 async def child(source: str, capfd) -> str:
-    """What comes to standard error while an agent photographs by `source`, which it cannot."""
-    async for _ in Capture(
-        source, part_type="part", rate=0.0, repeat=False, unconfined=True
-    ).frames():
-        pytest.fail("a frame")
+    """What comes to standard error while an agent photographs by `source`, which it cannot, until
+    it would be opened again.
+    """
+    capture = Capture(source, part_type="part", rate=0.0, repeat=False, unconfined=True)
+    with patch.object(capturing.asyncio, "sleep", side_effect=Again), suppress(Again):
+        async for _ in capture.frames():
+            pytest.fail("a frame")
     return capfd.readouterr().err
+
+
+class Again(Exception):
+    """A source that broke off is about to be opened again."""
 
 
 @pytest.mark.parametrize("address", [ENCODED, RAW])

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final
 
-from framegate.errors import Malformed, Reason, Unavailable
+from framegate.errors import FramegateError, Malformed, Reason, Unavailable
 from framegate.redaction import redacted
 from framegate.signed.inspected import Polygon
 from framegate.signed.mask import Masks
 from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS, Captured
 from framegate_agent.camera.child_messages import pass_on
 from framegate_agent.camera.look_record import Look, parse_look
+from framegate_agent.camera.source_names import named_source
 from framegate_host.child_process import OWN_PYTHON, inherited_environment
 from framegate_host.confinement import QUIET
 from framegate_host.programs import way_to
@@ -39,6 +40,14 @@ MOST_WAIT_S: Final = 30.0
 address must fill no log."""
 LOOK_S: Final = 20.0
 """A network camera takes some seconds to its first key frame, a maker's program to start."""
+
+
+def _is_live(source: str) -> bool:
+    """Whether it has no end of its own. One that is no source at all stays none."""
+    try:
+        return named_source(source).startswith(LIVE)
+    except FramegateError:
+        return False
 
 
 class Capture:
@@ -93,7 +102,7 @@ class Capture:
                 async for frame in _read(child):
                     taken += 1
                     yield frame
-            if not self._source.startswith(LIVE):
+            if not _is_live(self._source):
                 return
             wait_s = FIRST_WAIT_S if taken > before else min(2 * wait_s, MOST_WAIT_S)
             what = (
