@@ -17,6 +17,8 @@ at once. Less is usual in containers (64 MiB), which have a disk for it.
 """
 PREFIX: Final = "fg."
 """Short: a socket's path has room for 107 bytes."""
+MOST_RUNS: Final = 100
+"""At a time, of everybody on this machine; two digits are as long as a socket's path allows."""
 NEW_S: Final = 60
 """A younger folder's run may be about to lock it."""
 
@@ -32,11 +34,25 @@ def folder_in_memory() -> Path | None:
     if of.f_bavail * of.f_frsize < LEAST_FREE or of.f_flag & os.ST_NOEXEC:
         return None
     _forget_runs_that_ended()
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY))
+    folder = _made()
+    if folder is None:
+        return None
     folder.chmod(0o711)
     # held until this process ends, and seen in whatever namespace another run looks from
     fcntl.flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX)
     return folder
+
+
+def _made() -> Path | None:
+    """A folder of the shortest name that is free; None where too many are left of other people."""
+    for number in range(MOST_RUNS):
+        folder = MEMORY / f"{PREFIX}{number}"
+        try:
+            folder.mkdir(0o700)
+        except FileExistsError:
+            continue
+        return folder
+    return None
 
 
 def put_files_of_this_run_into(folder: Path) -> None:

@@ -77,3 +77,10 @@ def test_a_link_there_leads_to_nothing_that_is_taken_away(memory, tmp_path_facto
     (memory / "fg.link").symlink_to(kept)
     in_memory._forget_runs_that_ended()
     assert kept.exists()
+
+
+def test_a_name_is_short_and_where_none_is_left_the_disk_is_taken(memory, monkeypatch):
+    monkeypatch.setattr(in_memory, "MOST_RUNS", 2)
+    monkeypatch.setattr(in_memory, "NEW_S", 60)
+    made = [in_memory.folder_in_memory() for _ in range(3)]
+    assert made == [memory / "fg.0", memory / "fg.1", None]
