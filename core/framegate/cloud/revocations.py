@@ -27,17 +27,23 @@ RevocationList = x509.CertificateRevocationList
 
 
 def load_revocation_list(raw: bytes) -> RevocationList:
-    """The list in a file: DER, or PEM. Raises Malformed (EK_CHAIN, TOO_LARGE)."""
+    """The list in a file: DER, or PEM, whose issuer and entries can be read. Raises Malformed
+    (EK_CHAIN, TOO_LARGE).
+    """
     if len(raw) > MAX_LIST_BYTES:
         wanted = f"a revocation list of at most {MAX_LIST_BYTES} bytes"
         raise Malformed.of(Reason.TOO_LARGE, wanted, len(raw))
     try:
-        if raw.lstrip().startswith(b"-----BEGIN"):
-            return x509.load_pem_x509_crl(raw)
-        return x509.load_der_x509_crl(raw)
+        pem = raw.lstrip().startswith(b"-----BEGIN")
+        found = x509.load_pem_x509_crl(raw) if pem else x509.load_der_x509_crl(raw)
+        # the library reads these when they are asked for, and raises then
+        found.issuer.rfc4514_string()
+        for entry in found:
+            _ = entry.serial_number, entry.revocation_date_utc
     except UNREADABLE as error:
         wanted = "a certificate revocation list, DER or PEM"
         raise Malformed.of(Reason.EK_CHAIN, wanted, type(error).__name__) from error
+    return found
 
 
 def require_not_revoked(

@@ -7,7 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from framegate.cloud.initial_key import verify_initial_key
@@ -104,6 +104,7 @@ def test_n213_a_list_ends_while_the_controller_runs(works, path):
 
 
 @given(st.binary(max_size=64), st.integers(0, 400))
+@example(b"\0", 87)
 def test_whatever_stands_in_the_file_only_our_errors_come_out(raw, at):
     whole = WHOLE[: at % len(WHOLE)] + raw + WHOLE[at % len(WHOLE) + len(raw) :]
     for each in (raw, whole, b"-----BEGIN X509 CRL-----\n" + raw):

@@ -46,7 +46,7 @@ READ = {
     "line ends escaped": (ESCAPED, [DER]),
     "within JSON": (b'{"ek_cert": "' + ESCAPED + b'"}', [DER]),
     "UTF-16 without a mark": (PEM.decode().encode("utf-16-le"), [DER]),
-    "a bundle with padding": (P7B + b"\0" * 40, [DER, OTHER]),
+    "a bundle with padding": (P7B + b"\0" * 40, sorted([DER, OTHER])),
 }
 REFUSED = {
     "no end": (PEM.split(b"-----END")[0], "no END CERTIFICATE", "copy it whole"),
@@ -65,7 +65,9 @@ def test_forms_of_the_field_are_read(name):
     raw, wanted = READ[name]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert [c.der for c in load_certificate_file(raw)] == wanted
+        read = [c.der for c in load_certificate_file(raw)]
+    # a bundle is a set: its encoding says in which order, by bytes that differ each time
+    assert (sorted(read) if name.startswith("a bundle") else read) == wanted
     assert likely(raw).kind is Kind.CERTIFICATE
 
 
