@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import typer
 
-from framegate_host.certificate_end import AHEAD, SHARE
+from framegate_host.certificate_end import AHEAD, SHARE, renewal
 from framegate_host.console import EXIT_FAILED, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read
@@ -20,10 +20,6 @@ from framegate_proto.v1 import framegate_pb2 as pb
 
 _SIGNS: Final = frozenset({"present", "coming"})
 _ROOT: Final = "a root is not rotated: found a new fleet, and have its machines join it"
-_BROKER: Final = (
-    "framegate-controller server-certificate broker --out FOLDER; carry it to the broker, restart"
-    " that"
-)
 SOON_MS: Final = int(AHEAD.total_seconds() * 1000)
 """What ends within thirty days is told."""
 EARLIER_SOON_MS: Final = SOON_MS // SHARE
@@ -183,7 +179,7 @@ def of_brokers(told: Iterable[pb.BrokerEnd]) -> Iterator[Trouble]:
     for one in told:
         at = datetime.fromtimestamp(one.at_ms / 1000, UTC)
         seen, _, _ = one.said.partition(": ")
-        yield Trouble(one.reporter, "broker", f"{seen} (seen {at:%F %H:%M} UTC)", _BROKER)
+        yield Trouble(one.reporter, "broker", f"{seen} (seen {at:%F %H:%M} UTC)", renewal("broker"))
 
 
 def _soon_ms(deployed: pb.DeployedEnd) -> int:

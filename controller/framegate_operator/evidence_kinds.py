@@ -4,14 +4,13 @@ parsed.
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple
 
-from framegate.byte_order_mark import as_utf8
+from framegate.byte_order_mark import as_utf8, is_utf16
 from framegate.errors import FramegateError
 from framegate.evidence.pcr_files import parse_pcr_file
 from framegate.identity.ber import first_size
@@ -69,9 +68,6 @@ _SIGNATURES: Final = (0x0014, 0x0016, 0x0018)
 _SIGNED_DATA: Final = bytes.fromhex("06092a864886f70d010702")
 UNKNOWN: Final = "of no kind known here"
 """How a guess ends that is none."""
-_HYPHENS_UTF16: Final = "-----".encode("utf-16-le")
-_UTF_16_BEGINS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, _HYPHENS_UTF16)
-"""A byte order mark, or PEM of those who write none."""
 _PEM_OTHERS: Final = {
     "PRIVATE KEY": "keep it to yourself, nothing here asks for one",
     "CERTIFICATE REQUEST": "a request for a certificate, not a certificate",
@@ -85,9 +81,9 @@ def likely(raw: bytes) -> Likely:
     """What `raw` most likely is. Never raises."""
     if not raw.strip(b"\0\xff \n"):
         return Likely(Kind.OTHER, "padding only" if raw else "an empty file")
-    text = as_utf8(codecs.BOM_UTF16_LE + raw if raw.startswith(_HYPHENS_UTF16) else raw)
+    text = as_utf8(raw)
     told = _guessed(text)
-    if raw.startswith(_UTF_16_BEGINS) and text != raw:
+    if is_utf16(raw) and text != raw:
         kind, words = told or (Kind.OTHER, f"text {UNKNOWN}")
         return Likely(kind, f"{words}, in UTF-16")
     named = "" if told else named_bytes(raw) or _unwrapped(raw)

@@ -92,7 +92,6 @@ class HandedOut:
     nothing that holds, of this gateway or of another.
     """
 
-    gateway: str
     signed: tuple[SignedVerdict, ...]
     problems: tuple[FramegateError, ...]
 
@@ -122,7 +121,7 @@ def handed_out(operator: Anchored, gateway: str, envelopes: Iterable[bytes]) -> 
             f" holds[/]: look into its host, framegate why {safe(gateway)}"
         )
         show_failures(problems[0].failures)
-    return HandedOut(gateway, tuple(signed), tuple(problems))
+    return HandedOut(tuple(signed), tuple(problems))
 
 
 def verified_verdicts(operator: Anchored, envelopes: Iterable[bytes]) -> list[Verdict]:

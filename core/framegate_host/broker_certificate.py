@@ -19,7 +19,7 @@ from cryptography import x509
 
 from framegate.errors import Reason
 from framegate_host.broker_client import CONNECT_S, Broker
-from framegate_host.certificate_end import AGAIN, BroughtCertificate, Life
+from framegate_host.certificate_end import AGAIN, BroughtCertificate, Life, renewal
 
 log = logging.getLogger(__name__)
 RETRY_S: Final = 60.0
@@ -52,15 +52,6 @@ def end_said(life: Life | None, server_name: str, now: datetime) -> str:
     if life is None:
         return f"the certificate of {server_name} has ended: {do}"
     return BroughtCertificate(server_name, lambda: life, do).said(now)
-
-
-def renewal(server_name: str) -> str:
-    """What gives a broker its next certificate."""
-    own, _, _ = server_name.partition(".")
-    return (
-        f"framegate-controller server-certificate {own} --out FOLDER; carry it to the broker,"
-        " restart that"
-    )
 
 
 async def watch_broker_end(

@@ -57,6 +57,15 @@ class BroughtCertificate:
         return f"the certificate of {self.name} {left}, {life.ends:%F %H:%M} UTC: {self.do}"
 
 
+def renewal(server_name: str) -> str:
+    """What gives a broker its next certificate."""
+    own, _, _ = server_name.partition(".")
+    return (
+        f"framegate-controller server-certificate {own} --out FOLDER; carry it to the broker,"
+        " restart that"
+    )
+
+
 async def tell_end(certificate: BroughtCertificate) -> None:
     """Forever: say in the log that it ends, at once and then once a day."""
     while True:

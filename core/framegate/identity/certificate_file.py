@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import codecs
 import json
 import re
 from typing import Final
@@ -30,7 +29,6 @@ _PEM: Final = re.compile(
     rb"-----BEGIN (X509 |TRUSTED |)CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END ", re.ASCII
 )
 _BEGIN: Final = re.compile(rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----")
-_BEGIN_UTF16: Final = "-----BEGIN".encode("utf-16-le")
 _CUT: Final = "the file is cut off: copy it whole"
 _PKCS7_PEM: Final = re.compile(
     rb"-----BEGIN PKCS ?#?7(?: SIGNED DATA)?-----([A-Za-z0-9+/=\s]*)-----END ", re.ASCII
@@ -51,8 +49,7 @@ def load_certificate_file(raw: bytes) -> list[MakerCertificate]:
     """
     if len(raw) > MAX_FILE_BYTES:
         raise Malformed.of(Reason.TOO_LARGE, f"a file of at most {MAX_FILE_BYTES} bytes", len(raw))
-    # some write UTF-16 without a mark
-    text = as_utf8(codecs.BOM_UTF16_LE + raw if raw.startswith(_BEGIN_UTF16) else raw)
+    text = as_utf8(raw)
     if b"-----BEGIN" in text:
         return [load_maker_certificate(der) for der in _of_pem(text)]
     if b"-----END" in text:
