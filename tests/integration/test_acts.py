@@ -63,8 +63,10 @@ async def test_a_dry_run_by_somebody_who_may_leaves_no_entry(walk):
                 stub, "Change", pb.ChangeRequest(device="cam1", event="quarantine", reason="r")
             )
         )[0] is None
+        # the controller's own chores may write beside it
+        theirs = [e for e in walk.entries()[before:] if e.get("actor") == "operator.the-operator"]
         with walk.store.reading() as tx:
-            assert len(walk.entries()) == before and tx.devices.get(CAM).state == "trusted"
+            assert theirs == [] and tx.devices.get(CAM).state == "trusted"
 
 
 async def test_n119_one_approval_and_five_who_race_for_it(walk):

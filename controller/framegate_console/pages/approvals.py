@@ -11,8 +11,8 @@ from google.protobuf.message import Message
 from starlette.responses import Response
 
 from framegate.errors import Malformed, Reason, Refused
+from framegate_console.form_numbers import number
 from framegate_console.live import Live
-from framegate_console.pages.incidents import number
 from framegate_console.pages.line import latest
 from framegate_console.pages.live_page import LivePage, Loaded
 from framegate_console.pages.signin import factor

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Final
 
 from starlette.responses import Response
@@ -11,6 +10,7 @@ from starlette.responses import Response
 from framegate.errors import Malformed, Reason
 from framegate.record.incident_events import IncidentVerdict
 from framegate.record.incident_export import timeline
+from framegate_console.form_numbers import number
 from framegate_console.live import Live
 from framegate_console.pages.live_page import LivePage, Loaded
 from framegate_console.pages.signin import factor
@@ -18,9 +18,6 @@ from framegate_console.visit import Visit
 from framegate_proto.v1 import framegate_pb2 as pb
 
 LISTED: Final = 100
-MAX_HOURS: Final = 100_000
-"""Eleven years, which no record of a fleet has so far."""
-_HOUR_MS: Final = 3_600_000
 
 
 async def load(live: Live, _: str) -> Loaded:
@@ -72,21 +69,6 @@ async def load_playbooks(live: Live, _: str) -> Loaded:
     request = pb.PlaybookHistoryRequest(limit=LISTED)
     steps = (await live.calls.operator("PlaybookHistory", request)).rows
     return {"playbooks": playbooks, "steps": steps}
-
-
-def number(text: str) -> int:
-    """An entry's or incident's number. Raises Malformed (USAGE)."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):
-        raise Malformed.of(Reason.USAGE, "a number", ascii(text[:40]))
-    return int(text)
-
-
-def since_ms(hours: str) -> int:
-    """When it was `hours` ago, in milliseconds since 1970. Raises Malformed (USAGE)."""
-    back = number(hours)
-    if back > MAX_HOURS:
-        raise Malformed.of(Reason.USAGE, f"at most {MAX_HOURS} hours", back)
-    return int(time.time() * 1000) - back * _HOUR_MS
 
 
 INCIDENTS: Final = LivePage("incidents", "incidents.html", load)

@@ -17,9 +17,9 @@ from framegate.signed.part import MAX_LESSON, MIN_LESSON, PartStatement
 from framegate.signed.pin import parse_pin
 from framegate.wire import sha256
 from framegate_console.calls import Endpoint
+from framegate_console.form_numbers import number
 from framegate_console.live import Live
 from framegate_console.pages.camera import regions_of
-from framegate_console.pages.incidents import number
 from framegate_console.pages.line import latest, tiles
 from framegate_console.pages.live_page import LivePage, Loaded
 from framegate_console.pages.signin import factor, factor_at_gateways

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from framegate.access.verbs import verbs
 from framegate.errors import Failure
-from framegate_console.pages.incidents import since_ms
+from framegate_console.form_numbers import since_ms
 from framegate_console.visit import Visit
 from framegate_proto.edge import from_failures
 from framegate_proto.v1 import framegate_pb2 as pb

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from framegate.record.events import events
 from framegate.record.verify import LogAnchor
-from framegate_console.pages.incidents import number, since_ms
+from framegate_console.form_numbers import number, since_ms
 from framegate_console.visit import Visit
 from framegate_operator.audit_proofs import PROOF_FORMAT, proof_json, proved_head
 from framegate_proto.v1 import framegate_pb2 as pb
