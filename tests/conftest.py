@@ -34,6 +34,7 @@ from support.clock import Clock
 from support.in_memory import folder_in_memory, put_files_of_this_run_into
 from support.lanes import PLANTS, Lanes
 from support.paths import ROOT
+from support.standstill import TIMES, Standstill
 
 IN_MEMORY = pytest.StashKey[Path]()
 
@@ -79,10 +80,17 @@ pytest_plugins = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What a run writes stands in memory where there is room: a tenth less work, no wear."""
-    if not hasattr(config, "workerinput") and (folder := folder_in_memory()) is not None:
+    """What a run writes stands in memory where there is room: a tenth less work, no wear. One whose
+    tests have a limit has one itself.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    if (folder := folder_in_memory()) is not None:
         put_files_of_this_run_into(folder)
         config.stash[IN_MEMORY] = folder
+    limit_s = float(config.getini("faulthandler_timeout") or 0)
+    if limit_s and config.getoption("dist", "no") != "no":
+        config.pluginmanager.register(Standstill(limit_s * TIMES), "standstill")
 
 
 @pytest.hookimpl(trylast=True)

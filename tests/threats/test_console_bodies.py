@@ -13,9 +13,9 @@ import uvicorn
 from starlette.datastructures import Headers
 
 from framegate.errors import Malformed
+from framegate_console.form_numbers import MAX_HOURS, since_ms
 from framegate_console.guard import Guard, admission
 from framegate_console.live import Live
-from framegate_console.form_numbers import MAX_HOURS, since_ms
 from framegate_console.server import behind_doors
 from framegate_console.sessions import Session
 from framegate_console.visit import MAX_OPEN_BODY
