@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +35,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from framegate.identity.pem import private_pem
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.statement import Outcome, Verdict
+from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.ca.open import found_fleet, load_fleet
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -128,6 +130,12 @@ async def sent(camera: SoftwareCamera, gateway: Gateway, one: Round) -> dict[str
     return {"took_ms": took, "answered_ms": answered, "said": said, "unanswered": len(begun)}
 
 
+@cache
+def _fleet(folder: Path) -> FleetKeys:
+    """Once a process: its passphrase is made dear to guess."""
+    return load_fleet(folder)
+
+
 def _images() -> list[bytes]:
     boards = [draw_board(n, design=1, clean_capture=True) for n in range(8)]
     how = [cv2.IMWRITE_JPEG_QUALITY, 95]
@@ -156,7 +164,7 @@ class _Held(SoftwareCamera):
     """A camera that another process of this run has made, and the gateway knows."""
 
     def __init__(self, folder: Path, one: Round) -> None:
-        self.folder, self.fleet, self.device = folder, load_fleet(folder / "keys"), one.device
+        self.folder, self.fleet, self.device = folder, _fleet(folder / "keys"), one.device
         private = load_pem_private_key(one.key, None)
         assert isinstance(private, ec.EllipticCurvePrivateKey)
         self.private = private
