@@ -21,8 +21,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cv2
 import grpc
@@ -34,6 +35,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from framegate.identity.pem import private_pem
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.statement import Outcome, Verdict
+from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.ca.open import found_fleet, load_fleet
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -63,7 +65,7 @@ _OPTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one camera does for a while: frames a second, at times drawn by chance."""
+    """What one camera does for a while: frames a second, at times drawn by chance, of `part`."""
 
     device: str
     rate: float
@@ -71,6 +73,7 @@ class Round:
     seed: int
     key: bytes
     certificate: bytes
+    part: str = "drawn-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,14 @@ class Gateway:
 
 
 async def sent(camera: SoftwareCamera, gateway: Gateway, one: Round) -> dict[str, Any]:
-    """Frames of one camera, at its rate whatever comes back: ms of each inspected frame, and
-    outcomes by reason. What was not answered when the round was over is `unanswered`.
+    """Frames of one camera, at its rate whatever comes back: ms of each inspected frame, of each
+    answered one, and outcomes by reason. What was not answered when the round was over is
+    `unanswered`.
     """
     images, begun = _images(), dict[int, float]()
     anchor = camera.fleet.issuing["gateway-ca"].pem
     credentials = grpc.ssl_channel_credentials(anchor, *camera.tls_pair)
-    took, said = list[float](), Counter[str]()
+    took, answered, said = list[float](), list[float](), Counter[str]()
     async with grpc.aio.secure_channel(
         f"127.0.0.1:{gateway.port}", credentials, options=_OPTIONS
     ) as channel:
@@ -105,9 +109,9 @@ async def sent(camera: SoftwareCamera, gateway: Gateway, one: Round) -> dict[str
                 payload = parse_envelope(message.answer.verdict, Verdict.TYPE).payload
                 verdict = Verdict.parse_payload(payload)
                 said[verdict.reason or "inspected"] += 1
-                waited = time.perf_counter() - begun.pop(verdict.trigger_sequence)
+                answered.append(1e3 * (time.perf_counter() - begun.pop(verdict.trigger_sequence)))
                 if verdict.outcome != Outcome.UNINSPECTED:
-                    took.append(1e3 * waited)
+                    took.append(answered[-1])
 
         reader = asyncio.create_task(read())
         chance, number = random.Random(one.seed), 0
@@ -117,13 +121,19 @@ async def sent(camera: SoftwareCamera, gateway: Gateway, one: Round) -> dict[str
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             image = _numbered(images[number % len(images)], number)
             begun[number] = time.perf_counter()
-            sealed = session.seal(captured(number, len(image), part_type="drawn-1"), image)
+            sealed = session.seal(captured(number, len(image), part_type=one.part), image)
             await call.write(pb.CameraMessage(frame=sealed))
             number += 1
         await call.done_writing()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(reader, 10)
-    return {"took_ms": took, "said": said, "unanswered": len(begun)}
+    return {"took_ms": took, "answered_ms": answered, "said": said, "unanswered": len(begun)}
+
+
+@cache
+def _fleet(folder: Path) -> FleetKeys:
+    """Once a process: its passphrase is made dear to guess."""
+    return load_fleet(folder)
 
 
 def _images() -> list[bytes]:
@@ -137,11 +147,24 @@ def _numbered(image: bytes, number: int) -> bytes:
     return image[:2] + b"\xff\xfe\x00\x0a" + number.to_bytes(8, "big") + image[2:]
 
 
+class Credentials(NamedTuple):
+    """A camera's private key and its certificate, in PEM."""
+
+    key: bytes
+    certificate: bytes
+
+
+def credentials_of(camera: SoftwareCamera) -> Credentials:
+    """What another process needs to be that camera."""
+    certificate = camera.certificate.public_bytes(Encoding.PEM)
+    return Credentials(private_pem(camera.private), certificate)
+
+
 class _Held(SoftwareCamera):
     """A camera that another process of this run has made, and the gateway knows."""
 
     def __init__(self, folder: Path, one: Round) -> None:
-        self.folder, self.fleet, self.device = folder, load_fleet(folder / "keys"), one.device
+        self.folder, self.fleet, self.device = folder, _fleet(folder / "keys"), one.device
         private = load_pem_private_key(one.key, None)
         assert isinstance(private, ec.EllipticCurvePrivateKey)
         self.private = private
@@ -158,7 +181,7 @@ def _process(folder: Path, rounds: Sequence[Round], gateway: Gateway, out: Any) 
     out.close()
 
 
-def _played(folder: Path, groups: Sequence[Sequence[Round]], gateway: Gateway) -> list[Any]:
+def played(folder: Path, groups: Sequence[Sequence[Round]], gateway: Gateway) -> list[Any]:
     """All groups of cameras at once, a process each; what each camera saw, in their order."""
     spawn, ends = multiprocessing.get_context("spawn"), []
     for rounds in groups:
@@ -175,8 +198,12 @@ def _played(folder: Path, groups: Sequence[Sequence[Round]], gateway: Gateway) -
 
 
 @contextlib.contextmanager
-def _gateway(folder: Path) -> Iterator[Gateway]:
+def gateway_in(folder: Path, *more: str) -> Iterator[Gateway]:
+    """A gateway process that knows the cameras whose certificates are in `folder`; `more` are
+    further arguments of `bench.server`.
+    """
     argv = [sys.executable, "-m", "framegate_simulators.bench.server", "protected", str(folder)]
+    argv += more
     with subprocess.Popen(argv) as running:
         try:
             ready = folder / "protected.json"
@@ -197,13 +224,11 @@ def fairness(rounds: int, seconds: float) -> dict[str, Any]:
         cameras = {device: SoftwareCamera(folder, fleet, device) for device in devices}
 
         def round_of(device: str, rate: float, seed: int) -> Round:
-            camera = cameras[device]
-            certificate = camera.certificate.public_bytes(Encoding.PEM)
-            return Round(device, rate, seconds, seed, private_pem(camera.private), certificate)
+            return Round(device, rate, seconds, seed, *credentials_of(cameras[device]))
 
         took: dict[str, list[float]] = {"alone": [], "flooded": []}
         flooder, unanswered = Counter[str](), Counter[str]()
-        with _gateway(folder) as gateway:
+        with gateway_in(folder) as gateway:
             for number in range(2 * rounds):
                 what = ("alone", "flooded")[number % 2]
                 rate = RATE * (FLOOD if what == "flooded" else 1)
@@ -211,7 +236,7 @@ def fairness(rounds: int, seconds: float) -> dict[str, Any]:
                 # the same times without and with the flood
                 others = [round_of(d, RATE, s) for d, s in zip(devices[1:], seeds, strict=True)]
                 groups = [others, [round_of(CAMERA, rate, 7_000 + number)]]
-                kept, (one,) = _played(folder, groups, gateway)
+                kept, (one,) = played(folder, groups, gateway)
                 took[what] += [ms for camera in kept for ms in camera["took_ms"]]
                 unanswered[what] += sum(camera["unanswered"] for camera in kept)
                 if what == "flooded":

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from framegate_simulators.bench.attestation import bench_attestation
+from framegate_simulators.bench.cameras import bench_cameras
+from framegate_simulators.bench.feeds import bench_feeds
 from framegate_simulators.bench.frames import bench_frames
 from framegate_simulators.bench.inspection import bench_inspection
 from framegate_simulators.bench.issue import bench_issue
 from framegate_simulators.bench.line import bench_line
 from framegate_simulators.bench.looks import bench_looks
+from framegate_simulators.bench.machines import bench_machines
 from framegate_simulators.bench.people import bench_people
 from framegate_simulators.bench.plant import bench_plant
 from framegate_simulators.bench.sinks import bench_sinks
@@ -32,10 +35,14 @@ _TELLING: Final = {
     "people": bench_people,
     "attestation": bench_attestation,
     "strangers": bench_strangers,
+    "feeds": bench_feeds,
+    "cameras": bench_cameras,
     "sinks": bench_sinks,
     "stores": bench_stores,
 }
 """Benchmarks that say themselves how they go on."""
+_LONG: Final = {"machines": bench_machines}
+"""Those of minutes, which are asked for by name alone."""
 
 
 def main() -> None:
@@ -55,6 +62,9 @@ def main() -> None:
             "people",
             "attestation",
             "strangers",
+            "feeds",
+            "cameras",
+            "machines",
             "sinks",
             "stores",
             "plant",
@@ -92,6 +102,8 @@ def main() -> None:
     for name, bench in _TELLING.items():
         if args.only in {None, name}:
             result[name] = bench(say)
+    if args.only in _LONG:
+        result[args.only] = _LONG[args.only](say)
     if args.only in {None, "plant"}:
         result |= bench_plant(say)
     (args.build / "bench.json").write_text(json.dumps(result, indent=1) + "\n")

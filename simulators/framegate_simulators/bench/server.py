@@ -11,14 +11,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from cryptography import x509
 
 from framegate.wire import FrameMetadata
 from framegate_controller.ca.open import load_fleet
+from framegate_gateway.admission.admitted import Admitted, OpenedFrame
+from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.engine import Engine
 from framegate_gateway.inference.jobs import CameraFrame
@@ -36,6 +39,8 @@ from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.fixtures.gateway import warranted
 
+ADMITTED: Final = "admitted.txt"
+"""Where a gateway that is timed writes the ms of each frame, a line each."""
 OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024), ("grpc.so_reuseport", 0))
 
 
@@ -69,10 +74,31 @@ class PlainFrames(rpc.FramesServicer):
             await asyncio.wait(tasks)
 
 
-async def serve(mode: str, folder: Path) -> None:
+def time_admission(path: Path) -> None:
+    """From a sealed frame's message to its admission, each; both are done in one go, with nothing
+    else of this process between.
+    """
+    open_frame, admit = CameraLink.open_frame, CameraLink.admit
+    out, begun = path.open("a", buffering=1), [0.0]
+
+    def opened(self: CameraLink, metadata_bytes: bytes, sealed: bytes) -> OpenedFrame:
+        begun[0] = time.perf_counter()
+        return open_frame(self, metadata_bytes, sealed)
+
+    def admitted(self: CameraLink, frame: OpenedFrame) -> Admitted:
+        done = admit(self, frame)
+        out.write(f"{1e3 * (time.perf_counter() - begun[0]):.4f}\n")
+        return done
+
+    CameraLink.open_frame, CameraLink.admit = opened, admitted  # type: ignore[method-assign]
+
+
+async def serve(mode: str, folder: Path, *, timed: bool = False) -> None:
     """Serve until killed; writes `<mode>.json` with the port and, for the protected one, its
     publics.
     """
+    if timed:
+        time_admission(folder / ADMITTED)
     models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages((folder / "golden",)), threads=2)
     await models.start()
     server = grpc.aio.server(options=OPTIONS)
@@ -112,5 +138,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("mode", choices=["plain", "protected"])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--timed", action="store_true")
     args = parser.parse_args()
-    asyncio.run(serve(args.mode, args.folder))
+    asyncio.run(serve(args.mode, args.folder, timed=args.timed))

@@ -13,9 +13,11 @@ import argparse
 import json
 import os
 import signal
+import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -46,6 +48,10 @@ RECEIPT_QUOTA_MIB: Final = 2
 LEDGER_QUOTA_MIB: Final = 16
 FILE_SLACK: Final = 1.6
 """A file may be so much larger than what its quota counts: free pages, indices, its journal."""
+RECEIPT_BYTES: Final = 1.2 * 1024
+"""What a kept receipt may take of its file, at most, with all that belongs to it."""
+LEAST_RECEIPTS: Final = 500
+"""Kept ones of a file, below which what the file has anyhow is most of it."""
 ENDS_S: Final = 5.0
 """From SIGTERM to the end of a program, at most."""
 _BARS: Final = "▁▂▃▄▅▆▇█"
@@ -82,6 +88,35 @@ class Memory:
         shown, least = self.series[::step], self.most_kib / 2
         scale = (len(_BARS) - 1) / max(1.0, self.most_kib - least)
         return "".join(_BARS[max(0, round((kib - least) * scale))] for kib in shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What `kept` receipts take of a receipts.db: bytes by table or index, pages that are filled in
+    part counted whole, free ones and the journal not.
+    """
+
+    kept: int
+    tables: Mapping[str, int]
+
+    @classmethod
+    def of(cls, path: Path) -> Room:
+        """Of the store at `path`, of whichever process that is or was."""
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            query = "SELECT name, sum(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC"
+            tables = dict(connection.execute(query).fetchall())
+            (kept,) = connection.execute("SELECT count(*) FROM leaves WHERE kind < 2").fetchone()
+        return cls(int(kept), tables)
+
+    @property
+    def each(self) -> int:
+        """Bytes a receipt; 0 where there is none."""
+        return round(sum(self.tables.values()) / self.kept) if self.kept else 0
+
+    @property
+    def over(self) -> bool:
+        """Whether a receipt takes more than `RECEIPT_BYTES`."""
+        return self.kept >= LEAST_RECEIPTS and self.each > RECEIPT_BYTES
 
 
 def resident_kib(pid: int) -> int:
@@ -122,9 +157,7 @@ def _what(pid: int) -> str:
 
 def _files(plant: Plant, line: LinePlant) -> dict[str, int]:
     """Bytes of the files that grow with frames and parts, with their journals."""
-    paths = {f"receipts of {g.name}": g.machine.folder / "gateway" for g in line.gateways}
-    at = {name: folder / "receipts.db" for name, folder in paths.items()}
-    at |= {
+    at = _receipts(line) | {
         f"ledger of {LINE}": plant.ledger(LINE),
         "registry": plant.folder / "controller" / "registry.db",
     }
@@ -133,6 +166,12 @@ def _files(plant: Plant, line: LinePlant) -> dict[str, int]:
         both = (path, path.with_name(path.name + "-wal"))
         sizes[name] = sum(one.stat().st_size for one in both if one.exists())
     return sizes
+
+
+def _receipts(line: LinePlant) -> dict[str, Path]:
+    """The files of receipts, by what they are called in the result."""
+    folders = {f"receipts of {g.name}": g.machine.folder / "gateway" for g in line.gateways}
+    return {name: folder / "receipts.db" for name, folder in folders.items()}
 
 
 def soak(plant: Plant, line: LinePlant, seconds: float) -> dict[str, Any]:
@@ -160,6 +199,7 @@ def soak(plant: Plant, line: LinePlant, seconds: float) -> dict[str, Any]:
     # a process that was started anew in between began anew
     whole = {name: series for name, series in memory.items() if len(series) == samples}
     seen = {name: Memory.of(series, warm) for name, series in whole.items()}
+    rooms = {name: Room.of(path) for name, path in _receipts(line).items()}
     return {
         "seconds": round(seconds),
         "parts": outside.parts_in,
@@ -168,9 +208,10 @@ def soak(plant: Plant, line: LinePlant, seconds: float) -> dict[str, Any]:
         "load": [round(x, 1) for x in os.getloadavg()],
         "memory": {name: asdict(one) | {"grows": one.grows} for name, one in seen.items()},
         "ends_s": _ends(plant),
+        "receipts": {name: asdict(room) | {"each": room.each} for name, room in rooms.items()},
         "files": {name: {"series": s, "last": s[-1], "most": max(s)} for name, s in files.items()},
         "grow": sorted(name for name, one in seen.items() if one.grows),
-        "over": sorted(_over(files)),
+        "over": sorted([*_over(files), *(f"a frame of {n}" for n, r in rooms.items() if r.over)]),
         "pictures": {name: one.picture for name, one in seen.items()},
     }
 
@@ -214,6 +255,10 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     for name, one in result["files"].items():
         table.add_row(name, "", f"{one['last'] / 2**20:.1f}", f"{one['most'] / 2**20:.1f}", "file")
     console.print(table)
+    for name, room in result["receipts"].items():
+        if room["kept"]:
+            most = ", ".join(f"{t} {size / room['kept']:.0f}" for t, size in room["tables"].items())
+            console.print(f"{name}: {room['kept']}, {room['each']} bytes each: {most}")
     console.print(
         f"{result['parts']} parts in {result['seconds']} s, outcomes {result['outcomes']}; "
         f"growing: {', '.join(result['grow']) or 'none'}; "

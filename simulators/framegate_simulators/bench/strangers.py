@@ -9,7 +9,6 @@ controller's memory, and its join port's, grew.
 from __future__ import annotations
 
 import json
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -22,14 +21,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.identity.names import Kind
 from framegate.identity.pem import private_pem
-from framegate.wire import GatewayPublics, sha256
+from framegate.wire import sha256
 from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.context import Fleet
@@ -42,6 +39,7 @@ from framegate_controller.timing import Timing
 from framegate_proto.edge import evidence_parts
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.bench.gateway_publics import gateway_publics
 from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
@@ -101,7 +99,9 @@ class Scene:
         timing = Timing(int(1000 * INTERVAL_S))
         fleet = Fleet(ring=ring, timing=timing, clock=now_ms, controller="controller-1")
         process = ec.generate_private_key(ec.SECP256R1())
-        gateway = Forge(self.maker, Firmware("simulated-gateway"), publics=(_publics(process),))
+        gateway = Forge(
+            self.maker, Firmware("simulated-gateway"), publics=(gateway_publics(process),)
+        )
         camera = Forge(self.maker, Firmware("simulated-camera"))
         with store.writing() as tx:
             add_maker(tx, self.maker.certificate)
@@ -240,25 +240,6 @@ _OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
 )
-
-
-def _csr(key: ec.EllipticCurvePrivateKey) -> bytes:
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
-
-
-def _publics(process: ec.EllipticCurvePrivateKey) -> bytes:
-    return GatewayPublics(
-        process_nonce=secrets.token_bytes(16),
-        tls_csr=_csr(process),
-        verdict_csr=_csr(ec.generate_private_key(ec.SECP256R1())),
-        hpke_kem="MLKEM768-X25519",
-        hpke_public=bytes(1216),
-        address="127.0.0.1:1",
-        operator_address="127.0.0.1:2",
-        model_digest=bytes(32),
-        code_digest=bytes(32),
-    ).marshal()
 
 
 def _invitation(kind: Kind, name: str, code: bytes, ek: bytes | None) -> Invitation:

@@ -37,7 +37,8 @@ SLACK_MS: Final = 3_000
 """From the moment that a result is too old to the one at which the registry says so."""
 KILLED: Final = ("camera", "gateway", "broker", "adapter", "controller", "host")
 LINKS: Final = ("controller", "camera", "gateway-broker", "adapter-broker")
-MODES: Final = (Mode.CUT, Mode.DELAY, Mode.LOSS, Mode.HALF_OPEN, Mode.ONE_WAY)
+MODES: Final = (Mode.CUT, Mode.DELAY, Mode.SLOW, Mode.LOSS, Mode.HALF_OPEN, Mode.ONE_WAY)
+TPM_MODES: Final = (Mode.RETRY, Mode.LOCKOUT, Mode.HANGS, Mode.SLOW)
 Fault = Callable[[random.Random], contextlib.AbstractContextManager[None]]
 
 
@@ -57,7 +58,7 @@ class LineRuns:
         self.faults: dict[str, int] = {
             **{f"line: {name} kill -9": 3 for name in KILLED},
             **{f"line: link {link}: {mode}": 1 for link in LINKS for mode in MODES},
-            **{f"line: TPM {mode}": 1 for mode in (Mode.RETRY, Mode.LOCKOUT, Mode.HANGS)},
+            **{f"line: TPM {mode}": 1 for mode in TPM_MODES},
             "line: 1,000 half-open connections": 1,
             "line: slow-loris": 1,
         }

@@ -16,6 +16,8 @@ from typing import Any, Final
 MOST: Final = 65_536
 DELAY_S: Final = 0.15
 LOSS: Final = 0.1
+SLOW_BYTES: Final = 65_536
+"""What a slow link carries a second: a frame takes some seconds, a verdict none that shows."""
 AGAIN_S: Final = (0.2, 0.8)
 """After which TCP sends again what was lost: twice at most, here."""
 LOOK_S: Final = 0.02
@@ -161,6 +163,8 @@ class Relay:
                 await asyncio.sleep(DELAY_S)
             elif self._mode == Mode.LOSS and self._chance.random() < LOSS:
                 await asyncio.sleep(self._chance.uniform(*AGAIN_S))
+            elif self._mode == Mode.SLOW:
+                await asyncio.sleep(len(data) / SLOW_BYTES)
             while self._holds(up=up):  # noqa: ASYNC110 - set by another thread
                 await asyncio.sleep(LOOK_S)
             writer.write(data)

@@ -146,12 +146,21 @@ def spread(faults: Sequence[Fault], runs: int) -> Iterator[Fault]:
     yield from islice(cycle(turns), max(0, runs - len(faults)) if turns else 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asked for: the first seed, and of which faults, by a part of their names."""
+
+    seed: int
+    only: str = ""
+
+
 def tried(
-    faults: Sequence[Fault], runs: int, seed: int, told: list[Tally], say: Callable[[str], None]
+    faults: Sequence[Fault], runs: int, asked: Asked, told: list[Tally], say: Callable[[str], None]
 ) -> None:
     """Each fault's runs; what came of them is in `told`, of those before an end that came early,
     too.
     """
+    faults, seed = [f for f in faults if asked.only in f.name], asked.seed
     tallies = {f.name: Tally(f.name, f.limit_ms, skipped=f.missing) for f in faults}
     told += tallies.values()
     for number, fault in enumerate(spread([f for f in faults if not f.missing], runs)):
@@ -169,6 +178,7 @@ def main() -> None:
     parser.add_argument("--line", type=int, help=f"of a whole line; default: RUNS/{LINE_SHARE}")
     parser.add_argument("--shared", type=int, help="of two controllers; default: half of RUNS")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="faults whose name has this")
     parser.add_argument("--build", type=Path, default=Path("build"))
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
@@ -176,20 +186,21 @@ def main() -> None:
     on_line = args.runs // LINE_SHARE if args.line is None else args.line
     on_database = args.runs // 2 if args.shared is None else args.shared
     folder = Path(tempfile.mkdtemp(prefix="fg-chaos-"))
+    asked = Asked(args.seed, args.only)
     say = partial(console.print, soft_wrap=True, markup=False)
     tallies: list[Tally] = []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         founded = found(folder / "fleet")
         # what is forked comes first: a line of programs is watched by threads
-        tried(cells(founded, folder), args.runs - on_database, args.seed, tallies, say)
+        tried(cells(founded, folder), args.runs - on_database, asked, tallies, say)
         if on_database:
             with ExitStack() as stack:
                 faults = shared(founded, folder, stack)
-                tried(faults, on_database, args.seed, tallies, say)
+                tried(faults, on_database, asked, tallies, say)
         if on_line:
             with ExitStack() as stack:
-                tried(line(args.build / "chaos-logs", stack), on_line, args.seed, tallies, say)
+                tried(line(args.build / "chaos-logs", stack), on_line, asked, tallies, say)
     except (PlantError, subprocess.TimeoutExpired) as error:
         broken = Tally("a plant that did not come up", 0.0)
         broken.problems.append(str(error)[:2000])

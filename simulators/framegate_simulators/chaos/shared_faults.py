@@ -35,7 +35,7 @@ STARTS: Final = 10
 CUTS: Final = 8
 LINK_S: Final = 3.0
 """How long a link to the database is disturbed at most."""
-LINK_MODES: Final = (Mode.CUT, Mode.DELAY, Mode.HALF_OPEN, Mode.ONE_WAY)
+LINK_MODES: Final = (Mode.CUT, Mode.DELAY, Mode.SLOW, Mode.HALF_OPEN, Mode.ONE_WAY)
 SOCKET: Final = ".s.PGSQL.5432"
 BETWEEN_CUTS_S: Final = 0.5
 """Between two cuts at most: on a busy machine little is done in less, and it has to end."""

@@ -1,12 +1,21 @@
 """What a soak calls growing, and what it does not."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
-from framegate_simulators.bench.soak import GREW_KIB, Memory, resident_kib
+from framegate_simulators.bench.soak import (
+    GREW_KIB,
+    LEAST_RECEIPTS,
+    RECEIPT_BYTES,
+    Memory,
+    Room,
+    resident_kib,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,3 +43,32 @@ def test_a_process_that_is_gone_has_no_memory():
     with subprocess.Popen([sys.executable, "-c", "pass"]) as child:
         child.wait()
     assert resident_kib(child.pid) == 0
+
+
+def leaves_of(path, counts, size=1):
+    """A file with so many leaves of each kind, and a table beside that has `size` bytes."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE leaves (kind INTEGER NOT NULL)")
+        connection.execute("CREATE TABLE roots (root BLOB NOT NULL)")
+        rows = [(kind,) for kind, count in enumerate(counts) for _ in range(count)]
+        connection.executemany("INSERT INTO leaves VALUES (?)", rows)
+        connection.execute("INSERT INTO roots VALUES (?)", (bytes(size),))
+    return path
+
+
+def test_a_receipt_takes_what_its_file_has_by_table(tmp_path):
+    room = Room.of(leaves_of(tmp_path / "r.db", (3, 1, 2, 5), 40_000))
+    assert room.kept == 4 and set(room.tables) == {"sqlite_schema", "leaves", "roots"}
+    assert room.tables["roots"] == 40_960 and room.each == (40_960 + 2 * 4_096) / 4
+    assert not room.over, "too few to say anything"
+
+
+@pytest.mark.parametrize(("size", "over"), [(1, False), (1.1, True)])
+def test_a_receipt_that_takes_too_much_is_told(tmp_path, size, over):
+    blob = int(size * RECEIPT_BYTES * LEAST_RECEIPTS) - 40_000
+    assert Room.of(leaves_of(tmp_path / "r.db", (LEAST_RECEIPTS,), blob)).over == over
+
+
+def test_a_file_without_receipts_says_nothing(tmp_path):
+    room = Room.of(leaves_of(tmp_path / "r.db", (0, 0, 9, 9)))
+    assert room.each == 0 and not room.over
