@@ -8,6 +8,7 @@ of time (what systemd-timesyncd leaves where it has one), and the time until a g
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -77,6 +78,23 @@ def plug_in() -> None:
     subprocess.run(["chown", "-R", "framegate-agent:", MACHINE], check=True)
 
 
+def lose_the_controller() -> None:
+    """Its machine is gone with all that was on it; what was kept elsewhere is beside a release."""
+    state, settings = Path("/var/lib/framegate-controller"), Path("/etc/framegate/controller.toml")
+    secret = Path("/etc/framegate/credentials/controller-passphrase")
+    backup, head = Path("/mnt/backup/fleet.tar"), Path("/var/lib/framegate-gateway/record-head")
+    for kept in (backup, settings, head, Path("/etc/framegate/fleet.json")):
+        shutil.copy(kept, RELEASE / kept.name)
+    shutil.copy(secret, RELEASE / "passphrase")
+    for argv in (
+        ["systemctl", "stop", "framegate-controller"],
+        ["dpkg", "--purge", "framegate-controller"],
+        ["rm", "-rf", state, settings, secret, backup],
+    ):
+        subprocess.run(argv, check=True, capture_output=True)
+    seen["lost"] = [str(p) for p in (state, settings, secret, backup) if p.exists()]
+
+
 def follow(person: Typist, title: str, blocks, between=()) -> None:
     """Type a section's blocks; `between` are what happens before the block of a number."""
     for number, block in enumerate(blocks):
@@ -122,6 +140,15 @@ def main() -> None:
             "systemctl is-active framegate-controller framegate-agent framegate-console"
         )
         seen["listed"] = person.block("framegate gateway list -o json")
+        lose_the_controller()
+        gone = "The day the controller is gone"
+        follow(person, gone, parts[gone])
+        seen["again"] = wait(
+            "a gateway whose host proved itself to the restored controller",
+            lambda: (
+                "trusted" in (t := person.block("framegate gateway list -o json")["shown"]) and t
+            ),
+        )
         person.close()
     except Exception:  # what came so far tells more
         seen["fault"] = traceback.format_exc()

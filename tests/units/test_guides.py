@@ -89,7 +89,13 @@ def test_every_block_of_the_page_does_what_it_says(seen):
             wrong[name] = (told["text"], told["failed"], told["shown"][-1500:])
     assert not wrong, json.dumps(wrong, indent=1)
     titles = {name.rsplit(" ", 1)[0] for name in seen["blocks"]}
-    assert titles == {"Without the Internet", "One host", "Is it ours?", "Reload, restart, upgrade"}
+    assert titles == {
+        "Without the Internet",
+        "One host",
+        "Is it ours?",
+        "Reload, restart, upgrade",
+        "The day the controller is gone",
+    }
 
 
 def test_what_the_page_promises_is_so_at_its_end(seen):
@@ -101,3 +107,10 @@ def test_what_the_page_promises_is_so_at_its_end(seen):
 def test_an_upgrade_was_looked_at_before_it_came(seen):
     (told,) = [t for t in seen["blocks"].values() if "upgrade --check" in t["text"]]
     assert "nothing of the registry changes with this version" in told["shown"]
+
+
+def test_another_controller_begins_again_from_what_was_kept(seen):
+    assert seen["lost"] == [], "nothing of the first one is left"
+    (told,) = [t for t in seen["blocks"].values() if "restore /run/again/fleet.tar" in t["text"]]
+    assert "restoration 1" in told["shown"] and "entries of the record" in told["shown"]
+    assert "trusted" in seen["again"]
