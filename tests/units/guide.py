@@ -140,6 +140,8 @@ def main() -> None:
             "systemctl is-active framegate-controller framegate-agent framegate-console"
         )
         seen["listed"] = person.block("framegate gateway list -o json")
+        helped = "When somebody is to help"
+        follow(person, helped, parts[helped])
         lose_the_controller()
         gone = "The day the controller is gone"
         follow(person, gone, parts[gone])

@@ -94,6 +94,7 @@ def test_every_block_of_the_page_does_what_it_says(seen):
         "One host",
         "Is it ours?",
         "Reload, restart, upgrade",
+        "When somebody is to help",
         "The day the controller is gone",
     }
 
