@@ -16,10 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from packaged.closure import closure
 from packaged.control import Package, pack
 from packaged.environment import Build, fill, our_wheel
-from packaged.specs import ROOT, Spec, specs
+from packaged.specs import ROOT, held_beside, specs
 from packaged.tree import lay
 
 OUT: Final = ROOT / "build/packages"
@@ -89,16 +88,11 @@ def build_packages(names: list[str], out: Path) -> list[Package]:
         for spec in chosen:
             tree = work / spec.name
             tree.mkdir()
-            fill(build, spec, wheel, tree, without=_there(spec, every))
+            fill(build, spec, wheel, tree, without=held_beside(spec, every))
             lay(spec, tree, number, build.epoch)
             built.append(pack(build, spec, tree, number, out))
             shutil.rmtree(tree)
         return built
-
-
-def _there(spec: Spec, every: dict[str, Spec]) -> tuple[str, ...]:
-    """What the package has that this one stands beside."""
-    return tuple(sorted(closure(every[spec.beside].extras))) if spec.beside else ()
 
 
 def _epoch() -> int:
