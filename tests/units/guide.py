@@ -28,13 +28,13 @@ PASSWORD = "correct horse battery staple"
 seen: dict[str, object] = {"blocks": {}}
 
 
-def sections() -> dict[str, list]:
-    """The blocks that are run, by the heading that they stand under."""
+def sections(mark: str = "## ") -> dict[str, list]:
+    """The blocks that are run, by the heading with this `mark` that they stand under."""
     text = PAGE.read_text()
     headings = [
-        (number, line[3:])
+        (number, line.removeprefix(mark))
         for number, line in enumerate(text.splitlines(), start=1)
-        if line.startswith("## ")
+        if line.startswith((mark, "## "))
     ]
     under: dict[str, list] = {title: [] for _, title in headings}
     for block in page_of("install.md", text).blocks:
@@ -65,13 +65,13 @@ def journal(unit: str) -> str:
     return subprocess.run(argv, check=False, capture_output=True, text=True).stdout
 
 
-def plug_in() -> None:
+def plug_in(model: str = "simulated-gateway") -> None:
     """The machine's TPM, once there is a user to open it, and a clock that somebody sets."""
     clock = Path("/run/systemd/timesync/synchronized")
     clock.parent.mkdir(parents=True, exist_ok=True)
     clock.touch()
     out = Path("/run/machine.json")
-    argv = [BIN / "framegate-sim", "machine", MACHINE, "--model", "simulated-gateway"]
+    argv = [BIN / "framegate-sim", "machine", MACHINE, "--model", model]
     with out.open("w") as log:
         subprocess.Popen([*argv, "--maker", RELEASE / "maker"], stdout=log, cwd="/run")
     wait("a machine", lambda: out.read_text().strip())
@@ -107,8 +107,8 @@ def follow(person: Typist, title: str, blocks, between=()) -> None:
         seen["blocks"][f"{title} {number}"] = told
 
 
-def main() -> None:
-    out = Path(sys.argv[1])
+def sit_down() -> Typist:
+    """Somebody at the machine's terminal, in the folder of a release; its TPM by its address."""
     os.chdir(RELEASE)
     machine = {
         "FRAMEGATE_AGENT_TCTI": f"swtpm:path={MACHINE}/tpm.sock",
@@ -116,15 +116,19 @@ def main() -> None:
         "FRAMEGATE_AGENT_IMA": f"{MACHINE}/ima",
     }
     os.environ.update(machine, HOME="/root", COLUMNS="200")
+    return Typist(
+        [
+            # with the blank at its end: what is typed before it is thrown away
+            (r"(?i)(password[^\n]*|repeat for confirmation): $", PASSWORD),
+            (r"(?i)code of your authenticator[^\n]*: $", code),
+        ]
+    )
+
+
+def main() -> None:
+    out = Path(sys.argv[1])
     try:
-        person = Typist(
-            [
-                # with the blank at its end: what is typed before it is thrown away
-                (r"(?i)(password[^\n]*|repeat for confirmation): $", PASSWORD),
-                (r"(?i)code of your authenticator[^\n]*: $", code),
-            ]
-        )
-        parts = sections()
+        person, parts = sit_down(), sections()
         seen["bare"] = subprocess.run(["which", "python3"], check=False).returncode
         follow(person, "Without the Internet", parts["Without the Internet"][1:])
         one = parts["One host"]
