@@ -25,7 +25,7 @@ from framegate_host.key_files import read_private_key
 from packaged.bill import bill, hashes_of, purl
 from packaged.closure import Pin, pinned
 from packaged.reference_values import allowlist_of
-from packaged.specs import ROOT, specs
+from packaged.specs import ROOT, held_beside, specs
 
 OUT: Final = ROOT / "build/packages"
 
@@ -38,9 +38,10 @@ def main() -> int:
         print(f"{out}: no packages; run make deb", file=sys.stderr)
         return 1
     used: dict[str, Pin] = {}
+    every = specs()
     for package in packages:
-        spec = specs()[package.name.split("_")[0]]
-        pins = pinned(spec.extras, ROOT / "requirements.txt")
+        spec = every[package.name.split("_")[0]]
+        pins = pinned(spec.extras, ROOT / "requirements.txt", held_beside(spec, every))
         used |= {pin.name: pin for pin in pins}
         (out / f"{spec.name}.cdx.json").write_text(bill(spec.name, number, pins))
         (out / f"{spec.name}.allowlist").write_bytes(allowlist_of(package))

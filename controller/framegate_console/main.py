@@ -20,6 +20,7 @@ from framegate_host.rereading import Rereader
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service
+from framegate_host.support import support_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +31,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(config_commands(ConsoleSettings), name="config")
+app.command("support")(support_command(ConsoleSettings))
 
 
 def errors() -> AbstractContextManager[None]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from framegate.cloud.revocations import RevocationList
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys, KeyRing
+from framegate_controller.files_that_end import OtherEnd
 from framegate_controller.timing import Timing
 
 
@@ -26,7 +27,8 @@ class Fleet:
 
     The clock gives ms since the epoch. A head of the log of decisions is shown to machines once
     `require_cosigned` witnesses cosigned it. `revocations` are what makers of confidential guests'
-    chips took back, as it stands on this host now; it raises Malformed, Unavailable.
+    chips took back, as it stands on this host now; it raises Malformed, Unavailable. `files` says
+    when files on this host end, given the names of the sinks there are.
     """
 
     ring: KeyRing
@@ -36,6 +38,7 @@ class Fleet:
     addresses: Addresses = Addresses()
     require_cosigned: int = 1
     revocations: Callable[[], Sequence[RevocationList]] = tuple
+    files: Callable[[Sequence[str]], tuple[OtherEnd, ...]] = lambda _sinks: ()
 
     @property
     def keys(self) -> FleetKeys:

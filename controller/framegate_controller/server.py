@@ -154,6 +154,7 @@ class Controller:
             controller=settings.name,
             require_cosigned=settings.require_cosigned,
             revocations=settings.revocation_lists,
+            files=settings.files.ends,
         )
         self.policies = InMemoryPolicies()
         rates = MachineRates.of(settings.timing, settings.attest_limit)

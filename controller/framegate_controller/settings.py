@@ -13,6 +13,7 @@ from framegate.errors import Failure, FramegateError, Reason
 from framegate.federation.bundle import MAX_REFRESH_S, MIN_REFRESH_S, REFRESH_S
 from framegate.transparency.cosignature import MAX_WITNESSES
 from framegate.transparency.note import KeyType, NoteKey, parse_note_key
+from framegate_controller.files_that_end import FilesAt
 from framegate_controller.registry_address import StoreAt, address_problems
 from framegate_controller.revocation_files import read_revocation_lists
 from framegate_controller.timing import (
@@ -312,6 +313,16 @@ class ControllerSettings(Settings):
     def revocation_lists(self) -> tuple[RevocationList, ...]:
         """What makers of chips took back, as the files say now. Raises Malformed, Unavailable."""
         return read_revocation_lists(self.snp_revocations)
+
+    @property
+    def files(self) -> FilesAt:
+        """Files on this host that end by themselves."""
+        return FilesAt(
+            state=self.state,
+            revocations=self.snp_revocations,
+            metrics_tls=self.metrics_tls,
+            oidc_ca=self.oidc_ca,
+        )
 
     @property
     def store_at(self) -> StoreAt:

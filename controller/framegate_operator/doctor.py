@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import typer
 
+from framegate.federation.bundle import DOMAIN_SUFFIX
 from framegate_host.certificate_end import AHEAD, SHARE, renewal
 from framegate_host.console import EXIT_FAILED, show_json, talk
 from framegate_operator.connection import load_context, operator_stub
@@ -75,8 +76,8 @@ class Machine:
 @read
 def doctor(output: Output = "table", context: Context = None) -> None:
     """Look over the whole fleet: states, versions and code that drift apart, clocks, reboots that
-    wait, authorities and certificates of lines, enforcers and brokers that end within 30 days. Exit
-    code 1 where there is something.
+    wait, authorities, certificates that were handed out or lie on the controller's host, revocation
+    lists and signatures on profiles that end within 30 days. Exit code 1 where there is something.
     """
     with errors():
         with operator_stub(load_context(context)) as stub:
@@ -164,9 +165,12 @@ def _endings(known: pb.CaReply, makers: Iterable[pb.TpmCa]) -> Iterator[Ending]:
             deployed.name,
             deployed.ends_ms,
             _issue(deployed.name),
-            _soon_ms(deployed),
+            _soon_ms(deployed.begins_ms, deployed.ends_ms),
             DEPLOYED_AFTER_MS,
         )
+    for other in known.others:
+        soon = _soon_ms(other.begins_ms, other.ends_ms)
+        yield Ending(other.name, other.ends_ms, other.next, soon)
     for maker in makers:
         do = "framegate trust add-tpm-ca FILE, the maker's next one"
         yield Ending(maker.subject[:40], maker.expires_ms, do)
@@ -182,14 +186,16 @@ def of_brokers(told: Iterable[pb.BrokerEnd]) -> Iterator[Trouble]:
         yield Trouble(one.reporter, "broker", f"{seen} (seen {at:%F %H:%M} UTC)", renewal("broker"))
 
 
-def _soon_ms(deployed: pb.DeployedEnd) -> int:
-    if not deployed.begins_ms:
-        return EARLIER_SOON_MS
-    return min(SOON_MS, (deployed.ends_ms - deployed.begins_ms) // SHARE)
+def _soon_ms(begins_ms: int, ends_ms: int) -> int:
+    return min(SOON_MS, (ends_ms - begins_ms) // SHARE) if begins_ms else EARLIER_SOON_MS
 
 
 def _issue(name: str) -> str:
-    """What gives a line or an enforcer its next certificate; both names begin with their kind."""
+    """What gives a line, an enforcer or a server its next certificate: names of the first two begin
+    with their kind, a server's ends as every fleet's do.
+    """
+    if name.endswith(DOMAIN_SUFFIX):
+        return renewal(name, "where it is shown")
     kind, _, rest = name.partition(".")
     zone, _, enforcer = rest.rpartition(".")
     given = f"{enforcer} --zone {zone}" if zone else rest

@@ -25,6 +25,7 @@ from framegate_host.service_manager import service_manager
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
 from framegate_host.signals import run_service, until_stopped
+from framegate_host.support import support_command
 from framegate_segment.admission.switch_state import attributes_now
 from framegate_segment.credentials import EnforcerCredentials, load_credentials
 from framegate_segment.drops import read_drops
@@ -37,6 +38,7 @@ app = typer.Typer(
     help="Segments that follow the proof: who is not trusted now does not get through.",
 )
 app.add_typer(config_commands(SegmentSettings), name="config")
+app.command("support")(support_command(SegmentSettings))
 
 
 def _errors() -> AbstractContextManager[None]:

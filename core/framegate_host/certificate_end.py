@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from cryptography import x509
@@ -34,6 +35,12 @@ class Life:
         """What stands in it."""
         return cls(certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
+    @classmethod
+    def soonest(cls, file: Path) -> Life:
+        """Of the certificate in the PEM `file` that ends first. Raises OSError, ValueError."""
+        lives = map(cls.of, x509.load_pem_x509_certificates(file.read_bytes()))
+        return min(lives, key=lambda life: life.ends)
+
     @property
     def soon(self) -> timedelta:
         """How long before its end it is told."""
@@ -57,11 +64,11 @@ class BroughtCertificate:
         return f"the certificate of {self.name} {left}, {life.ends:%F %H:%M} UTC: {self.do}"
 
 
-def renewal(server_name: str) -> str:
-    """What gives a broker its next certificate."""
+def renewal(server_name: str, to: str = "the broker") -> str:
+    """What gives a server of the fleet, a broker most often, its next certificate."""
     own, _, _ = server_name.partition(".")
     return (
-        f"framegate-controller server-certificate {own} --out FOLDER; carry it to the broker,"
+        f"framegate-controller server-certificate {own} --out FOLDER; carry it to {to},"
         " restart that"
     )
 

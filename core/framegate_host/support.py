@@ -33,6 +33,15 @@ PATIENCE_S: Final = 20.0
 _PEM: Final = re.compile(r"-----BEGIN [A-Z ]+-----.*?(-----END [A-Z ]+-----|\Z)", re.DOTALL)
 _LONG: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{43,}={0,2}(?![A-Za-z0-9])")
 """As long as a key, a ticket, a code or a signature in base64."""
+_NAME: Final = r"\b\w*(?:passw(?:or)?d|passphrase|secret|token|api_?key)(?!\w*file)\w*="
+_ASSIGNED: Final = re.compile(
+    rf"(?i)((?<=[\"']){_NAME})[^\"'\n]+"
+    rf"|({_NAME}[\"']?)[^\"'\s/][^\"'\s]*"
+    r"|(SetCredential\w*=[^:\n]+:).+"
+)
+"""What somebody's drop-in hands to a program, quoted or not: no setting of ours holds a secret, and
+a file that is named tells nothing.
+"""
 _CAPITAL: Final = re.compile(r"[A-Z]")
 """All of those have one; paths and digests in hex, which help, have none."""
 
@@ -77,8 +86,11 @@ def bundle_parts(record: type[Settings], file: Path | None) -> Mapping[str, str]
 
 
 def without_secrets(text: str) -> str:
-    """`text` without credentials of addresses, PEM, and whatever looks like a key or a code."""
+    """`text` without credentials of addresses, PEM, what names that say so are given, and whatever
+    looks like a key or a code.
+    """
     text = _PEM.sub("(PEM left out)", redacted(text))
+    text = _ASSIGNED.sub(r"\1\2\3(left out)", text)
     return _LONG.sub(lambda m: "(left out)" if _CAPITAL.search(m[0]) else m[0], text)
 
 

@@ -57,10 +57,12 @@ def pins(file: Path) -> Iterator[Pin]:
         yield Pin(canonicalize_name(named[1]), named[2], entry.strip() + "\n")
 
 
-def pinned(extras: Iterable[str], file: Path) -> tuple[Pin, ...]:
-    """The pins in `file` that these extras need, by name. Raises ValueError where one lacks."""
+def pinned(extras: Iterable[str], file: Path, without: Iterable[str] = ()) -> tuple[Pin, ...]:
+    """The pins in `file` that these extras need, by name, but for those `without` names. Raises
+    ValueError where one lacks.
+    """
     every = {pin.name: pin for pin in pins(file)}
     needed = closure(extras)
     if missing := sorted(needed - every.keys()):
         raise ValueError(f"{file} pins no {', '.join(missing)}")
-    return tuple(every[name] for name in sorted(needed))
+    return tuple(every[name] for name in sorted(needed.difference(without)))

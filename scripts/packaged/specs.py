@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from packaged.closure import closure
+
 ROOT: Final = Path(__file__).parents[2]
 PACKAGING: Final = ROOT / "packaging"
 MAINTAINER: Final = "Framegate maintainers <framegate@example.org>"
@@ -65,3 +67,8 @@ def specs(path: Path = PACKAGING / "packages.toml") -> dict[str, Spec]:
         members = {k: tuple(v) if isinstance(v, list) else v for k, v in body.items()}
         read[name] = Spec(name=name, **members)
     return read
+
+
+def held_beside(spec: Spec, every: Mapping[str, Spec]) -> tuple[str, ...]:
+    """Names of what the package holds that this one stands beside, and this one does not."""
+    return tuple(sorted(closure(every[spec.beside].extras))) if spec.beside else ()

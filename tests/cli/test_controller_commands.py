@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from typer.testing import CliRunner
 
 from framegate_controller.main import app
@@ -152,3 +153,21 @@ def test_certificates_for_servers_and_lines(state, tmp_path):
         "authorities.pem",
     }
     assert stat.S_IMODE((tmp_path / "line").stat().st_mode) == 0o700
+    store = open_registry(state / "registry.db")
+    with store.reading() as tx:
+        asked = EntryQuery(event="certificate-handed-out")
+        logged = tx.log.entries(asked, first=0, below=tx.log.size(), most=9)
+    store.close()
+    assert all(e.actor.startswith("host.") for e in logged)
+    members = [json.loads(e.entry)["members"] for e in logged]
+    (chain,) = x509.load_pem_x509_certificates((tmp_path / "line" / "line.pem").read_bytes())[:1]
+    assert [m["subject"] for m in members][1:] == ["line.line-1"]
+    assert members[0]["subject"].startswith("broker.")
+    assert members[1]["serial"] == f"{chain.serial_number:x}"
+    assert members[1]["ends_ms"] == chain.not_valid_after_utc.timestamp() * 1000
+
+
+def test_what_cannot_be_recorded_is_handed_to_nobody(state, tmp_path):
+    (state / "registry.db").write_bytes(b"no registry" * 100)
+    command("line-certificate", "line-1", "--out", tmp_path / "line", state=state, code=7)
+    assert not list((tmp_path / "line").glob("*.key"))

@@ -279,9 +279,11 @@ ALONE = {
     "framegate witness init",
     "framegate-agent support",
     "framegate-agent version",
+    "framegate-console support",
     "framegate-controller support",
     "framegate-gateway support",
     "framegate-line support",
+    "framegate-segment support",
     "framegate-sim boards",
     "framegate-sim profile",
 }

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +49,8 @@ BARE = (
     "libtss2-tcti-swtpm0",
 )
 """Nothing of what our packages depend on, but for what they share with these."""
+HOST = (*BARE, "iproute2", "nftables")
+"""A bare machine on a network, with a firewall."""
 PACKAGES = ("operator", "agent", "controller", "gateway", "line", "console")
 UNIT = """[Unit]
 Description=What the test does
@@ -94,9 +98,50 @@ def boot(packages=PACKAGES, steps="") -> dict:
 def boot_bare(release: Path, script: str) -> dict:
     """A bare Debian with the folder `release` in it, and no network; what `script` saw."""
     root = _copied("bare", BARE)
+    _carry(release, root)
+    return _booted(root, script, "")
+
+
+def boot_plant(
+    release: Path, script: str, hosts: Mapping[str, str], carried: Sequence[Path]
+) -> dict[str, dict]:
+    """Bare Debians beside each other, with the folder `release` in each, on one switch that leads
+    nowhere else. `hosts` are their names and addresses (with the network's length), which each has
+    in /etc/hosts; what `script` saw on each, given its name and its address. /stick is what people
+    carry from one to the other, the files `carried` from the beginning.
+    """
+    switch, stick = f"fgunits{os.getpid()}", BUILD / "stick"
+    shutil.rmtree(stick, ignore_errors=True)
+    stick.mkdir(parents=True)
+    for file in carried:
+        shutil.copy(file, stick)
+    known = "".join(f"{a.partition('/')[0]} {name}\n" for name, a in hosts.items())
+    roots = {name: _copied("hosts", HOST, name) for name in hosts}
+    for root in roots.values():
+        _carry(release, root)
+        (root / "etc/hosts").write_text("127.0.0.1 localhost\n" + known)
+    subprocess.run(["ip", "netns", "add", switch], check=True)
+    try:
+        # the network alone: ip netns exec would take /sys/fs/cgroup away
+        inside = ["nsenter", f"--net=/run/netns/{switch}"]
+        for line in ("add name plant0 type bridge", "set plant0 up"):
+            subprocess.run([*inside, "ip", "link", *line.split()], check=True)
+        more = ("--network-bridge=plant0", f"--bind={stick}:/stick", "--resolv-conf=off")
+        with ThreadPoolExecutor(len(hosts)) as each:
+            came = {
+                name: each.submit(
+                    _booted, roots[name], script, f"{name} {address}", name, inside, more
+                )
+                for name, address in hosts.items()
+            }
+            return {name: told.result() for name, told in came.items()}
+    finally:
+        subprocess.run(["ip", "netns", "del", switch], check=False)
+
+
+def _carry(release: Path, root: Path) -> None:
     shutil.copytree(release, root / "srv/release")
     (root / "srv/release").chmod(0o755)
-    return _booted(root, script, "")
 
 
 def package(name: str) -> Path:
@@ -104,8 +149,8 @@ def package(name: str) -> Path:
     return next((ROOT / "build/packages").glob(f"framegate-{name}_*.deb"))
 
 
-def _copied(kind: str, debian) -> Path:
-    system, root, lab = _system(kind, debian), BUILD / "root", BUILD / "lab"
+def _copied(kind: str, debian, name: str = "") -> Path:
+    system, root, lab = _system(kind, debian), BUILD / f"root{name}", BUILD / f"lab{name}"
     for old in (root, lab):
         shutil.rmtree(old, ignore_errors=True)
     lab.mkdir()
@@ -113,9 +158,13 @@ def _copied(kind: str, debian) -> Path:
     return root
 
 
-def _booted(root: Path, script: str, steps: str) -> dict:
-    """What `script` wrote in a container that was booted. Raises where it wrote nothing."""
-    lab = BUILD / "lab"
+def _booted(
+    root: Path, script: str, steps: str, name: str = "", before=(), network=("--private-network",)
+) -> dict:
+    """What `script` wrote in a container that was booted, by whatever stands `before` its command.
+    Raises where it wrote nothing.
+    """
+    lab = BUILD / f"lab{name}"
     unit = UNIT.format(root=ROOT, python=sys.executable, script=script, steps=steps)
     (root / "etc/systemd/system/lab.service").write_text(unit)
     wanted = root / "etc/systemd/system/multi-user.target.wants"
@@ -127,6 +176,7 @@ def _booted(root: Path, script: str, steps: str) -> dict:
     with (lab / "console").open("wb") as console:
         subprocess.run(
             [
+                *before,
                 "systemd-nspawn",
                 "-q",
                 "-D",
@@ -135,7 +185,7 @@ def _booted(root: Path, script: str, steps: str) -> dict:
                 "--keep-unit",
                 "--boot",
                 "--console=pipe",
-                "--private-network",
+                *network,
                 f"--bind-ro={ROOT}",
                 f"--bind-ro={sys.base_prefix}",
                 f"--bind={lab}:/lab",

@@ -16,6 +16,7 @@ import time
 import traceback
 from pathlib import Path
 
+from bundles import bundles
 from hand import BIN, LAB, confined, framegate, journal, run, seen, show, wait
 from hardware_token import token
 
@@ -319,7 +320,7 @@ def main():
     LAB.mkdir(parents=True, exist_ok=True)
     out = Path(sys.argv[1])
     wanted = sys.argv[2:]
-    for step in (found, gateway_host, console, reloads, watchdogs, line, token):
+    for step in (found, gateway_host, console, reloads, watchdogs, line, bundles, token):
         if wanted and step.__name__ not in wanted:
             continue
         begun = time.monotonic()

@@ -81,3 +81,15 @@ def test_a_controllers_service_signs_with_keys_in_a_token(seen):
     token = seen["token"]
     assert token["ActiveState"] == "active" and "join port" in token["StatusText"]
     assert token["Seccomp"].strip() == "2" and int(token["CapEff"], 16) == 0
+
+
+def test_no_secret_of_the_machine_is_in_a_support_bundle(seen):
+    """Keys, passphrases, passwords, tickets and tokens as they lie there, and a proxy's password in
+    somebody's drop-in, searched for in what each program would send away.
+    """
+    assert seen["sought"]["count"] > 50, seen["sought"]
+    for name, bundle in seen["bundles"].items():
+        assert bundle["found"] == [], name
+        assert {"settings.json", "log.txt", "unit.txt", "service.txt"} <= set(bundle["parts"])
+        assert len(bundle["log"]) > 100, name
+    assert seen["sought"]["in the journal"] == []

@@ -12,6 +12,7 @@ from typing import Final
 
 from framegate.errors import FramegateError
 from framegate.registry.sink import Sink
+from framegate_controller.files_that_end import SINKS
 from framegate_controller.forwarding.cursor import NextBatch, move, next_batch, settled
 from framegate_controller.forwarding.sink_process import SinkProcess
 from framegate_controller.record.tail import RecordTail
@@ -40,8 +41,6 @@ and the sink may have moved. Rarely enough that a dead sink costs next to nothin
 """
 END_S: Final = 5.0
 DUTY: Final = "sinks"
-FOLDER: Final = "sinks"
-"""In the controller's: a folder for each sink, with its credentials."""
 
 
 class Forwarder:
@@ -62,7 +61,7 @@ class Forwarder:
         """`unconfined`: sinks are served although the kernel cannot confine their processes."""
         self._unconfined = unconfined
         self._tail = tail or RecordTail(store)
-        self._fleet, self._folder = fleet, state / FOLDER
+        self._fleet, self._folder = fleet, state / SINKS
         self._duty = Duty(store, peers or NoPeers(), DUTY, lambda theirs: theirs)
         self._store: Store = store
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}

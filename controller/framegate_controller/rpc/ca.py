@@ -36,6 +36,10 @@ def _reply(authorities: Authorities, _fleet: Fleet) -> pb.CaReply:
             pb.BrokerEnd(reporter=b.reporter, said=b.said, at_ms=b.at_ms)
             for b in authorities.brokers
         ],
+        others=[
+            pb.OtherEnd(name=o.name, begins_ms=o.begins_ms, ends_ms=o.ends_ms, next=o.do)
+            for o in authorities.others
+        ],
     )
 
 

@@ -19,7 +19,7 @@ from framegate.errors import FramegateError, Malformed, Reason, Unavailable
 from framegate.ocsf.event import ocsf_event
 from framegate.ocsf.logged import LoggedEvent
 from framegate.registry.sink import SinkKind
-from framegate_controller.sinks.cage import caged_sink
+from framegate_controller.sinks.cage import caged_sink, hosts_of
 from framegate_controller.sinks.credentials import Credentials
 from framegate_controller.sinks.delivery import Outgoing, SinkDriver, SinkFailed, delivered
 from framegate_controller.sinks.kept_names import KeptNames
@@ -31,6 +31,7 @@ from framegate_controller.sinks.messages import (
     SinkSetup,
     parse_batch,
 )
+from framegate_controller.sinks.peer_end import PeerWatch
 from framegate_host.confinement import Confinement
 from framegate_host.logs import start_logging
 
@@ -58,6 +59,8 @@ def serve(line: socket.socket) -> None:
     """Answer batches. Raises EOFError, ConnectionError where the controller is gone."""
     setup = SinkSetup.parse(_receive(line))
     driver: SinkDriver | None = None
+    hosts = hosts_of(setup.address) if setup.address else ()
+    peers = PeerWatch(setup.name, hosts, Credentials(Path(setup.folder)))
     confinement = Confinement(caged_sink(setup).cage, required=not setup.unconfined)
     while True:
         entries = parse_batch(_receive(line))
@@ -70,6 +73,8 @@ def serve(line: socket.socket) -> None:
         except SinkFailed as error:
             answer = Answer(confirmed=batch[0].index, failed=str(error), retry_s=error.retry_s)
         _send(line, answer.marshal())
+        if driver is not None:  # in its cage from then on
+            peers.look()
 
 
 def confined_driver(setup: SinkSetup, confinement: Confinement, line: socket.socket) -> SinkDriver:

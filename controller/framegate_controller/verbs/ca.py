@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,28 +9,26 @@ from typing import Final, Self
 
 from cryptography import x509
 
-from framegate.errors import Reason
-from framegate.findings.kinds import FindingKind
 from framegate.identity.certificates import from_ms
-from framegate.identity.enforcer import PREFIX as ENFORCER
 from framegate.machines.ca import GenerationState
-from framegate.record.site_events import REPORT_KIND
 from framegate_controller.ca.keys import ISSUING, FleetKeys, Generation
 from framegate_controller.clockwork.rotation import made_ms, plan_rotation, rotate
 from framegate_controller.events.notices import AccessChanged, EverybodyAttests
+from framegate_controller.files_that_end import OtherEnd
+from framegate_controller.fleet.endings import (
+    BrokerEnd,
+    DeployedEnd,
+    broker_ends,
+    deployed_ends,
+    profile_ends,
+)
 from framegate_controller.people.authority import Aim
-from framegate_controller.store.ports import EntryQuery, Transaction
+from framegate_controller.store.ports import Transaction
 from framegate_controller.verbs.verb import Call, Outcome, Verb
 from framegate_proto.v1 import framegate_pb2 as pb
 
 WARN_BEFORE: Final = timedelta(days=90)
 """People are told that long before an issuing CA ends; a rotation takes an interval."""
-_DEPLOYED: Final = ("line.", f"{ENFORCER}.")
-"""Of whom certificates are handed out by hand; a gateway gets a new one with every attestation."""
-SAID: Final = timedelta(hours=26)
-"""A day, and what a report may be late."""
-MAX_TROUBLE: Final = 2_000
-"""Entries of trouble with brokers that are looked through: of a day, each reporter's folded."""
 MAX_LABEL: Final = 40
 """Characters of a label, which anybody may have typed, in what approvers read."""
 
@@ -48,42 +45,23 @@ class CaRow:
 
 
 @dataclass(frozen=True, slots=True)
-class DeployedEnd:
-    """When the certificate ends with which a line or an enforcer signed its last report;
-    `begins_ms` is 0 where that is not known.
-    """
-
-    name: str
-    ends_ms: int
-    begins_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerEnd:
-    """What `reporter` said at `at_ms` of the certificate that its broker shows."""
-
-    reporter: str
-    said: str
-    at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class Authorities:
     """All of them, and where a rotation was asked for, its steps in words. `deployed` are the
-    certificates that people carry to where they are used, of whom reports; `brokers` what was
-    said of theirs.
+    certificates that people carry to where they are used; `brokers` what was said of theirs;
+    `others` whatever else ends: see `framegate_controller.fleet.endings`.
     """
 
     rows: tuple[CaRow, ...]
     plan: tuple[str, ...] = ()
     deployed: tuple[DeployedEnd, ...] = ()
     brokers: tuple[BrokerEnd, ...] = ()
+    others: tuple[OtherEnd, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ShowCa(Verb[Authorities]):
     """The root, every generation of the issuing CAs, the signing keys; when what was handed to
-    lines, enforcers and brokers ends.
+    lines, enforcers and servers ends, signed profiles, and files on this controller's host.
     """
 
     @classmethod
@@ -98,8 +76,15 @@ class ShowCa(Verb[Authorities]):
     def run(self, tx: Transaction, call: Call) -> Outcome[Authorities]:
         """See `Verb.run`."""
         rows = tuple(ca_rows(tx, call.fleet.keys))
-        deployed, brokers = tuple(deployed_ends(tx)), tuple(broker_ends(tx))
-        return Outcome(Authorities(rows, deployed=deployed, brokers=brokers))
+        files = call.fleet.files([sink.name for sink in tx.sinks.all()])
+        return Outcome(
+            Authorities(
+                rows,
+                deployed=tuple(deployed_ends(tx)),
+                brokers=tuple(broker_ends(tx)),
+                others=(*profile_ends(tx, call.fleet.keys), *files),
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,37 +145,6 @@ def ca_rows(tx: Transaction, keys: FleetKeys) -> Iterator[CaRow]:
             held_in="encrypted file",
             note="certified anew by itself",
         )
-
-
-def deployed_ends(tx: Transaction) -> Iterator[DeployedEnd]:
-    """Of every line and enforcer that ever reported, by the entry of its last report. One that an
-    earlier version took says nothing of it.
-    """
-    for seen in tx.reports.reporters():
-        if seen.reporter.startswith(_DEPLOYED):
-            asked = EntryQuery(device=seen.reporter, kind=REPORT_KIND)
-            last = tx.log.entries(asked, first=0, below=tx.log.size(), most=1, newest_first=True)
-            body = json.loads(last[0].entry) if last else {}
-            if "certificate_ends_ms" in body:
-                ends, begins = body["certificate_ends_ms"], body.get("certificate_begins_ms", 0)
-                yield DeployedEnd(seen.reporter, int(ends), int(begins))
-
-
-def broker_ends(tx: Transaction) -> Iterator[BrokerEnd]:
-    """What each gateway and line said last of its broker's certificate, within `SAID`: they look
-    once a day, and say nothing of one whose end is far.
-    """
-    since_ms = tx.now_ms - int(SAID.total_seconds() * 1000)
-    asked = EntryQuery(event=FindingKind.BROKER_TROUBLE, since_ms=since_ms)
-    told: set[str] = set()
-    for entry in tx.log.entries(
-        asked, first=0, below=tx.log.size(), most=MAX_TROUBLE, newest_first=True
-    ):
-        seen = json.loads(entry.entry)["members"]
-        reporter = str(seen["reporter"])
-        if seen.get("reason") == Reason.CERTIFICATE_ENDING and reporter not in told:
-            told.add(reporter)
-            yield BrokerEnd(reporter, str(seen.get("said", "")), int(seen["last_ms"]))
 
 
 def _generation(tx: Transaction, keys: FleetKeys, generation: Generation) -> CaRow:

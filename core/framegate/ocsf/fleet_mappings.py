@@ -94,6 +94,12 @@ def key_certified(event: LoggedEvent) -> Mapped:
     return _thing(3, "Signing Key", event.member("label"))
 
 
+@maps("certificate-handed-out")
+def certificate_handed_out(event: LoggedEvent) -> Mapped:
+    """Somebody made a certificate for a line, an enforcer or a server."""
+    return _thing(1, "Certificate", event.member("subject"))
+
+
 @maps("rollout-started")
 def rollout_started(event: LoggedEvent) -> Mapped:
     """A new revision is on its way."""

@@ -272,6 +272,23 @@ class KeyCertified(Event):
         return f"{self.label}: until {self.until}"
 
 
+@event("certificate-handed-out", severity=Severity.LOW, seen_by=Audience.FLEET)
+class CertificateHandedOut(Event):
+    """Somebody on the controller's host made key and certificate of a line, a PLC's bridge, an
+    enforcer or a server, for people to carry there.
+    """
+
+    subject: str
+    serial: str
+    begins_ms: int
+    ends_ms: int
+
+    @property
+    def detail(self) -> str:
+        days = (self.ends_ms - self.begins_ms) // 86_400_000
+        return f"{self.subject}: {self.serial}, {days} days"
+
+
 @event("registry-backed-up", severity=Severity.LOW, seen_by=Audience.FLEET)
 class RegistryBackedUp(Event):
     """A backup of registry and encrypted keys was written on the controller's host."""

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from framegate.errors import Reason
+from framegate_host.telemetry.listener_certificates import CERTIFICATES
 
 OTHER: Final = "other"
 """What stands for every value that is not on a label's list."""
@@ -119,5 +120,11 @@ SCRAPES_REFUSED: Final = Family(
     FamilyKind.COUNTER,
     "Connections to this listener that were turned away because too many were open.",
 )
-SHARED: Final = (BUILD, CHECK, SCRAPES_REFUSED)
+CERTIFICATE_ENDS: Final = Family(
+    "framegate_metrics_certificate_expiry_timestamp_seconds",
+    FamilyKind.GAUGE,
+    "When a certificate in this listener's folder ends; without a folder there is no series.",
+    (Label("file", frozenset(CERTIFICATES)),),
+)
+SHARED: Final = (BUILD, CHECK, SCRAPES_REFUSED, CERTIFICATE_ENDS)
 """Families that every program has."""

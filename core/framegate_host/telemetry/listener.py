@@ -21,15 +21,18 @@ from cryptography import x509
 
 from framegate.errors import Reason, Unavailable
 from framegate.identity.certificates import Purpose
+from framegate_host.certificate_end import BroughtCertificate, tell_end
 from framegate_host.telemetry.exposition import Exposition, Page
 from framegate_host.telemetry.families import (
     BUILD,
+    CERTIFICATE_ENDS,
     CHECK,
     SCRAPES_REFUSED,
     Reading,
 )
 from framegate_host.telemetry.health import Checks, Health
 from framegate_host.telemetry.http_request import MAX_HEAD, HttpReply, HttpRequest, parse_request
+from framegate_host.telemetry.listener_certificates import listener_certificates
 
 log = logging.getLogger(__name__)
 MAX_OPEN: Final = 16
@@ -65,6 +68,8 @@ class MetricsListener:
         self._listening: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._context: ssl.SSLContext | None = None
+        self._certificates: dict[str, BroughtCertificate] = {}
+        self._telling: list[asyncio.Task[None]] = []
         self._silent: dict[asyncio.Task[None], bool] = {}
         """Who is connected, in the order they came, and whether they have asked nothing so far."""
         self._refused = 0
@@ -95,10 +100,16 @@ class MetricsListener:
             wanted = f"{self._at} free to listen on"
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, error, hint) from error
         self._listening.setblocking(False)
+        if self._tls is not None:
+            self._certificates = listener_certificates(self._tls)
+        self._telling = [asyncio.create_task(tell_end(c)) for c in self._certificates.values()]
         self._accepting = asyncio.create_task(self._accept(self._listening))
 
     async def stop(self) -> None:
         """Listen no more; connections that are open end with their answer or its time."""
+        for telling in self._telling:
+            telling.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
         if self._accepting is not None:
             self._accepting.cancel()
             # the loop forgets the descriptor with the task's end: closed before, its number is
@@ -206,6 +217,8 @@ class MetricsListener:
     def _own(self, health: Health) -> Iterator[Reading]:
         yield Reading(BUILD, 1, (self._watched.program, _VERSION))
         yield Reading(SCRAPES_REFUSED, self._refused)
+        for name, certificate in self._certificates.items():
+            yield Reading(CERTIFICATE_ENDS, certificate.life().ends.timestamp(), (name,))
         for name, problem in health.problems.items():
             yield Reading(CHECK, 0 if problem else 1, (name,))
 

@@ -3840,6 +3840,38 @@ class BrokerEnd(_message.Message):
 Global___BrokerEnd: _TypeAlias = BrokerEnd  # noqa: Y015
 
 @_typing.final
+class OtherEnd(_message.Message):
+    """Whatever else ends: signatures on profiles in force, files on the host of the controller that answers. `next` says in
+    words what to do before.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    BEGINS_MS_FIELD_NUMBER: _builtins.int
+    ENDS_MS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    begins_ms: _builtins.int
+    ends_ms: _builtins.int
+    next: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        begins_ms: _builtins.int = ...,
+        ends_ms: _builtins.int = ...,
+        next: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_ms", b"begins_ms", "ends_ms", b"ends_ms", "name", b"name", "next", b"next"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OtherEnd: _TypeAlias = OtherEnd  # noqa: Y015
+
+@_typing.final
 class CaReply(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -3847,6 +3879,7 @@ class CaReply(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     DEPLOYED_FIELD_NUMBER: _builtins.int
     BROKERS_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___CaRow]: ...
     @_builtins.property
@@ -3855,6 +3888,8 @@ class CaReply(_message.Message):
     def deployed(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeployedEnd]: ...
     @_builtins.property
     def brokers(self) -> _containers.RepeatedCompositeFieldContainer[Global___BrokerEnd]: ...
+    @_builtins.property
+    def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___OtherEnd]: ...
     def __init__(
         self,
         *,
@@ -3862,10 +3897,11 @@ class CaReply(_message.Message):
         plan: _abc.Iterable[_builtins.str] | None = ...,
         deployed: _abc.Iterable[Global___DeployedEnd] | None = ...,
         brokers: _abc.Iterable[Global___BrokerEnd] | None = ...,
+        others: _abc.Iterable[Global___OtherEnd] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brokers", b"brokers", "deployed", b"deployed", "plan", b"plan", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brokers", b"brokers", "deployed", b"deployed", "others", b"others", "plan", b"plan", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -34,11 +34,34 @@ def test_no_secret_of_a_log_is_left(secret):
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        "Environment=MQTT_PASSWORD=hunter2",
+        'Environment="MQTT_PASSWORD=hunter2 and more hunter2" "LANG=C"',
+        "Environment='SINK_TOKEN=hunter2'",
+        'Environment=API_KEY="hunter2"',
+        "Environment=apikey=hunter2 LANG=C",
+        "SetCredential=controller-passphrase:hunter2 and hunter2",
+        "Environment=https_proxy=http://anna:hunter2@10.0.0.9:3128",
+        "ExecStart=/usr/bin/x --to mqtt://b?password=hunter2",
+    ],
+)
+def test_what_somebodys_drop_in_hands_over_is_left_out(line):
+    told = without_secrets(f"[Service]\n{line}\nRestart=always\n")
+    assert "hunter2" not in told
+    assert told.startswith(f"[Service]\n{line.split('=')[0]}=") and "\nRestart=always\n" in told
+    assert ("LANG=C" in told) == ("LANG=C" in line)
+
+
+@pytest.mark.parametrize(
     "harmless",
     [
         "model 1f2e3d4c, digest " + "ab" * 32,
         "/opt/framegate/agent/lib/python3.11/site-packages/framegate/ima/allowlist.py",
         "camera.line-1.cam1 is trusted, certificate 118 s left",
+        "LoadCredential=controller-passphrase:/etc/framegate/credentials/controller-passphrase",
+        "Environment=FRAMEGATE_CONTROLLER_STORE_PASSWORD_FILE=/etc/framegate/store-password",
+        "the token of ca-keys=pkcs11:token=",
     ],
 )
 def test_what_helps_stays(harmless):

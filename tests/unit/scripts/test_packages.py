@@ -25,7 +25,7 @@ from packaged.bill import bill
 from packaged.closure import closure, pinned, pins
 from packaged.completion import completion
 from packaged.manual import manual
-from packaged.specs import PACKAGING, specs
+from packaged.specs import PACKAGING, held_beside, specs
 from packaged.tree import settings_file, sysusers, tmpfiles
 
 pytestmark = pytest.mark.slow
@@ -203,6 +203,22 @@ def test_a_bill_has_every_pin_once_with_hash_and_licence_and_is_the_same_each_ti
         assert component["hashes"] and component["licenses"]
     for edge in body["dependencies"]:
         assert set(edge["dependsOn"]) <= references
+
+
+@pytest.mark.parametrize(
+    ("name", "brings"),
+    [
+        ("framegate-controller-kafka", {"confluent-kafka"}),
+        ("framegate-agent-camera", {"numpy", "opencv-python-headless"}),
+    ],
+)
+def test_a_bill_names_what_is_in_the_package_and_not_what_it_stands_beside(name, brings):
+    every = specs()
+    some = pinned(every[name].extras, REQUIREMENTS, held_beside(every[name], every))
+    body = json.loads(bill(name, "1.0", some))
+    assert {c["name"] for c in body["components"]} == brings
+    references = {c["bom-ref"] for c in body["components"]}
+    assert all(set(edge["dependsOn"]) <= references for edge in body["dependencies"])
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")

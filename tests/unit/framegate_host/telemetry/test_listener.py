@@ -10,6 +10,7 @@ from framegate.errors import Unavailable
 from framegate.identity.certificates import Purpose
 from framegate_host.telemetry import listener as module
 from framegate_host.telemetry.families import Reading
+from framegate_host.telemetry.listener_certificates import listener_certificates
 from support.fleet_port import credentials
 from support.monitoring import client, folder_of, issued
 from support.scrape import COUNTS, get, listening, promtool_is_pleased, raw, series, watched
@@ -158,6 +159,38 @@ async def test_a_machine_of_the_fleet_reads_nothing_even_by_the_fleets_root(tmp_
     context = client(tmp_path, authority, pem=pair)
     async with listening(watched(), tls) as at:
         assert await raw(at.port, b"GET /livez HTTP/1.1\r\n\r\n", context) == b""
+
+
+async def test_when_its_certificates_end_stands_on_its_page_and_in_the_log(
+    tmp_path, monkeypatch, caplog
+):
+    authority = issued("monitoring", ca=True)
+    clients = authority[1].public_bytes(Encoding.PEM)
+    tls = folder_of(tmp_path / "tls", issued("metrics", authority), clients)
+    good = client(tmp_path, authority, issued("prometheus", authority))
+    monkeypatch.setattr("framegate_host.certificate_end.SHARE", 1)  # an hour's, at its beginning
+    async with listening(watched(), tls) as at:
+        told = series((await get(at.port, "/metrics", good))[1])
+        await until(lambda: len(caplog.records) == 2)
+    ends = authority[1].not_valid_after_utc.timestamp()
+    family = "framegate_metrics_certificate_expiry_timestamp_seconds"
+    assert told[family, (("file", "clients"),)] == ends
+    assert abs(told[family, (("file", "metrics"),)] - ends) < 5
+    assert {r.getMessage().split(", ")[1].split(":")[2] for r in caplog.records} == {
+        f" bring the next {name}.pem to {tls}" for name in ("metrics", "clients")
+    }
+
+
+async def test_on_loopback_there_is_nothing_that_ends():
+    async with listening(watched()) as at:
+        told = series((await get(at.port, "/metrics"))[1])
+    assert not [name for name, _ in told if "certificate_expiry" in name]
+
+
+async def test_one_whose_end_cannot_be_read_serves_all_the_same(tmp_path, caplog):
+    (tmp_path / "clients.pem").write_bytes(b"nothing")
+    told = listener_certificates(tmp_path)
+    assert told == {} and caplog.text.count("cannot be read") == 2
 
 
 async def test_a_folder_that_is_not_whole_is_said(tmp_path):
