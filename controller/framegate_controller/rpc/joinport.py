@@ -44,9 +44,11 @@ from framegate_controller.joinport.messages import (
     RefusalReport,
     RefusedStrangers,
 )
+from framegate_controller.joinport.refusals import OTHERS
 from framegate_controller.rpc.join import JoinService
 from framegate_controller.rpc.signin import SignInService
 from framegate_controller.rpc.wire import Context
+from framegate_host.prefixes import is_prefix
 from framegate_proto.edge import FAILURES_KEY, to_status
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -57,6 +59,12 @@ MAX_FLYING: Final = 128
 """Calls at once from the port, which has its own limits below this: it is not believed that it
 keeps them.
 """
+MAX_FLYING_BYTES: Final = 32 * 1024 * 1024
+"""Of their messages, likewise: what the port lets through at once are two pieces of evidence, one
+with large logs, and 84 small messages, some 13 MiB.
+"""
+MAX_REPORT_BYTES: Final = 16 * 1024
+"""A report of refusals: some 100 bytes for each of the 17 kinds that a port tells apart."""
 KNOWN_EVERY_S: Final = 1.0
 """How soon a port knows a new ticket; until then its holder is served among strangers."""
 AGAIN_S: Final = 1.0
@@ -67,6 +75,7 @@ START_S: Final = 60.0
 LATE_S: Final = 3 * BEAT_S
 """Of silence, after which it is told; one that stands still is ended some beats later."""
 END_S: Final = 10.0
+_REASONS: Final = frozenset(Reason)
 
 
 class PassedContext:
@@ -154,9 +163,18 @@ class Behind:
 
 
 def record_refusals(record: StrangersRecord, report: bytes) -> None:
-    """Write down what the port refused by itself. Raises Malformed."""
+    """Write down what the port refused by itself. What it names no reason or network by, counts
+    with the others: it writes no words of its own into the record (N236). Raises Malformed.
+    """
     refused = [RefusedStrangers.parse(r) for r in RefusalReport.parse(report).refused]
-    record.add(RefusedKind(r.reason, r.prefix, r.count) for r in refused)
+    record.add(
+        RefusedKind(
+            r.reason if r.reason in _REASONS else OTHERS,
+            r.prefix if is_prefix(r.prefix) else OTHERS,
+            r.count,
+        )
+        for r in refused
+    )
 
 
 class JoinPort:
@@ -174,6 +192,7 @@ class JoinPort:
         self._ending = asyncio.Event()
         self._process: PortProcess | None = None
         self._flying: set[asyncio.Task[None]] = set()
+        self._flying_bytes, self._reports = 0, 0
         self._silent_beats, self._most_silent, self._beats = 0, MISSED_BEATS, 0
         self.last: PortBeat | None = None
         """What the present process said of itself last; it is believed in that alone."""
@@ -265,7 +284,7 @@ class JoinPort:
                     if not self._ready.done():
                         self._ready.set_result(None)
                 elif call.method == REFUSALS:
-                    self._begin(self._record(call))
+                    self._take_report(call.message)
                 else:
                     await self._take(process, call)
                 del call
@@ -301,14 +320,33 @@ class JoinPort:
             if len(self._flying) >= MAX_FLYING:
                 wanted = f"at most {MAX_FLYING} calls at once"
                 raise Unavailable.of(Reason.TOO_MANY_TRIES, wanted, "more")
-            self._begin(self._answer(process, self._asked(call)))
+            if self._flying_bytes + len(call.message) > MAX_FLYING_BYTES:
+                wanted = f"at most {MAX_FLYING_BYTES} bytes of calls at once"
+                raise Unavailable.of(Reason.TOO_MANY_TRIES, wanted, "more")
+            self._begin(self._answer(process, self._asked(call)), len(call.message))
         except FramegateError as error:
             await process.send(_refused(call.number, error).marshal())
 
-    def _begin(self, work: Any) -> None:
+    def _take_report(self, report: bytes) -> None:
+        """Begin to write a report down. A port sends one a minute: what comes while the last one is
+        written, or is larger than one can be, is left out (N236).
+        """
+        if self._reports or len(report) > MAX_REPORT_BYTES:
+            return
+        self._reports += 1
+        self._begin(self._record(report))
+
+    def _begin(self, work: Any, size: int = 0) -> None:
+        """`size`: bytes that it holds."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._flying.discard(task)
+            self._flying_bytes -= size
+
         task = asyncio.create_task(work)
         self._flying.add(task)
-        task.add_done_callback(self._flying.discard)
+        self._flying_bytes += size
+        task.add_done_callback(ended)
 
     async def _answer(self, process: PortProcess, asked: Asked) -> None:
         with contextlib.suppress(OSError):  # it died meanwhile
@@ -328,11 +366,13 @@ class JoinPort:
         answer = partial(passed.answer, request, context)  # type: ignore[arg-type]
         return Asked(call.number, answer)
 
-    async def _record(self, call: PortCall) -> None:
+    async def _record(self, report: bytes) -> None:
         try:
-            await asyncio.to_thread(self._behind.refused, call.message)
+            await asyncio.to_thread(self._behind.refused, report)
         except Exception:  # a store that is busy for once must not end the port
             log.exception("refusals at the join port were not recorded")
+        finally:
+            self._reports -= 1
 
     async def _tell(self, process: PortProcess, setup: PortSetup) -> None:
         """Whatever is another than it was told: who is known, and what the port shows."""

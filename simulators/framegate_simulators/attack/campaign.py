@@ -29,6 +29,7 @@ from framegate_simulators.attack import (
     gateway,
     line,
     looks,
+    made_backups,
     models,
     payloads,
     people,
@@ -42,6 +43,7 @@ from framegate_simulators.attack import (
     standing,
     stores,
     structures,
+    taken_port,
     typed,
     vast_numbers,
     versions,
@@ -70,7 +72,7 @@ THREATS: Final = (
             *range(210, 212),
             *range(213, 223),
             *range(226, 228),
-            *range(229, 234),
+            *range(229, 237),
             242,
         )
     ),
@@ -113,6 +115,8 @@ MODULES: Final = (
     doors,
     decisions,
     answers,
+    made_backups,
+    taken_port,
 )
 """Importing them registers their attempts."""
 

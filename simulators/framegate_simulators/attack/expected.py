@@ -185,6 +185,9 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N231": ("[401, 400, 400, 400]",),
         "N232": ("verified, exit code 0",),
         "N233": ("all of the log",),
+        "N234": ("nothing ran", "asks for the root"),
+        "N235": ("a true one: exit 0",),
+        "N236": ("none of its words",),
         "N242": ("frame-label, frame-session", "operators: usage, usage"),
     }
 )
