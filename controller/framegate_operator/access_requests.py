@@ -78,7 +78,8 @@ def _shown(stub: Any, identifier: str) -> AskedContent | pb.AccessRow:
 def _lines(stub: Any, shown: AskedContent | pb.AccessRow) -> list[str]:
     if isinstance(shown, AskedContent):
         return [*told(shown), *parts_under(stub, shown.message)]
-    return [f"request {shown.id}: {printable(shown.summary)}: {printable(shown.reason)}"]
+    said = (shown.id, shown.summary, shown.reason)
+    return ["request " + ": ".join(map(printable, said))]
 
 
 def _at_a_terminal() -> bool:

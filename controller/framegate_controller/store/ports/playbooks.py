@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from framegate.machines.playbook_step import StepState
@@ -38,6 +38,11 @@ class Playbooks(Protocol):
     ) -> list[PlaybookStep]:
         """Those of one playbook or (empty) of all that stand in one of these states, by trigger and
         number; at most so many.
+        """
+
+    def waiting(self, playbook: str, targets: Collection[str]) -> set[tuple[int, str, str]]:
+        """Revision, action and target of each step of `playbook` on one of `targets` that is held,
+        or that a person is asked for.
         """
 
     def holding(self) -> list[str]:

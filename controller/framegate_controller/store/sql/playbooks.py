@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select
@@ -16,6 +16,7 @@ from framegate_controller.store.tables import playbooks
 
 _PLAYBOOKS: Final = table_of(playbooks.PlaybookRow)
 _STEPS: Final = table_of(playbooks.PlaybookStepRow)
+_WAITING: Final = (StepState.HELD.value, StepState.ASKED.value)
 _ENDED: Final = tuple(
     s.value for s in StepState if s not in {StepState.PLANNED, StepState.HELD, StepState.ASKED}
 )
@@ -76,6 +77,14 @@ class SqlPlaybooks:
         query = select(_STEPS).where(_STEPS.c.state.in_([s.value for s in states]))
         query = query.where(_STEPS.c.playbook == playbook) if playbook else query
         return self._listed(query.order_by(_STEPS.c.trigger, _STEPS.c.number).limit(most))
+
+    def waiting(self, playbook: str, targets: Collection[str]) -> set[tuple[int, str, str]]:
+        """See `ports.Playbooks.waiting`."""
+        s = _STEPS.c
+        query = select(s.revision, s.action, s.target).where(
+            s.playbook == playbook, s.state.in_(_WAITING), s.target.in_(targets)
+        )
+        return {(r.revision, r.action, r.target) for r in self._rows.all(query.distinct())}
 
     def holding(self) -> list[str]:
         """See `ports.Playbooks.holding`."""
