@@ -1,5 +1,5 @@
-"""N217, N218, N237: what strangers, brokers and other gateways can make a playbook do, how much room
-one machine takes of everybody's, and what whoever approves is shown.
+"""N217, N218, N237: what strangers, brokers and other gateways can make a playbook do, how much
+room one machine takes of everybody's, and what whoever approves is shown.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""N236: the process at the join port, taken over: what it can make its controller hold, and write."""
+"""N236: the process at the join port, taken over: what it makes its controller hold, and write."""
 
 import asyncio
 import socket
@@ -42,7 +42,7 @@ class Taken:
         self.held: list[bytes] = []
         self.go = asyncio.Event()
         self.reports: list[bytes] = []
-        self.recorded = threading.Event()
+        self.begun, self.recorded = threading.Event(), threading.Event()
 
         async def answer(message, _context) -> pb.AttestationReply:
             self.held.append(message)
@@ -51,14 +51,18 @@ class Taken:
 
         def refused(report: bytes) -> None:
             self.reports.append(report)
+            self.begun.set()
             self.recorded.wait(20)
 
         async def started(_module, _passed) -> Child:
             ours, theirs = socket.socketpair()
             self.reader, self.writer = await asyncio.open_connection(sock=theirs)
             process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-            return Child(process, *await open_socket_of(process, ours))
+            opened = await open_socket_of(process, ours)
+            self.there.set()
+            return Child(process, *opened)
 
+        self.there = asyncio.Event()
         monkeypatch.setattr(child, "start_module", started)
         calls = {COMPLETE: PassedCall(bytes, answer)}
         known = Known(eks=b"", tickets=b"")
@@ -82,8 +86,7 @@ async def taken_over(monkeypatch):
     """The line of a port, run on this loop instead of in a thread of its own."""
     taken = Taken(monkeypatch)
     serving = asyncio.create_task(taken.port._serve_once())
-    while not hasattr(taken, "writer"):
-        await asyncio.sleep(0)
+    await taken.there.wait()
     await read_record(taken.reader, 2**20, "its setup")
     taken.says(READY)
     try:
@@ -122,8 +125,7 @@ async def test_n236_reports_that_come_while_one_is_written_are_left_out(monkeypa
         taken.says("nothing", number=7)
         assert (await taken.hears()).number == 7, "it went through all of them"
         assert len(taken.port._flying) <= 2
-        while not taken.reports:
-            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(taken.begun.wait, 20)
         taken.recorded.set()
     assert taken.reports == [b"r" * 1024]
 

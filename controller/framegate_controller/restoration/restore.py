@@ -176,7 +176,7 @@ def _require_ours(keys: Path, root: x509.Certificate | None) -> None:
     if named and root is None:
         wanted = "the root of the fleet that this is a backup of: its keys are not in files"
         hint = "framegate-controller restore ARCHIVE --root FILE, a root.pem that you have yourself"
-        raise Refused.of(Reason.BACKUP, wanted, f"none; it names {ascii(named[:80])}", hint)
+        raise Refused.of(Reason.BACKUP, wanted, f"none; it names {named[:80]!a}", hint)
 
 
 def _require_free(state: Path) -> None:

@@ -36,6 +36,7 @@ from framegate_simulators.attack import (
     pilots,
     playbooks,
     reports,
+    rogue_controller,
     segments,
     service,
     sinks,
@@ -72,7 +73,7 @@ THREATS: Final = (
             *range(210, 212),
             *range(213, 223),
             *range(226, 228),
-            *range(229, 237),
+            *range(229, 240),
             242,
         )
     ),
@@ -117,6 +118,7 @@ MODULES: Final = (
     answers,
     made_backups,
     taken_port,
+    rogue_controller,
 )
 """Importing them registers their attempts."""
 

@@ -188,6 +188,9 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N234": ("nothing ran", "asks for the root"),
         "N235": ("a true one: exit 0",),
         "N236": ("none of its words",),
+        "N237": ("its machine and its zone",),
+        "N238": ("409; the masks stand",),
+        "N239": ("0 of 48 commands",),
         "N242": ("frame-label, frame-session", "operators: usage, usage"),
     }
 )
