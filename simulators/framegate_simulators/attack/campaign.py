@@ -45,6 +45,7 @@ from framegate_simulators.attack import (
     stores,
     structures,
     taken_port,
+    two_readings,
     typed,
     vast_numbers,
     versions,
@@ -73,7 +74,7 @@ THREATS: Final = (
             *range(210, 212),
             *range(213, 223),
             *range(226, 228),
-            *range(229, 240),
+            *range(229, 241),
             242,
         )
     ),
@@ -119,6 +120,7 @@ MODULES: Final = (
     made_backups,
     taken_port,
     rogue_controller,
+    two_readings,
 )
 """Importing them registers their attempts."""
 

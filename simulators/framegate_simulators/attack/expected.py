@@ -190,6 +190,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N236": ("none of its words",),
         "N237": ("its machine and its zone",),
         "N238": ("409; the masks stand",),
+        "N240": ("sound: exit [0, 0]; each in two ways: exit [6]",),
         "N239": ("0 of 48 commands",),
         "N242": ("frame-label, frame-session", "operators: usage, usage"),
     }

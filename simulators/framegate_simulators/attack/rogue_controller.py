@@ -48,7 +48,7 @@ class Rogue(grpc.GenericRpcHandler):
     def __init__(self) -> None:
         self.kind: Kind = KINDS["nothing"]
 
-    def service(self, details: Any) -> grpc.RpcMethodHandler | None:
+    def service(self, details: Any) -> grpc.RpcMethodHandler[Any, Any] | None:
         """See `GenericRpcHandler`."""
         _, service, name = details.method.split("/")
         method = pb.DESCRIPTOR.services_by_name[service.rpartition(".")[2]].methods_by_name[name]
@@ -71,7 +71,7 @@ def serving(t: Target, rogue: Rogue) -> Iterator[int]:
     leaf = issue_server(t.keys, "controller", key.public_key(), datetime.now(UTC))
     chain = leaf.public_bytes(Encoding.PEM) + t.keys.issuing["server-ca"].pem
     tls = grpc.ssl_server_credentials([(private_pem(key), chain)])
-    server = grpc.server(ThreadPoolExecutor(4), handlers=(rogue,))
+    server = grpc.server(ThreadPoolExecutor(4), handlers=[rogue])
     port = server.add_secure_port("127.0.0.1:0", tls)
     server.start()
     try:
