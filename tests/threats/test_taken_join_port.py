@@ -26,7 +26,8 @@ from framegate_controller.joinport.messages import (
     RefusedStrangers,
 )
 from framegate_controller.rpc import joinport
-from framegate_controller.rpc.joinport import Behind, JoinPort, PassedCall, record_refusals
+from framegate_controller.rpc.joinport import Behind, JoinPort, PassedCall
+from framegate_controller.rpc.refusal_reports import record_refusals
 from framegate_host.child_process import Child, open_socket_of
 from framegate_proto.edge import read_record, write_record
 from framegate_proto.v1 import framegate_pb2 as pb

@@ -18,13 +18,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from framegate.errors import FramegateError, Malformed, Reason, Unavailable
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import Notice
-from framegate_controller.fleet.strangers import RefusedKind, StrangersRecord
 from framegate_controller.joinport.child import PortProcess
 from framegate_controller.joinport.limits import BEAT_S, MISSED_BEATS
 from framegate_controller.joinport.messages import (
@@ -41,14 +39,11 @@ from framegate_controller.joinport.messages import (
     PortBeat,
     PortCall,
     PortSetup,
-    RefusalReport,
-    RefusedStrangers,
 )
-from framegate_controller.joinport.refusals import OTHERS
 from framegate_controller.rpc.join import JoinService
+from framegate_controller.rpc.passed_context import Ended, PassedContext
 from framegate_controller.rpc.signin import SignInService
 from framegate_controller.rpc.wire import Context
-from framegate_host.prefixes import is_prefix
 from framegate_proto.edge import FAILURES_KEY, to_status
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -75,35 +70,6 @@ START_S: Final = 60.0
 LATE_S: Final = 3 * BEAT_S
 """Of silence, after which it is told; one that stands still is ended some beats later."""
 END_S: Final = 10.0
-_REASONS: Final = frozenset(Reason)
-
-
-class PassedContext:
-    """A call that the port passed on, as a handler sees it."""
-
-    def __init__(self, peer: str) -> None:
-        self._peer = peer
-
-    def peer(self) -> str:
-        """gRPC's name of the peer; its port, which nothing here asks for, is 0."""
-        return f"{self._peer}:0"
-
-    async def abort(
-        self,
-        code: grpc.StatusCode,
-        details: str = "",
-        trailing_metadata: tuple[tuple[str, bytes], ...] = (),
-    ) -> None:
-        """End the call. Raises Ended."""
-        raise Ended(code, details, dict(trailing_metadata).get(FAILURES_KEY, b""))
-
-
-class Ended(grpc.aio.AbortError):
-    """A call that was ended by its handler."""
-
-    def __init__(self, code: grpc.StatusCode, details: str, failures: bytes) -> None:
-        super().__init__(details)
-        self.code, self.details, self.failures = code, details, failures
 
 
 class BusElsewhere:
@@ -160,21 +126,6 @@ class Behind:
     known: Callable[[], Known]
     refused: Callable[[bytes], None]
     restarted: Callable[[str], None]
-
-
-def record_refusals(record: StrangersRecord, report: bytes) -> None:
-    """Write down what the port refused by itself. What it names no reason or network by, counts
-    with the others: it writes no words of its own into the record (N236). Raises Malformed.
-    """
-    refused = [RefusedStrangers.parse(r) for r in RefusalReport.parse(report).refused]
-    record.add(
-        RefusedKind(
-            r.reason if r.reason in _REASONS else OTHERS,
-            r.prefix if is_prefix(r.prefix) else OTHERS,
-            r.count,
-        )
-        for r in refused
-    )
 
 
 class JoinPort:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from framegate.machines.playbook_step import StepState
-from framegate.registry.playbook import EnabledPlaybook, PlaybookStep
+from framegate.registry.playbook import EnabledPlaybook, PlaybookStep, WaitingStep
 
 
 class Playbooks(Protocol):
@@ -40,10 +40,8 @@ class Playbooks(Protocol):
         number; at most so many.
         """
 
-    def waiting(self, playbook: str, targets: Collection[str]) -> set[tuple[int, str, str]]:
-        """Revision, action and target of each step of `playbook` on one of `targets` that is held,
-        or that a person is asked for.
-        """
+    def waiting(self, playbook: str, targets: Collection[str]) -> set[WaitingStep]:
+        """Steps of `playbook` on any of `targets` that are held, or that a person is asked for."""
 
     def holding(self) -> list[str]:
         """The playbooks of which steps are held, by name."""
