@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
-from framegate import receipt_verifier
+from framegate.receipt_verifier import main as verifier
 from framegate.signed.receipt import verdict_leaf
 from framegate_host.private_files import private_folder
 from framegate_simulators.attack.target import Seen, Target, attempt
@@ -71,7 +71,7 @@ def n240(t: Target) -> Seen:
     for number, rewritten in enumerate((SOUND, *TWO_WAYS)):
         file = folder / f"{number}.json"
         file.write_text(json.dumps(signed_as(t, folder / str(number), rewritten)))
-        alone = [sys.executable, str(receipt_verifier.__file__), "--root", str(root), str(file)]
+        alone = [sys.executable, verifier.__code__.co_filename, "--root", str(root), str(file)]
         first = subprocess.run(alone, check=False, capture_output=True)
         argv = ("receipt", "verify", file, "--root", root)
         ends += [first.returncode, t.plant.framegate(*argv, check=False).returncode]
