@@ -131,6 +131,19 @@ async def test_n236_reports_that_come_while_one_is_written_are_left_out(monkeypa
     assert taken.reports == [b"r" * 1024]
 
 
+async def test_n236_one_that_was_ended_is_over_though_somebody_holds_its_line(monkeypatch):
+    monkeypatch.setattr(joinport, "BEAT_S", 0.01)
+    monkeypatch.setattr(joinport, "MISSED_BEATS", 1)
+    taken = Taken(monkeypatch)
+    serving = asyncio.create_task(taken.port._serve_once())
+    await taken.there.wait()
+    taken.says(READY)  # and nothing more; our end of the line stays open
+    with pytest.raises(EOFError):
+        await asyncio.wait_for(serving, 20)
+    assert taken.port.pid == 0 and not taken.writer.is_closing()
+    taken.writer.close()
+
+
 @pytest.mark.parametrize(
     ("reason", "prefix", "source"),
     [

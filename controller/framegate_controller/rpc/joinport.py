@@ -216,11 +216,31 @@ class JoinPort:
         ending.cancel()
 
     async def _serve_once(self) -> None:
+        """One process, from its start to its end. Raises EOFError, OSError, Malformed.
+
+        It is over too once it was ended for its silence, though its line may not be: somebody else
+        may hold the other end (N236).
+        """
         setup = await asyncio.to_thread(self._setup)
         process = self._process = await PortProcess.spawn(self._listener, setup)
-        telling: asyncio.Task[None] | None = None
         self._silent_beats, self._most_silent, self._beats = 0, int(START_S / BEAT_S), 0
         watching = asyncio.create_task(self._watch(process))
+        reading = asyncio.create_task(self._read(process, setup))
+        try:
+            await asyncio.wait({reading, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                raise EOFError(STOOD_STILL)
+            await reading
+        finally:
+            self._process = self.last = None
+            watching.cancel()
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            await asyncio.to_thread(process.end)
+
+    async def _read(self, process: PortProcess, setup: PortSetup) -> None:
+        """What it says, until its line ends. Raises EOFError, OSError, Malformed."""
+        telling: asyncio.Task[None] | None = None
         try:
             while True:
                 call = await process.next()
@@ -240,11 +260,8 @@ class JoinPort:
                     await self._take(process, call)
                 del call
         finally:
-            self._process = self.last = None
-            watching.cancel()
             if telling is not None:
                 telling.cancel()
-            await asyncio.to_thread(process.end)
 
     @property
     def _stood_still(self) -> bool:

@@ -1,5 +1,5 @@
 """N236: the process at the join port of a running controller, taken over: it stands still, and what
-is said on its line to the controller is the attacker's.
+is said on its line to the controller is the attacker's, who holds that line when it is gone.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def n236(t: Target) -> Seen:
         for number in range(REPORTS):
             _say(line, REFUSALS, bytes(REPORT_BYTES), number)
         os.kill(port, signal.SIGKILL)
-    wait_for("another process at the join port", lambda: _another(controller, port), AGAIN_S)
+        wait_for("another process at the join port", lambda: _another(controller, port), AGAIN_S)
     grown_kb = max(most) - before
     log = t.plant.framegate("audit", "list", "-o", "json").stdout
     small, silent = grown_kb < ROOM_KB, WORDS not in log
