@@ -58,11 +58,11 @@ from framegate_controller.rpc.joinport import (
     BusElsewhere,
     JoinPort,
     passed_calls,
-    record_refusals,
 )
 from framegate_controller.rpc.known import KnownAtPort
 from framegate_controller.rpc.listening import bind, listen
 from framegate_controller.rpc.operator import TABLE
+from framegate_controller.rpc.refusal_reports import record_refusals
 from framegate_controller.rpc.signin import SignInService
 from framegate_controller.rpc.table import Operators
 from framegate_controller.settings import ControllerSettings

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from framegate.access.verbs import FLEET_WIDE, Role
-from framegate_host.console import printable, safe, show_json, talk
+from framegate_host.console import printable, safe, show_json, talk, typed
 from framegate_operator.asked_content import AskedContent, as_json, read_asked, save_bytes, told
 from framegate_operator.asked_parts import parts_under
 from framegate_operator.connection import load_context, operator_stub
@@ -53,11 +53,11 @@ def request(
         if output == "json":
             show_json(_request(row))
         elif row.state == "approved":
-            talk.print(f"{row.id}: granted, {until(row.until_ms)}")
+            talk.print(f"{safe(row.id)}: granted, {until(row.until_ms)}")
         else:
             talk.print(
-                f"{row.id}: waits for {row.needed} other{'s' if row.needed > 1 else ''}: framegate"
-                f" access approve {row.id}"
+                f"{safe(row.id)}: waits for {row.needed} other{'s' if row.needed > 1 else ''}:"
+                f" framegate access approve {typed(row.id)}"
             )
 
 
@@ -66,7 +66,8 @@ def _decided(row: pb.AccessRow, output: str) -> None:
         show_json(_request(row))
         return
     more = f"; it waits for {row.needed} more" if row.needed else ""
-    talk.print(f"{row.id}: {row.state} ({safe(row.summary)}, asked by {safe(row.requester)}){more}")
+    named = f"{safe(row.summary)}, asked by {safe(row.requester)}"
+    talk.print(f"{safe(row.id)}: {safe(row.state)} ({named}){more}")
 
 
 def _shown(stub: Any, identifier: str) -> AskedContent | pb.AccessRow:
@@ -78,7 +79,8 @@ def _shown(stub: Any, identifier: str) -> AskedContent | pb.AccessRow:
 def _lines(stub: Any, shown: AskedContent | pb.AccessRow) -> list[str]:
     if isinstance(shown, AskedContent):
         return [*told(shown), *parts_under(stub, shown.message)]
-    return [f"request {shown.id}: {printable(shown.summary)}: {printable(shown.reason)}"]
+    said = (shown.id, shown.summary, shown.reason)
+    return ["request " + ": ".join(map(printable, said))]
 
 
 def _at_a_terminal() -> bool:

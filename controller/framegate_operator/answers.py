@@ -1,5 +1,5 @@
-"""What a gateway answers is input: of another form than asked for, it is a refusal, and never an
-error of ours in an operator's terminal (N220).
+"""What a gateway or a controller answers is input: of another form than asked for, it is a refusal,
+and never an error of ours in an operator's terminal (N220, N239).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from framegate.looks.fingerprint import Fingerprint, parse_fingerprint
 from framegate.looks.kinds import MOST_MEASURED, Look
 from framegate.looks.limits import MAX_COMMISSION, is_camera
 from framegate.signed.dsse import strict_json
+from framegate_proto.v1 import framegate_pb2 as pb
 
 _FAULTS: Final = (
     ValueError,
@@ -24,25 +25,33 @@ _FAULTS: Final = (
     RecursionError,
 )
 MAX_CAMERAS: Final = 64
+THIS_GATEWAY: Final = "do not use what this gateway gives out: framegate gateway list"
+CONTROLLER: Final = "look into the controller's host: framegate audit verify of an export"
+"""What to do about an answer of a controller that is none."""
 
 
 @contextlib.contextmanager
-def reading(what: str) -> Iterator[None]:
+def reading(what: str, hint: str = THIS_GATEWAY) -> Iterator[None]:
     """Read an answer inside. Raises Malformed where it is not `what`."""
     try:
         yield
     except _FAULTS as error:
-        hint = "do not use what this gateway gives out: framegate gateway list"
         raise Malformed.of(Reason.MALFORMED, what, type(error).__name__, hint) from error
 
 
-def json_object(raw: bytes, what: str) -> dict[str, Any]:
+def json_object(raw: bytes, what: str, hint: str = THIS_GATEWAY) -> dict[str, Any]:
     """A JSON object. Raises Malformed."""
-    with reading(what):
+    with reading(what, hint):
         body = strict_json(raw)
         if type(body) is not dict:
             raise TypeError(type(body).__name__)
         return body
+
+
+def posture_of(detail: pb.DeviceDetail) -> dict[str, Any]:
+    """What a machine says of itself, as its controller has it. Raises Malformed."""
+    text = detail.posture
+    return json_object(text.encode(), "a posture", CONTROLLER) if text else {}
 
 
 def fingerprints(body: Mapping[str, Any]) -> dict[str, Fingerprint]:

@@ -16,10 +16,10 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from framegate.errors import Reason, Refused
-from framegate_host.console import printable
+from framegate_host.console import printable, typed
 from framegate_host.private_files import private_folder, write_private
 from framegate_proto.asked import content_of, message_of
-from framegate_proto.rendering import in_lines, quoted, render
+from framegate_proto.rendering import has_digests, in_lines, plain, quoted, render
 from framegate_proto.v1 import framegate_pb2 as pb
 
 ROLE_VERB: Final = "access.request"
@@ -76,7 +76,8 @@ def told(asked: AskedContent) -> Iterator[str]:
     requester says in their own words.
     """
     row, kind = asked.row, asked.message.DESCRIPTOR.name
-    yield f"request {row.id}: {row.requester} asks for {_verb(row)} in zone {row.zone}"
+    who = plain(row.requester)
+    yield f"request {plain(row.id)}: {who} asks for {_verb(row)} in zone {plain(row.zone)}"
     if row.target:
         yield f"on {quoted(row.target)}"
     yield f"what is asked, a {kind}, every member of it, read here from its bytes:"
@@ -86,12 +87,15 @@ def told(asked: AskedContent) -> Iterator[str]:
             yield f"  {shown.member}: {shown.lines[0]}"
             yield from (f"      {line}" for line in shown.lines[1:])
     yield from differences(asked)
-    yield f"{row.requester}'s own words, which nobody has checked:"
+    yield f"{who}'s own words, which nobody has checked:"
     yield f"  | beside the request: {_own_words(row.reason)}"
     for shown in members:
         if shown.remark:
             yield from (f"  | {shown.member}: {line}" for line in shown.lines)
     yield f"content {asked.digest.hex()}, which an approval is of"
+    if any(has_digests(shown) for shown in members):
+        save = f"framegate access show {typed(row.id)} --save FOLDER"
+        yield f"what stands as size and digest is whole in the files of {save}"
 
 
 def as_json(asked: AskedContent) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import device_named
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, ago_ms, errors, show_table
+from framegate_operator.record_answers import entries_of, entry_of
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(
@@ -80,7 +81,7 @@ def list_(
             since_ms=ago_ms(since) if since else 0,
         )
         with operator_stub(operator) as stub:
-            rows = [json.loads(r.entry) for r in stub.ReadLog(request, stream=True)]
+            rows = list(entries_of(stub.ReadLog(request, stream=True)))
         if output == "json":
             show_json(rows)
         elif output == "csv":
@@ -103,7 +104,7 @@ def show(
         with operator_stub(operator) as stub:
             reply = stub.ProveLog(pb.ProveLogRequest(index=index))
         head = proved_head(reply, LogAnchor(root=operator.root_certificate))
-        entry = json.loads(reply.entry)
+        entry = entry_of(reply.entry)
         if output == "json":
             show_json({"entry": entry, "proof": proof_json(reply)})
             return

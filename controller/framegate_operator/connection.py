@@ -17,7 +17,9 @@ import grpc
 import typer
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.identity.names import split_device_id
 from framegate_host.console import talk
+from framegate_operator.answers import CONTROLLER, reading
 from framegate_operator.contexts import OperatorContext, read_context
 from framegate_operator.options import WRITE
 from framegate_operator.output import notice
@@ -106,9 +108,13 @@ def gateway_stub(
 
 
 def gateways(context: OperatorContext) -> list[tuple[str, str]]:
-    """(device, operators' address) of every gateway process that stands now."""
+    """(device, operators' address) of every gateway process that stands now. Raises Malformed where
+    one has no device's name.
+    """
     with operator_stub(context) as stub:
         devices = stub.List(pb.ListRequest(kind="gateway")).devices
+    for device in devices:
+        split_device_id(device.device)
     return [(d.device, a) for d in devices for a in d.operator_addresses if a]
 
 
@@ -189,7 +195,8 @@ def approvals(
                         verb=verb, content_sha256=content.digest(verb), gateways=named
                     )
                 ).approvals
-                return dict(zip(named, statements, strict=True))
+                with reading("an approval for each gateway", CONTROLLER):
+                    return dict(zip(named, statements, strict=True))
             except Refused as absent:
                 if absent.reason != Reason.NOT_FOUND:
                     raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ import typer
 from framegate.federation.bundle import DOMAIN_SUFFIX
 from framegate_host.certificate_end import AHEAD, SHARE, renewal
 from framegate_host.console import EXIT_FAILED, show_json, talk
+from framegate_operator.answers import posture_of
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import errors, show_table
@@ -151,7 +151,7 @@ def of_endings(endings: Iterable[Ending], now_ms: int) -> Iterator[Trouble]:
 
 def _machine(detail: pb.DeviceDetail) -> Machine:
     s = detail.summary
-    posture = json.loads(detail.posture) if detail.posture else {}
+    posture = posture_of(detail)
     return Machine(s.name, s.kind, s.state, bool(s.maintenance_until_ms), posture)
 
 

@@ -52,7 +52,7 @@ def fleet(output: Output = "table", context: Context = None) -> None:
             )
             return
         data.print(
-            f"fleet {safe(status.fleet)}, {status.controller}, attest interval"
+            f"fleet {safe(status.fleet)}, {safe(status.controller)}, attest interval"
             f" {status.attest_interval_ms / 1000:g} s, {counted(status.watchers, 'agent')} and "
             f"{counted(status.feeds, 'gateway')} connected"
         )

@@ -13,10 +13,12 @@ from framegate.record.incident_events import IncidentVerdict
 from framegate.record.incident_export import incident_finding, page, timeline
 from framegate_host.console import safe, show_json, talk
 from framegate_host.private_files import write_private
+from framegate_operator.answers import CONTROLLER, reading
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name
 from framegate_operator.options import WRITE, Context, Output, read, write
 from framegate_operator.output import ago, data, errors, seconds_of, show_table, until
+from framegate_operator.record_answers import entry_of
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(
@@ -77,7 +79,7 @@ def show(
     with errors():
         with operator_stub(load_context(context)) as stub:
             reply = stub.ShowIncident(pb.IncidentRequest(incident=incident))
-        entries = [json.loads(e) for e in reply.entries]
+        entries = [entry_of(e) for e in reply.entries]
         if output == "table" and out is None:
             _tell(reply.incident, entries)
             return
@@ -182,7 +184,8 @@ def _text(output: Form, reply: pb.IncidentReply, entries: list[dict[str, Any]]) 
 
 
 def _urgency(row: pb.IncidentRow) -> str:
-    return Severity(row.severity).name.lower()
+    with reading("how urgent an incident is", CONTROLLER):
+        return Severity(row.severity).name.lower()
 
 
 def _json(row: pb.IncidentRow) -> dict[str, Any]:

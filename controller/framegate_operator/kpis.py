@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from framegate_host.console import show_json, talk
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import errors, moment_ms, show_table
+from framegate_operator.record_answers import entries_of, working_out
 from framegate_proto.v1 import framegate_pb2 as pb
 
 NONE = "none"
@@ -38,7 +38,8 @@ def kpi(
     """
     with errors():
         since_ms = moment_ms(since) if since else 0
-        kpis = measure(_exported(export) if export else _logged(context), since_ms)
+        with working_out():
+            kpis = measure(_exported(export) if export else _logged(context), since_ms)
         if output == "json":
             show_json(as_json(kpis))
             return
@@ -103,8 +104,7 @@ def _share(name: str, share: Share) -> str:
 def _logged(context: Path | None) -> Iterable[Mapping[str, Any]]:
     with operator_stub(load_context(context)) as stub:
         size = stub.LogHead(pb.LogHeadRequest()).size
-        for row in stub.ReadLog(pb.ReadLogRequest(limit=size), stream=True):
-            yield json.loads(row.entry)
+        yield from entries_of(stub.ReadLog(pb.ReadLogRequest(limit=size), stream=True))
 
 
 def _exported(export: Path) -> Iterable[Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import typer
 from framegate.errors import Failure, Reason
 from framegate.identity.certificates import from_ms
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
+from framegate_operator.answers import posture_of
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, detail_of, short_names, summary_json
 from framegate_operator.options import Context, Output, read
@@ -123,7 +124,7 @@ def _facts(detail: pb.DeviceDetail) -> list[tuple[str, object]]:
         ("resets, restarts", f"{detail.reset_count}, {detail.restart_count}"),
         ("IMA entries", detail.ima_entries or "none"),
         *(("finding", f"{f.reason}: {f.actual}; {f.hint}") for f in detail.findings),
-        *_posture_rows(detail.posture),
+        *_posture_rows(posture_of(detail)),
         *(
             (f"PCR {p}", short_id(v))
             for p, v in sorted(detail.pcrs.items(), key=lambda i: int(i[0]))
@@ -132,10 +133,10 @@ def _facts(detail: pb.DeviceDetail) -> list[tuple[str, object]]:
     ]
 
 
-def _posture_rows(text: str) -> list[tuple[str, object]]:
+def _posture_rows(posture: Mapping[str, Any]) -> list[tuple[str, object]]:
     """Posture, a fact a row, lists cut short; everything in it is the agent's own word."""
     rows: list[tuple[str, object]] = []
-    for name, value in (json.loads(text) if text else {}).items():
+    for name, value in posture.items():
         if value in ("", -1, []):
             continue
         rows.append((f"says: {name.replace('_', ' ')}", _said(name, value)))
@@ -164,7 +165,7 @@ def _cut(value: Any) -> object:
 def _tell_why(detail: pb.DeviceDetail, traffic: Traffic) -> None:
     s = detail.summary
     means = _WHAT_TRUST_MEANS.get(s.state, "")
-    data.print(f"{safe(s.device)} is [bold]{s.state}[/], since {ago(s.since_ms)}: {means}.")
+    data.print(f"{safe(s.device)} is [bold]{safe(s.state)}[/], since {ago(s.since_ms)}: {means}.")
     silence = _silence(s, traffic)
     if s.kind == "camera":
         data.print(safe(_frames(s, traffic)))
@@ -244,7 +245,7 @@ def _detail_json(detail: pb.DeviceDetail) -> dict[str, Any]:
         "ek_sha256": detail.ek_sha256,
         "ek_endorsement": detail.ek_endorsement,
         "vector": dict(detail.vector),
-        "posture": json.loads(detail.posture) if detail.posture else None,
+        "posture": posture_of(detail) or None,
         "findings": [failure_json(f) for f in detail.findings],
         "ima_entries": detail.ima_entries,
         "reset_count": detail.reset_count,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +21,7 @@ from framegate.wire import sha256
 from framegate_host.console import safe, show_json, talk
 from framegate_host.key_files import read_private_key, read_public_key
 from framegate_host.private_files import write_public
+from framegate_operator.answers import CONTROLLER, json_object
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, data, errors, show_table
@@ -169,7 +169,7 @@ def approve(
             row = stub.ApproveModel(pb.ModelRequest(digest=digest, withdraw=withdraw))
         _told(
             row,
-            f"{safe(row.name)} {row.version} is {row.state}"
+            f"{safe(row.name)} {row.version} is {safe(row.state)}"
             + ("" if withdraw else f"; next: framegate model promote {row.digest[:16]} ZONE"),
             output,
         )
@@ -255,7 +255,9 @@ def show(digest: Digest, output: Output = "table", context: Context = None) -> N
     with errors():
         with operator_stub(load_context(context)) as stub:
             reply = stub.ShowModel(pb.ModelRequest(digest=digest))
-        card, pins = json.loads(reply.card or b"{}"), [parse_pin(p) for p in reply.pins]
+        card = json_object(reply.card or b"{}", "a model's card", CONTROLLER)
+        recipe = json_object(reply.recipe, "a model's recipe", CONTROLLER)
+        pins = [parse_pin(p) for p in reply.pins]
         if output == "json":
             where = [
                 {
@@ -269,7 +271,7 @@ def show(digest: Digest, output: Output = "table", context: Context = None) -> N
             show_json(
                 {
                     **_row(reply.row),
-                    "recipe": json.loads(reply.recipe),
+                    "recipe": recipe,
                     "card": card,
                     "files": {f.name: f.sha256.hex() for f in reply.files},
                     "pins": where,
@@ -277,7 +279,6 @@ def show(digest: Digest, output: Output = "table", context: Context = None) -> N
             )
             return
         r, held_out, trained = reply.row, card.get("held_out", {}), card.get("trained_on", {})
-        recipe = json.loads(reply.recipe)
         rows = [
             ("model", f"{r.name} {r.version}"),
             ("digest", r.digest),
@@ -385,4 +386,4 @@ def _told(row: Any, sentence: str, output: str) -> None:
         show_json(_row(row))
         return
     talk.print(sentence)
-    data.print(row.digest)
+    data.print(safe(row.digest))

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.access.verbs import Role
-from framegate.errors import Malformed, Reason
+from framegate.errors import Malformed, Reason, Refused
 from framegate.federation.visit import issuer_of
+from framegate.identity.certificates import load_certificate
 from framegate.identity.names import parse_name
 from framegate_host.console import safe, show_json, talk, typed
 from framegate_host.operator_context import context_body
 from framegate_host.private_files import require_place, write_private
+from framegate_operator.answers import CONTROLLER
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
+from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, errors, show_table
 from framegate_operator.sites import known_sites, site_named
@@ -83,13 +85,23 @@ def add(  # noqa: PLR0913 - a command's options
                     oidc_subject=oidc_subject,
                 )
             )
-        _give(reply, out, output, of_site)
+        _give(operator, reply, out, output, of_site)
 
 
-def _give(reply: pb.OperatorReply, out: Path | None, output: str, of_site: str = "") -> None:
+def _give(
+    operator: OperatorContext,
+    reply: pb.OperatorReply,
+    out: Path | None,
+    output: str,
+    of_site: str = "",
+) -> None:
     person = reply.operator
-    path = out or Path(f"{person.name}.json")
-    root = x509.load_der_x509_certificate(reply.root).public_bytes(Encoding.PEM).decode()
+    path = out or Path(f"{parse_name(person.name, 'operator name')}.json")
+    certificate = load_certificate(reply.root)
+    if certificate != operator.root_certificate:
+        wanted, seen = "the root of this fleet, for another person to believe", "another one"
+        raise Refused.of(Reason.CERTIFICATE, wanted, seen, CONTROLLER)
+    root = certificate.public_bytes(Encoding.PEM).decode()
     write_private(
         path,
         json.dumps(
@@ -99,9 +111,8 @@ def _give(reply: pb.OperatorReply, out: Path | None, output: str, of_site: str =
     if output == "json":
         show_json({**_person(person), "enrolment": reply.enrolment, "context": str(path)})
         return
-    talk.print(
-        f"{safe(person.name)}: {', '.join(person.roles) or 'no role'}; their context file: {path}"
-    )
+    roles = ", ".join(map(safe, person.roles)) or "no role"
+    talk.print(f"{safe(person.name)}: {roles}; their context file: {safe(path)}")
     if reply.enrolment:
         talk.print(
             "give them the file and this code, good for a day; they run: framegate context add"
@@ -215,7 +226,7 @@ def reset_mfa(
         operator = load_context(context)
         with operator_stub(operator) as stub:
             reply = stub.ChangeOperator(pb.ChangeOperatorRequest(name=name, verb="reset-mfa"))
-        _give(reply, out, output)
+        _give(operator, reply, out, output)
 
 
 @app.command("quorum")
@@ -239,11 +250,8 @@ def _change(name: str, verb: str, given: list[str], output: str, context: Path |
             person = stub.ChangeOperator(
                 pb.ChangeOperatorRequest(name=name, verb=verb, roles=given)
             ).operator
-        _told(
-            person,
-            f"{safe(person.name)}: {verb} done; roles {', '.join(person.roles) or 'none'}",
-            output,
-        )
+        roles = ", ".join(map(safe, person.roles)) or "none"
+        _told(person, f"{safe(person.name)}: {verb} done; roles {roles}", output)
 
 
 def _told(person: pb.OperatorRecord, sentence: str, output: str) -> None:

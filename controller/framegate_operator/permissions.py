@@ -45,7 +45,7 @@ def can_i(
                 }
             )
         elif reply.allow:
-            data.print(f"yes, by {', '.join(map(safe, reply.policies))} ({reply.policy})")
+            data.print(f"yes, by {', '.join(map(safe, reply.policies))} ({safe(reply.policy)})")
         else:
             for f in reply.failures:
                 hint = f"; {safe(f.hint)}" if f.hint else ""

@@ -4,7 +4,6 @@ would have done, and the step on. One file beside the access policy, approved an
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -53,6 +52,7 @@ from framegate_operator.output import (
 )
 from framegate_operator.policy_files import fetch_policy
 from framegate_operator.policy_versions import apply_files
+from framegate_operator.record_answers import entries_of, working_out
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(
@@ -148,7 +148,7 @@ def report(
     reason, stops that lines would have asked for, and machines that are refused in every stage.
     """
     with errors():
-        with operator_stub(load_context(context)) as stub:
+        with operator_stub(load_context(context)) as stub, working_out():
             seen = pilot_report(zone, _entries(stub, sorted(PILOT_KINDS), ago_ms(since)))
             stops = would_stops(zone, _entries(stub, [FindingKind.PILOT_STOP], ago_ms(since)))
             refused = refused_devices(zone, _entries(stub, [EVIDENCE_REFUSED], ago_ms(since)))
@@ -228,8 +228,7 @@ def _put(pilot: Pilot | None, zone: str, note: str, output: str, context: Path |
 def _entries(stub: Any, kinds: Iterable[str], since_ms: int) -> Iterator[Mapping[str, Any]]:
     for kind in kinds:
         request = pb.ReadLogRequest(event=kind, limit=MAX_ENTRIES, since_ms=since_ms)
-        for row in stub.ReadLog(request, stream=True):
-            yield json.loads(row.entry)
+        yield from entries_of(stub.ReadLog(request, stream=True))
 
 
 def _show_report(seen: PilotReport, refused: tuple[RefusedDevice, ...]) -> None:

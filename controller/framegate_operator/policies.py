@@ -17,6 +17,7 @@ from framegate.access.questions import device_facts, inspect_request
 from framegate.errors import Malformed, Reason
 from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk, typed
 from framegate_host.private_files import public_folder, write_public
+from framegate_operator.answers import CONTROLLER, json_object, posture_of
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output, write
@@ -216,7 +217,7 @@ def _explain_device(
         maintenance=bool(s.maintenance_until_ms),
         profile=s.profile,
         vector=dict(detail.vector),
-        posture=json.loads(detail.posture) if detail.posture else {},
+        posture=posture_of(detail),
     )
     decision = policy.decide(inspect_request(facts, s.device, model or "any", s.zone))
     if output == "json":
@@ -307,7 +308,7 @@ def _row_json(r: pb.SimulateRow) -> dict[str, Any]:
         "was_policies": list(r.was_policies),
         "would_policies": list(r.would_policies),
         "why": [f"{f.reason}: {f.expected}, {f.actual}" for f in r.failures],
-        "request": json.loads(r.request),
+        "request": json_object(r.request.encode(), "a request", CONTROLLER),
     }
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import itertools
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from framegate.codec import MOST_WHOLE
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.signed.dsse import strict_json
 from framegate_host.console import safe, talk
+from framegate_operator.answers import json_object, reading
 from framegate_operator.connection import gateway_stub, gateways
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.receipt_files import ExportRange
@@ -50,13 +52,17 @@ def _pages(stub: Any, request: pb.ReceiptsRequest, most: int) -> Iterator[dict[s
     while True:
         count, receipt = 0, dict[str, Any]()
         for reply in stub.Receipts(page, stream=True):
-            receipt = json.loads(reply.receipt)
+            receipt = json_object(reply.receipt, "a receipt")
             count += 1
             yield receipt
         if count < page.limit:
             return
-        claims = json.loads(base64.b64decode(receipt["leaf"]))
-        page.until_ms, page.below = claims["iat_ms"], claims["sequence_number"]
+        with reading("receipts that go back in time, page after page"):
+            claims = strict_json(base64.b64decode(receipt["leaf"]))
+            last = (page.until_ms or MOST_WHOLE, page.below or MOST_WHOLE)
+            page.until_ms, page.below = claims["iat_ms"], claims["sequence_number"]
+            if (page.until_ms, page.below) >= last:
+                raise ValueError("the same page again")
 
 
 def range_of(request: pb.ReceiptsRequest, silent: Sequence[str]) -> ExportRange:

@@ -20,6 +20,7 @@ from framegate.errors import Malformed, Reason, Refused
 from framegate.record.verify import FORMAT, AuditRefused, load_anchor, verify_log
 from framegate.record.witness import head_line
 from framegate_operator.connection import load_context, operator_stub
+from framegate_operator.record_answers import entries_of, working_out
 from framegate_proto.v1 import framegate_pb2 as pb
 
 Export = Annotated[
@@ -119,8 +120,10 @@ def _asked(context: Path | None) -> Record:
     with operator_stub(load_context(context)) as stub:
         head = stub.LogHead(pb.LogHeadRequest())
         reading = Reading(head.fleet)
-        for row in stub.ReadLog(pb.ReadLogRequest(limit=head.size), stream=True):
-            reading.read(json.loads(row.entry))
+        rows = stub.ReadLog(pb.ReadLogRequest(limit=head.size), stream=True)
+        with working_out():
+            for entry in entries_of(rows):
+                reading.read(entry)
     return Record(reading, now_ms(reading))
 
 

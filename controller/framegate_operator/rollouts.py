@@ -148,14 +148,15 @@ def _show(row: pb.RolloutStatus, output: str) -> None:
     counts: dict[str, int] = {}
     for d in row.devices:
         counts[d.seen] = counts.get(d.seen, 0) + 1
+    under_way = row.state in {"running", "paused"}
     data.print(
-        f"rollout [bold]{row.rollout}[/] of {safe(row.profile)}: "
-        f"revision {row.from_revision} -> {row.to_revision}, [bold]{row.state}[/]"
-        + (f", {row.step} since {ago(row.step_ms)}" if row.state in {"running", "paused"} else "")
+        f"rollout [bold]{safe(row.rollout)}[/] of {safe(row.profile)}: "
+        f"revision {row.from_revision} -> {row.to_revision}, [bold]{safe(row.state)}[/]"
+        + (f", {safe(row.step)} since {ago(row.step_ms)}" if under_way else "")
     )
     data.print(
         f"{safe(row.note)}; "
-        + (", ".join(f"{n} {s}" for s, n in sorted(counts.items())) or "no devices")
+        + (", ".join(f"{n} {safe(s)}" for s, n in sorted(counts.items())) or "no devices")
         + f"; each step {row.soak_s} s, pauses at {row.max_fail} failures"
     )
     names = short_names(d.device for d in row.devices)

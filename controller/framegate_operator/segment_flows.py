@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from framegate.segment.ways import (
     ways_of_reports,
 )
 from framegate_operator.output import ago
+from framegate_operator.record_answers import entries_of, entry_of, working_out
 from framegate_operator.segment_standings import standings_of
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -49,8 +49,8 @@ def recorded_flows(stub: Any, since_ms: int, until_ms: int = 0) -> list[SeenFlow
     flows: list[SeenFlow] = []
     for kind in sorted(FLOW_KINDS):
         request = pb.ReadLogRequest(event=kind.value, limit=MAX_ENTRIES, since_ms=since_ms)
-        entries = (json.loads(row.entry) for row in stub.ReadLog(request, stream=True))
-        flows += seen_flows(entries, until_ms)
+        with working_out():
+            flows += seen_flows(entries_of(stub.ReadLog(request, stream=True)), until_ms)
     return flows
 
 
@@ -58,9 +58,10 @@ def recorded_ways(stub: Any, segment: Segment, since_ms: int) -> list[MapEdge]:
     """Ways that gateways, lines and enforcers told of since a time; people as far as the caller may
     know who there is.
     """
-    reports = ways_of_reports(segment.name, _of_kind(stub, REPORTS, since_ms))
-    admissions = ways_of_admissions(segment.name, _of_kind(stub, ADMISSIONS, since_ms))
-    ways = [*reports, *admissions]
+    with working_out():
+        reports = ways_of_reports(segment.name, _of_kind(stub, REPORTS, since_ms))
+        admissions = ways_of_admissions(segment.name, _of_kind(stub, ADMISSIONS, since_ms))
+        ways = [*reports, *admissions]
     try:
         people = stub.ListOperators(pb.ListRequest()).operators
     except Refused:
@@ -71,8 +72,7 @@ def recorded_ways(stub: Any, segment: Segment, since_ms: int) -> list[MapEdge]:
 
 def _of_kind(stub: Any, kind: str, since_ms: int) -> Iterator[Mapping[str, Any]]:
     request = pb.ReadLogRequest(event=kind, limit=MAX_ENTRIES, since_ms=since_ms)
-    for row in stub.ReadLog(request, stream=True):
-        yield json.loads(row.entry)
+    yield from entries_of(stub.ReadLog(request, stream=True))
 
 
 def recorded_drop(stub: Any, entry: int) -> tuple[SeenFlow, Mapping[str, Any]]:
@@ -89,4 +89,4 @@ def _entries(stub: Any, entry: int) -> Iterator[Mapping[str, Any]]:
     request = pb.ReadLogRequest(first=entry, limit=1)
     for row in stub.ReadLog(request, stream=True):
         if row.index == entry:
-            yield json.loads(row.entry)
+            yield entry_of(row.entry)

@@ -102,7 +102,8 @@ def add(  # noqa: PLR0913 - a command's options
         if output == "json":
             show_json(_sink(row))
             return
-        talk.print(f"{safe(row.name)}: entries from {row.first} on; confirmed: {row.confirms}")
+        confirms = safe(row.confirms)
+        talk.print(f"{safe(row.name)}: entries from {row.first} on; confirmed: {confirms}")
         talk.print(f"credentials, if it wants some: {FOLDER.format(safe(row.name))}")
         talk.print(f"next: framegate siem test {typed(row.name)}")
 

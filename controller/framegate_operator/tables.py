@@ -14,11 +14,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.style import Style
 from rich.table import Table
 
-from framegate_host.console import ROWS_READ, printable, safe, talk
+from framegate_host.console import ROWS_READ, Terminal, printable, safe, talk
 
 WIDE: Final = 240
 """Columns where standard output is no terminal: nothing is cut off in a file or pipe."""
@@ -31,7 +30,7 @@ hundred fleets, and whoever takes one says so where two do.
 _WHOLE: Final = 12
 """A cell of so few characters is kept whole: a time, a number with its unit, a state."""
 _DIGEST: Final = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{32,}(?![0-9a-zA-Z])")
-data = Console(
+data = Terminal(
     highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
 )
 STATE_STYLE: Final = {

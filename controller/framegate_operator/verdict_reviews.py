@@ -4,7 +4,6 @@ what becomes of it: a review set in the signed record, and figures of each line.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from framegate_operator.connection import gateway_stub, gateways, load_context, 
 from framegate_operator.contexts import OperatorContext
 from framegate_operator.options import Context, Output
 from framegate_operator.output import ago, errors, moment_ms, short_id, show_table
+from framegate_operator.record_answers import entries_of, working_out
 from framegate_operator.verdict_names import VerdictName, handed_out, verdict_named
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -49,8 +49,9 @@ def reviews(
     """
     with errors():
         since_ms = moment_ms(since) if since else 0
-        said = [r for r in reviews_of(_logged(context)) if r.at_ms >= since_ms]
-        figures = figures_of(said)
+        with working_out():
+            said = [r for r in reviews_of(_logged(context)) if r.at_ms >= since_ms]
+            figures = figures_of(said)
         if output == "json":
             show_json({"reviews": [asdict(r) for r in said], "lines": [asdict(f) for f in figures]})
             return
@@ -120,5 +121,4 @@ def _envelope(operator: OperatorContext, named: str) -> bytes:
 def _logged(context: Path | None) -> Iterator[Mapping[str, Any]]:
     with operator_stub(load_context(context)) as stub:
         size = stub.LogHead(pb.LogHeadRequest()).size
-        for row in stub.ReadLog(pb.ReadLogRequest(limit=size), stream=True):
-            yield json.loads(row.entry)
+        yield from entries_of(stub.ReadLog(pb.ReadLogRequest(limit=size), stream=True))

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 from rich.console import Console
+from rich.errors import MarkupError
 from rich.markup import escape
 
 from framegate.errors import (
@@ -59,7 +60,27 @@ OutputFormat = Annotated[
 """How a command writes what it shows; any other word is refused."""
 ROWS_READ: Final = 100
 """More rows than that nobody reads as a picture: they go to programs, or are searched."""
-talk = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Terminal(Console):
+    """Prints no text that could steer a terminal, whoever wrote it (N239): what is printed is read
+    as ours, and one name that was not made `safe` is enough.
+    """
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """See `Console.print`. Markup that is none is printed as it stands."""
+        shown = [_unsteered(o) if isinstance(o, str) else o for o in objects]
+        try:
+            super().print(*shown, **how)
+        except MarkupError:
+            super().print(*shown, **{**how, "markup": False})
+
+
+def _unsteered(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
+
+
+talk = Terminal(stderr=True, highlight=False, soft_wrap=True)
 """No line breaks of our own: commands in it are copied."""
 
 

@@ -32,3 +32,13 @@ def prefix_of(peer: str) -> str:
             return str(address.ipv4_mapped)
         return str(ipaddress.IPv6Network((address, NETWORK_BITS), strict=False))
     return str(address)
+
+
+def is_prefix(text: str) -> bool:
+    """Whether it is an IPv4 address or IPv6 /64, as `prefix_of` writes them."""
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    bits = NETWORK_BITS if network.version == 6 else network.max_prefixlen
+    return network.prefixlen == bits and text in {str(network), str(network.network_address)}

@@ -9,7 +9,10 @@ another.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -40,6 +43,11 @@ REMARKS: Final = frozenset({"reason", "remark", "note", "source"})
 """Members that are a requester's own words, wherever they stand."""
 MAX_VALUE: Final = 120
 """Characters of one value in a summary; a longer one is named by its digest as well."""
+MIN_BINARY: Final = 256
+"""Characters from which on a text of JSON that is base 64 stands as size and digest of its bytes: a
+certificate's key or a SHA-512 in hex is still read, a camera's fingerprint of 2,732 by nobody.
+"""
+_DIGEST: Final = re.compile(r"<\d+ bytes in base 64, sha256 [0-9a-f]{64}>")
 MAX_ITEMS: Final = 8
 """Values of one list in a summary; the others are counted, and all are named by one digest."""
 
@@ -68,6 +76,11 @@ def in_lines(message: Message) -> list[str]:
         if not shown.remark
         for line in (f"{shown.member}: {shown.lines[0]}", *(f"    {m}" for m in shown.lines[1:]))
     ]
+
+
+def has_digests(shown: Shown) -> bool:
+    """Whether some of what it says stands as size and digest, and is whole in its bytes alone."""
+    return any(_DIGEST.search(line) is not None for line in shown.lines)
 
 
 def summarise(message: Message) -> str:
@@ -172,10 +185,35 @@ def _json_lines(value: bytes) -> list[str]:
     for name, member in members:
         if type(member) is list:
             lines.append(f"{plain(name)} ({len(member)}):")
-            lines += [f"  - {json.dumps(item, sort_keys=True)}" for item in member]
+            lines += [f"  - {_json_text(item)}" for item in member]
         else:
-            lines.append(f"{plain(name)}: {json.dumps(member, sort_keys=True)}")
+            lines.append(f"{plain(name)}: {_json_text(member)}")
     return lines
+
+
+def _json_text(value: Any) -> str:
+    """JSON in a line, members sorted. Long base 64 stands as size and digest of its bytes between
+    angle brackets, which no JSON has outside of quotation marks: nothing can dress as that.
+    """
+    if type(value) is dict:
+        return f"{{{', '.join(f'{json.dumps(n)}: {_json_text(value[n])}' for n in sorted(value))}}}"
+    if type(value) is list:
+        return f"[{', '.join(map(_json_text, value))}]"
+    binary = _long_base64(value) if type(value) is str else b""
+    if binary:
+        return f"<{len(binary)} bytes in base 64, sha256 {sha256(binary).hex()}>"
+    return json.dumps(value)
+
+
+def _long_base64(text: str) -> bytes:
+    """The bytes that it is, in their one base 64; none where it is short, or anything else."""
+    if len(text) < MIN_BINARY or not text.isascii():
+        return b""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return b""
+    return raw if base64.b64encode(raw).decode() == text else b""
 
 
 def _text(value: bytes) -> str:

@@ -1,4 +1,4 @@
-"""N214, N220: of what a gateway made up, its model server's result included, the console page's own
+"""N214, N240: of what a gateway made up, its model server's result included, the console page's own
 worker says what the receipt verifier says.
 """
 
@@ -155,7 +155,7 @@ async def test_n214_a_leaf_that_differs_from_its_verdict_is_refused_by_the_page_
         ('"execution_time_ms":1.0', '"execution_time_ms":NaN'),
     ],
 )
-async def test_n220_a_signed_text_that_can_be_read_in_two_ways_proves_nothing(gateway, rewritten):
+async def test_n240_a_signed_text_that_can_be_read_in_two_ways_proves_nothing(gateway, rewritten):
     """A receipt verifier that took one, and a reader of files that takes the other, would disagree
     about one signature.
     """

@@ -1,5 +1,5 @@
-"""N217, N218: what strangers, brokers and other gateways can make a playbook do, and how much room
-one machine takes of everybody's.
+"""N217, N218, N237: what strangers, brokers and other gateways can make a playbook do, how much
+room one machine takes of everybody's, and what whoever approves is shown.
 """
 
 import pytest
@@ -12,10 +12,14 @@ from framegate.playbooks.sighting import CLAIMED, CLAIMED_RULES
 from framegate.record.behaviour_events import BehaviourNoticed
 from framegate.record.events import events
 from framegate.record.machine_events import EvidenceAsked
-from framegate.record.people_events import FactorFailed, SignInFailed
+from framegate.record.people_events import AccessAsked, FactorFailed, SignInFailed
 from framegate.record.site_events import ReportRefused, SiteFinding
 from framegate_controller.people import playbooks
 from framegate_controller.playbooks import engine
+from framegate_controller.store.sql.playbooks import SqlPlaybooks
+from framegate_proto.asked import message_of
+from framegate_proto.rendering import render
+from framegate_proto.v1 import framegate_pb2 as pb
 from support.playbooks import playbook_toml
 
 CAMERA = "camera.line-1.line-1-c0"
@@ -143,3 +147,55 @@ def test_n218_what_one_playbook_holds_is_not_in_anothers_way(response, monkeypat
     response.disable("flood")
     left = [s for s in response.steps("held", "asked", "planned") if s.playbook == "flood"]
     assert not left, "a stop drops all that waits, however much that is"
+
+
+def asked_of(response) -> pb.RunPlaybookRequest:
+    """What the one request that waits asks for, as whoever approves reads it."""
+    (identifier,) = response.requests()
+    with response.store.reading() as tx:
+        body = tx.requests.content(identifier)
+        kind = tx.requests.find(identifier).content_type
+    return message_of(kind, body)
+
+
+def test_n237_whoever_approves_reads_everything_that_is_done_and_to_whom(response):
+    response.cameras(2)
+    do = ("notify", "end-sessions", "quarantine", "freeze-zone")
+    response.enable(playbook_toml("all", do=do, mode="ask", when='event = ["attest-now"]'))
+    response.event(EvidenceAsked(device=CAMERA, why="a test"), by="operator.vera")
+    response.settle()
+    steps = {(s.trigger, s.target, s.action) for s in response.steps("asked")}
+    asked = asked_of(response)
+    shown = {(t.trigger, t.target, a) for t in asked.targets for a in t.actions}
+    assert shown == steps and {target for _, target, _ in shown} == {CAMERA, "vera", "line-1"}
+    text = "\n".join(line for member in render(asked) for line in member.lines)
+    assert all(f'"{word}"' in text for word in (CAMERA, "vera", "line-1", *do))
+
+
+def test_n217_whoever_asks_for_a_role_in_a_zone_freezes_no_zone(response):
+    text = playbook_toml("grab", do=("freeze-zone",), when='event = ["access-asked"]')
+    response.enable(text)
+    asked = AccessAsked(
+        request="1", about="admin", zone="line-1", summary="a role", content_sha256="00"
+    )
+    response.event(asked, by="operator.vera")
+    response.settle()
+    assert [s.state for s in response.steps()] == [StepState.ASKED]
+
+
+def test_n218_what_waits_is_not_read_whole_for_each_entry(response, monkeypatch):
+    response.cameras(3)
+    response.enable(playbook_toml("flood", mode="ask", when='event = ["attest-now"]'))
+    for number in range(3):
+        response.event(EvidenceAsked(device=f"camera.line-1.line-1-c{number}", why="a test"))
+    response.engine.look()
+    assert len(response.steps("held")) == 3
+    response.clock.now += 3_600_000
+    read = []
+    looked = SqlPlaybooks.in_state
+    monkeypatch.setattr(
+        SqlPlaybooks, "in_state", lambda *given: read.append(given[1:]) or looked(*given)
+    )
+    response.event(EvidenceAsked(device=CAMERA, why="a test"))
+    response.engine._follow()
+    assert not read and len(response.steps("held")) == 3

@@ -1,5 +1,6 @@
 """N135, N144: an approver reads what is asked, out of its bytes, and not what a requester says."""
 
+import base64
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -393,6 +394,54 @@ def test_n144_bytes_can_be_looked_at_with_other_programs(tmp_path):
     )
     files = save_bytes(asked, tmp_path / "out")
     assert [f.read_bytes() for f in files] == [b"one", b"two"]
+
+
+def looks_rules(fingerprint: bytes, **more) -> bytes:
+    said = base64.b64encode(fingerprint).decode()
+    row = {"look": "camera-fingerprint", "fingerprints": {"cam1": said}, **more}
+    return json.dumps({"looks": [row]}).encode()
+
+
+def test_n135_a_fingerprint_stands_as_a_digest_that_people_can_compare(tmp_path):
+    known, other = bytes(range(256)) * 8, bytes(2048)
+    new = pb.AddPartRequest(part_type="p", rules=looks_rules(other))
+    reply = shown_of(new, "part.add")
+    old = pb.AddPartRequest(part_type="p", rules=looks_rules(known))
+    reply.compared, reply.in_force = True, old.SerializeToString(deterministic=True)
+    asked = read_asked(reply)
+    lines = list(told(asked))
+    assert max(map(len, lines)) < 300, "nobody reads 2,732 characters"
+    before, after = (line for line in lines if line[2] in "+-" and "cam1" in line)
+    assert sha256(known).hex() in before and sha256(other).hex() in after
+    assert any("access show 0a1b2c3d --save" in line for line in lines), "where the whole is"
+    assert save_bytes(asked, tmp_path / "out")[0].read_bytes() == new.rules
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<2048 bytes in base 64, sha256 {sha256(bytes(2048)).hex()}>",
+        base64.b64encode(bytes(2048)).decode() + " ",
+        base64.b64encode(bytes(2048)).decode() + "\n",
+        base64.b64encode(bytes(2048)).decode().replace("A", "-"),
+        base64.b64encode(bytes(2047)).decode()[:-2] + "B=",
+        base64.b64encode(bytes(60)).decode(),
+        "permit (principal, action, resource); " * 20,
+    ],
+    ids=["dressed", "blank", "line", "url", "second-base64", "short", "text"],
+)
+def test_n144_no_text_of_json_dresses_as_a_digest_and_none_is_left_out(text):
+    rules = json.dumps({"a": {"b": [text]}}).encode()
+    (shown,) = [s for s in render(pb.AddPartRequest(rules=rules)) if s.member == "rules"]
+    assert json.dumps(text) in shown.lines[-1], "in quotation marks, whole"
+    assert not any(" <" in f" {line}" and f'"{text}"' not in line for line in shown.lines)
+
+
+@pytest.mark.parametrize("word", ["a\x1b[2J", "a\ncontent 00", "\u202eb"])
+def test_n144_no_word_of_the_controllers_dresses_as_a_member(word):
+    row = {"requester": word, "zone": word, "id": word}
+    for line in told(read_asked(shown_of(GRACE, **row))):
+        assert line.isascii() and line.isprintable()
 
 
 # what is kept

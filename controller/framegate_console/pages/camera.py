@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from starlette.responses import Response
 
@@ -76,18 +76,38 @@ async def maintenance(visit: Visit) -> Response:
 
 async def masks_of(live: Live, device: str) -> Sequence[Any]:
     """The polygons of a camera's masks in force, [[x, y], …] each; none where one may not see."""
-    return [r["points"] for r in await _regions_of(live, device) if "points" in r]
-
-
-async def _regions_of(live: Live, device: str) -> Sequence[Any]:
     try:
-        reply = await live.calls.operator("ShowMasks", pb.DeviceRequest(device=device))
+        return (await _in_force(live, device)).polygons
     except Refused:
         return ()
+
+
+class _InForce(NamedTuple):
+    """Masks as they are signed: their version, 0 where there are none, and their regions."""
+
+    version: int
+    regions: Sequence[Any]
+
+    @property
+    def polygons(self) -> list[Any]:
+        """[[x, y], …] each."""
+        return [r["points"] for r in self.regions if "points" in r]
+
+    @property
+    def channels(self) -> list[Any]:
+        """What is not drawn here."""
+        return [r for r in self.regions if "channel" in r]
+
+
+async def _in_force(live: Live, device: str) -> _InForce:
+    """A camera's masks in force. Raises Refused where one may not see them: who draws masks without
+    would take those away, and not know it (N238).
+    """
+    reply = await live.calls.operator("ShowMasks", pb.DeviceRequest(device=device))
     if not reply.envelope:
-        return ()
+        return _InForce(reply.version, ())
     payload = parse_envelope(reply.envelope, MaskStatement.TYPE).payload
-    return MaskStatement.parse_payload(payload).regions
+    return _InForce(reply.version, MaskStatement.parse_payload(payload).regions)
 
 
 async def edit_masks(visit: Visit) -> Response:
@@ -96,12 +116,14 @@ async def edit_masks(visit: Visit) -> Response:
     live = visit.live
     detail = await visit.calls.operator("Show", pb.DeviceRequest(device=device))
     shown = next((v for v in latest(live, device) if v.outcome != "UNINSPECTED"), None)
+    now = await _in_force(live, device)
     return visit.show(
         "masks.html",
         title="masks.title",
         d=detail.summary,
         pictured=shown,
-        regions=json.dumps([{"points": p} for p in await masks_of(live, device)]),
+        regions=json.dumps([{"points": p} for p in now.polygons]),
+        over=now.version,
         scripts=("regions.js",),
     )
 
@@ -109,11 +131,19 @@ async def edit_masks(visit: Visit) -> Response:
 async def set_masks(visit: Visit) -> Response:
     """Ask for these masks: the same message that the command line sends, which the controller
     signs once somebody else approved it. Channels that are masked are not drawn here, and stay.
+
+    `over` is the version that they were drawn over: what somebody else put in force meanwhile is
+    not taken away by who has not seen it (N238).
     """
     form = await visit.form()
     device, reason = visit.path("device"), form.get("reason", "")
     drawn = regions_of(form.get("regions"), Reason.MASK)
-    regions = drawn + [r for r in await _regions_of(visit.live, device) if "channel" in r]
+    now = await _in_force(visit.live, device)
+    if form.get("over") != str(now.version):
+        wanted = f"masks drawn over version {now.version}, which is in force"
+        hint = f"/camera/{device}/masks shows them; draw over those"
+        raise Refused.of(Reason.CONFLICT, wanted, ascii(form.get("over", "")[:20]), hint)
+    regions = drawn + now.channels
     check_masks(regions)
     await factor(visit)
     request = pb.SetMasksRequest(device=device, regions=json.dumps(regions).encode())

@@ -121,7 +121,7 @@ def load_fleet(folder: Path, passphrase_file: Path | None = None) -> FleetKeys:
         hint = f"--state DIR where it is elsewhere; {new}"
         raise Unavailable.of(Reason.UNAVAILABLE, f"a fleet in {state}", "none", hint)
     passphrase = read_passphrase(folder, passphrase_file)
-    named = (folder / "held").read_text().strip() if (folder / "held").exists() else ""
+    named = key_store_of(folder)
     key_store, files = open_key_store(named, folder, passphrase), FileKeys(folder, passphrase)
     for label in ISSUING:
         finish_switch(folder, label, key_store)
@@ -137,6 +137,14 @@ def load_fleet(folder: Path, passphrase_file: Path | None = None) -> FleetKeys:
         folder=folder,
     )
     return reread(keys)  # finds the generations that come and those that are gone
+
+
+def key_store_of(folder: Path) -> str:
+    """Where the CAs' private keys of the fleet in `folder` are, as `open_key_store` is told; empty
+    for files.
+    """
+    held = folder / "held"
+    return held.read_text().strip() if held.exists() else ""
 
 
 def _factor_key(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -74,13 +74,17 @@ def _tell_backup(out: Path, manifest: BackupManifest, passphrase: Path) -> None:
         f"[yellow]not in it: the keys' passphrase. Keep a copy of {passphrase} elsewhere: "
         "without it this backup opens nothing[/]"
     )
-    if not manifest.key_store.startswith("encrypted file"):
+    in_files = manifest.key_store.startswith("encrypted file")
+    if not in_files:
         talk.print(
-            f"[yellow]not in it: the CAs' private keys, which are in {manifest.key_store}[/]"
+            "[yellow]not in it: the CAs' private keys, which are in "
+            f"{safe(manifest.key_store)}. Keep a copy of the fleet's root.pem elsewhere: a backup "
+            "whose keys are not in files is restored under a root that is given[/]"
         )
     talk.print(
         f"next: copy {safe(out)} to another machine; to begin again from it there: "
         f"framegate-controller restore {typed(out.name)} --passphrase-file FILE --seen WITNESS"
+        + ("" if in_files else " --root FILE")
     )
 
 
@@ -178,7 +182,7 @@ def _tell_restored(restored: Restored, ask: Ask) -> None:
         talk.print(f"[yellow]the CAs' private keys are in {safe(restored.key_store)}[/]")
     talk.print(
         "next: framegate-controller run"
-        + (f" --passphrase-file {ask.passphrase_file}" if ask.passphrase_file else "")
+        + (f" --passphrase-file {typed(ask.passphrase_file)}" if ask.passphrase_file else "")
     )
 
 

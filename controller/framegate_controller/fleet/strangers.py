@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from framegate.codec import MOST_WHOLE
 from framegate.record.machine_events import StrangersRefused
 from framegate_controller.store.ports import CONTROLLER, Store
 
@@ -36,7 +37,7 @@ class StrangersRecord:
         for kind in kinds:
             key = kind.reason, kind.source
             if key in self._waiting or len(self._waiting) < MAX_KINDS:
-                self._waiting[key] = self._waiting.get(key, 0) + kind.count
+                self._waiting[key] = min(self._waiting.get(key, 0) + kind.count, MOST_WHOLE)
         with self._store.reading() as tx:
             if not self._waiting or tx.now_ms - self._last_ms < LEAST_MS:
                 return

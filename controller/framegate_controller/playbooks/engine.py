@@ -98,9 +98,7 @@ class Engine:
             runs = self._replay.follow(tx, self._tail.entries(self._read, until))
         if runs:
             with self._store.writing() as tx:
-                waiting = _waiting_already(
-                    tx, {r.playbook for r in runs if r.verdict == Verdict.ASK}
-                )
+                waiting = _waiting_already(tx, [r for r in runs if r.verdict == Verdict.ASK])
                 for run in runs:
                     if run.verdict != Verdict.ASK or _new(run, waiting):
                         _plan(tx, run)
@@ -209,13 +207,12 @@ class Engine:
     def _ask_for(self, name: str, revision: int, held: Sequence[PlaybookStep]) -> None:
         triggers = sorted({s.trigger for s in held})[:MOST_TARGETS]
         steps = [s for s in held if s.trigger <= triggers[-1]]
-        firsts = [next(s for s in g) for _, g in groupby(steps, lambda s: s.trigger)]
         content = content_of(
             pb.RunPlaybookRequest(
                 playbook=name,
                 revision=revision,
                 actions=list(dict.fromkeys(s.action for s in steps)),
-                targets=[pb.PlaybookTarget(trigger=s.trigger, target=s.target) for s in firsts],
+                targets=_targets(steps),
             )
         )
         actor = PLAYBOOK_PREFIX + name
@@ -244,11 +241,18 @@ class Engine:
             tx.record(told)
 
 
-def _waiting_already(tx: Transaction, playbooks: set[str]) -> set[tuple[object, ...]]:
-    """What these playbooks hold or ask for already."""
-    waiting = (StepState.HELD, StepState.ASKED)
-    steps = [s for n in playbooks for s in tx.playbooks.in_state(waiting, MOST_STEPS, n)]
-    return {(s.playbook, s.revision, s.action, s.target) for s in steps}
+def _waiting_already(tx: Transaction, asking: Sequence[Run]) -> set[tuple[object, ...]]:
+    """What the playbooks of these runs hold or ask for already, of what they are about to ask for:
+    nobody waits for all that a storm left to be read.
+    """
+    targets: dict[str, set[str]] = {}
+    for run in asking:
+        targets.setdefault(run.playbook, set()).update(s.target for s in run.steps)
+    return {
+        (name, *step)
+        for name, wanted in targets.items()
+        for step in tx.playbooks.waiting(name, wanted)
+    }
 
 
 def _new(run: Run, waiting: set[tuple[object, ...]]) -> bool:
@@ -260,6 +264,19 @@ def _new(run: Run, waiting: set[tuple[object, ...]]) -> bool:
         return False
     waiting |= steps
     return True
+
+
+def _targets(steps: Sequence[PlaybookStep]) -> list[pb.PlaybookTarget]:
+    """Everything that steps are done to, each with what is done to it: a run may be about a
+    machine, its zone and a person at once, and whoever approves reads all of them (N237).
+    """
+    actions: dict[tuple[int, str], list[str]] = {}
+    for step in steps:
+        actions.setdefault((step.trigger, step.target), []).append(step.action)
+    return [
+        pb.PlaybookTarget(trigger=trigger, target=target, actions=done)
+        for (trigger, target), done in actions.items()
+    ]
 
 
 def _asked_in(step: PlaybookStep, request: str) -> PlaybookStep:

@@ -8,7 +8,12 @@ from framegate.errors import Reason, Refused
 from framegate.record.fleet_events import RegistryRestored
 from framegate.record.merkle import Frontier
 from framegate.signed.receipt import Checkpoint
-from framegate.signed.restoration import REVISION_STEP, VERSION_STEP, Restoration
+from framegate.signed.restoration import (
+    MOST_LEAP,
+    REVISION_STEP,
+    VERSION_STEP,
+    Restoration,
+)
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.fleet.masks import sign_masks_anew
 from framegate_controller.inspection.models import sign_pins_anew
@@ -41,7 +46,8 @@ class BegunAgain:
 def begin_again(tx: Transaction, keys: FleetKeys, seen: Seen, source: str) -> BegunAgain:
     """Make the registry of `tx`, as it was at a backup, one that others may follow.
 
-    1. the clock is past everything in it and everything that was seen; 2. a restoration is signed
+    1. the clock is past everything in it and everything that was seen, and the revision that was
+    seen is one that this fleet can have come to; 2. a restoration is signed
     and counted, whose number is above every one that was seen; 3. revisions rise past everything
     seen, and all that is versioned is signed anew above everything that was ever given out; 4. what
     may have been used since is void (`withdraw_all`); 5. the record tells of it, and a head is
@@ -49,6 +55,7 @@ def begin_again(tx: Transaction, keys: FleetKeys, seen: Seen, source: str) -> Be
     """
     _require_later(tx, seen)  # 1
     before, revision_before = tx.log.size(), tx.revision()
+    _require_reachable(seen.revision, revision_before)
     kept = _kept(tx, seen, source)
     number = max(restored_times(tx), seen.restorations) + 1
     steps = number - restored_times(tx)  # each one that this backup knows nothing of had its own
@@ -90,6 +97,16 @@ def _require_later(tx: Transaction, seen: Seen) -> None:
         behind = f"{(latest - tx.now_ms) / 1000:g} s before what was signed last"
         hint = "set this machine's clock; is another controller of this fleet at work?"
         raise Refused.of(Reason.CONFLICT, "a clock past all that was signed", behind, hint)
+
+
+def _require_reachable(seen: int, before: int) -> None:
+    """A revision is no more than the word of the host that kept it (N235): one that was made up
+    would leave no room for those to come, and revisions never fall.
+    """
+    if seen - before > MOST_LEAP:
+        wanted = f"a trust revision of at most {before + MOST_LEAP}, {MOST_LEAP} past the backup's"
+        hint = "leave out the file that says so, and look into the host that it is from"
+        raise Refused.of(Reason.BACKUP, wanted, seen, hint)
 
 
 def _kept(tx: Transaction, seen: Seen, source: str) -> int:

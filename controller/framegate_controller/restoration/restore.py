@@ -21,7 +21,7 @@ from framegate.signed.backup import REGISTRY, BackupManifest
 from framegate.signed.dsse import parse_envelope
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
-from framegate_controller.ca.open import load_fleet
+from framegate_controller.ca.open import key_store_of, load_fleet
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.restoration.archive import read_manifest, reading, unpack
 from framegate_controller.restoration.begin import BegunAgain, begin_again
@@ -72,7 +72,8 @@ def restore_backup(archive: Path, ask: Ask) -> Restored:
 
     1. there is no fleet yet, in a database neither, on which no controller runs; 2. the manifest is
     signed by the log's key of the fleet whose root is in the backup, and is that one's which is
-    asked for; 3. every file is as it was (`unpack`), and the registry whole; 4. the keys open with
+    asked for; 3. every file is as it was (`unpack`), and the registry whole; 4. it names no module
+    or TPM for its keys, unless it is the fleet whose root was given (N234), and the keys open with
     the passphrase; 5. registry and manifest are of one moment; 6. the registry begins again
     (`begin_again`); 7. it goes to its database, where it has one. The folder is put into its place
     as a whole, after all of that. Raises Refused, Malformed, Unavailable.
@@ -80,7 +81,8 @@ def restore_backup(archive: Path, ask: Ask) -> Restored:
     _require_free(ask.state)  # 1
     with _scratch(ask.state) as folder, stopped(ask.at):
         manifest = _unpacked(archive, folder, ask.root)  # 2, 3
-        keys = load_fleet(folder / "keys", ask.passphrase_file)  # 4
+        _require_ours(folder / "keys", ask.root)  # 4
+        keys = load_fleet(folder / "keys", ask.passphrase_file)
         restored = _begin(StoreAt(folder), keys, ask, manifest, archive.name)  # 5, 6
         if ask.at.shared:  # 7
             move_rows(StoreAt(folder), ask.at)
@@ -164,6 +166,17 @@ def _require_root(root: x509.Certificate, wanted: x509.Certificate | None) -> No
         expected = f"a fleet with the root {sha256(_der(wanted)).hex()[:16]}"
         hint = "this is another fleet's backup: framegate-controller restore OTHER --root FILE"
         raise Refused.of(Reason.BACKUP, expected, sha256(_der(root)).hex()[:16], hint)
+
+
+def _require_ours(keys: Path, root: x509.Certificate | None) -> None:
+    """A key store is a library, or a program, that this process runs: whoever made a backup up
+    would say which. Raises Refused (BACKUP).
+    """
+    named = key_store_of(keys)
+    if named and root is None:
+        wanted = "the root of the fleet that this is a backup of: its keys are not in files"
+        hint = "framegate-controller restore ARCHIVE --root FILE, a root.pem that you have yourself"
+        raise Refused.of(Reason.BACKUP, wanted, f"none; it names {named[:80]!a}", hint)
 
 
 def _require_free(state: Path) -> None:

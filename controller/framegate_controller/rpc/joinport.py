@@ -18,13 +18,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from framegate.errors import FramegateError, Malformed, Reason, Unavailable
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import Notice
-from framegate_controller.fleet.strangers import RefusedKind, StrangersRecord
 from framegate_controller.joinport.child import PortProcess
 from framegate_controller.joinport.limits import BEAT_S, MISSED_BEATS
 from framegate_controller.joinport.messages import (
@@ -41,10 +39,9 @@ from framegate_controller.joinport.messages import (
     PortBeat,
     PortCall,
     PortSetup,
-    RefusalReport,
-    RefusedStrangers,
 )
 from framegate_controller.rpc.join import JoinService
+from framegate_controller.rpc.passed_context import Ended, PassedContext
 from framegate_controller.rpc.signin import SignInService
 from framegate_controller.rpc.wire import Context
 from framegate_proto.edge import FAILURES_KEY, to_status
@@ -57,6 +54,12 @@ MAX_FLYING: Final = 128
 """Calls at once from the port, which has its own limits below this: it is not believed that it
 keeps them.
 """
+MAX_FLYING_BYTES: Final = 32 * 1024 * 1024
+"""Of their messages, likewise: what the port lets through at once are two pieces of evidence, one
+with large logs, and 84 small messages, some 13 MiB.
+"""
+MAX_REPORT_BYTES: Final = 16 * 1024
+"""A report of refusals: some 100 bytes for each of the 17 kinds that a port tells apart."""
 KNOWN_EVERY_S: Final = 1.0
 """How soon a port knows a new ticket; until then its holder is served among strangers."""
 AGAIN_S: Final = 1.0
@@ -67,34 +70,6 @@ START_S: Final = 60.0
 LATE_S: Final = 3 * BEAT_S
 """Of silence, after which it is told; one that stands still is ended some beats later."""
 END_S: Final = 10.0
-
-
-class PassedContext:
-    """A call that the port passed on, as a handler sees it."""
-
-    def __init__(self, peer: str) -> None:
-        self._peer = peer
-
-    def peer(self) -> str:
-        """gRPC's name of the peer; its port, which nothing here asks for, is 0."""
-        return f"{self._peer}:0"
-
-    async def abort(
-        self,
-        code: grpc.StatusCode,
-        details: str = "",
-        trailing_metadata: tuple[tuple[str, bytes], ...] = (),
-    ) -> None:
-        """End the call. Raises Ended."""
-        raise Ended(code, details, dict(trailing_metadata).get(FAILURES_KEY, b""))
-
-
-class Ended(grpc.aio.AbortError):
-    """A call that was ended by its handler."""
-
-    def __init__(self, code: grpc.StatusCode, details: str, failures: bytes) -> None:
-        super().__init__(details)
-        self.code, self.details, self.failures = code, details, failures
 
 
 class BusElsewhere:
@@ -153,12 +128,6 @@ class Behind:
     restarted: Callable[[str], None]
 
 
-def record_refusals(record: StrangersRecord, report: bytes) -> None:
-    """Write down what the port refused by itself. Raises Malformed."""
-    refused = [RefusedStrangers.parse(r) for r in RefusalReport.parse(report).refused]
-    record.add(RefusedKind(r.reason, r.prefix, r.count) for r in refused)
-
-
 class JoinPort:
     """The join port of a running controller. `start` and `stop` from any event loop. `setup` is
     asked in threads: what it shows is another in time.
@@ -174,6 +143,7 @@ class JoinPort:
         self._ending = asyncio.Event()
         self._process: PortProcess | None = None
         self._flying: set[asyncio.Task[None]] = set()
+        self._flying_bytes, self._reports = 0, 0
         self._silent_beats, self._most_silent, self._beats = 0, MISSED_BEATS, 0
         self.last: PortBeat | None = None
         """What the present process said of itself last; it is believed in that alone."""
@@ -246,11 +216,31 @@ class JoinPort:
         ending.cancel()
 
     async def _serve_once(self) -> None:
+        """One process, from its start to its end. Raises EOFError, OSError, Malformed.
+
+        It is over too once it was ended for its silence, though its line may not be: somebody else
+        may hold the other end (N236).
+        """
         setup = await asyncio.to_thread(self._setup)
         process = self._process = await PortProcess.spawn(self._listener, setup)
-        telling: asyncio.Task[None] | None = None
         self._silent_beats, self._most_silent, self._beats = 0, int(START_S / BEAT_S), 0
         watching = asyncio.create_task(self._watch(process))
+        reading = asyncio.create_task(self._read(process, setup))
+        try:
+            await asyncio.wait({reading, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                raise EOFError(STOOD_STILL)
+            await reading
+        finally:
+            self._process = self.last = None
+            watching.cancel()
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            await asyncio.to_thread(process.end)
+
+    async def _read(self, process: PortProcess, setup: PortSetup) -> None:
+        """What it says, until its line ends. Raises EOFError, OSError, Malformed."""
+        telling: asyncio.Task[None] | None = None
         try:
             while True:
                 call = await process.next()
@@ -265,16 +255,13 @@ class JoinPort:
                     if not self._ready.done():
                         self._ready.set_result(None)
                 elif call.method == REFUSALS:
-                    self._begin(self._record(call))
+                    self._take_report(call.message)
                 else:
                     await self._take(process, call)
                 del call
         finally:
-            self._process = self.last = None
-            watching.cancel()
             if telling is not None:
                 telling.cancel()
-            await asyncio.to_thread(process.end)
 
     @property
     def _stood_still(self) -> bool:
@@ -301,14 +288,33 @@ class JoinPort:
             if len(self._flying) >= MAX_FLYING:
                 wanted = f"at most {MAX_FLYING} calls at once"
                 raise Unavailable.of(Reason.TOO_MANY_TRIES, wanted, "more")
-            self._begin(self._answer(process, self._asked(call)))
+            if self._flying_bytes + len(call.message) > MAX_FLYING_BYTES:
+                wanted = f"at most {MAX_FLYING_BYTES} bytes of calls at once"
+                raise Unavailable.of(Reason.TOO_MANY_TRIES, wanted, "more")
+            self._begin(self._answer(process, self._asked(call)), len(call.message))
         except FramegateError as error:
             await process.send(_refused(call.number, error).marshal())
 
-    def _begin(self, work: Any) -> None:
+    def _take_report(self, report: bytes) -> None:
+        """Begin to write a report down. A port sends one a minute: what comes while the last one is
+        written, or is larger than one can be, is left out (N236).
+        """
+        if self._reports or len(report) > MAX_REPORT_BYTES:
+            return
+        self._reports += 1
+        self._begin(self._record(report))
+
+    def _begin(self, work: Any, size: int = 0) -> None:
+        """`size`: bytes that it holds."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._flying.discard(task)
+            self._flying_bytes -= size
+
         task = asyncio.create_task(work)
         self._flying.add(task)
-        task.add_done_callback(self._flying.discard)
+        self._flying_bytes += size
+        task.add_done_callback(ended)
 
     async def _answer(self, process: PortProcess, asked: Asked) -> None:
         with contextlib.suppress(OSError):  # it died meanwhile
@@ -328,11 +334,13 @@ class JoinPort:
         answer = partial(passed.answer, request, context)  # type: ignore[arg-type]
         return Asked(call.number, answer)
 
-    async def _record(self, call: PortCall) -> None:
+    async def _record(self, report: bytes) -> None:
         try:
-            await asyncio.to_thread(self._behind.refused, call.message)
+            await asyncio.to_thread(self._behind.refused, report)
         except Exception:  # a store that is busy for once must not end the port
             log.exception("refusals at the join port were not recorded")
+        finally:
+            self._reports -= 1
 
     async def _tell(self, process: PortProcess, setup: PortSetup) -> None:
         """Whatever is another than it was told: who is known, and what the port shows."""

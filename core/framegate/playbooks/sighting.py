@@ -17,6 +17,7 @@ ROUTINE: Final = tuple(n for n, e in events().items() if e.DECLARED.routine)
 CLAIMED: Final = frozenset(
     {
         "sign-in-failed",
+        "access-asked",
         "report-refused",
         FindingKind.OPENING_REFUSED.value,
         FindingKind.SEAL_REFUSED.value,
@@ -27,8 +28,8 @@ CLAIMED: Final = frozenset(
     }
 )
 """Events about whom somebody else named: whoever types a person's name, shows a camera's public
-certificate over a broker, sends its frames again, has its address, or brings a report that says it
-is of another gateway. Who is named may have done nothing (N217).
+certificate over a broker, sends its frames again, has its address, brings a report that says it is
+of another gateway, or asks for a role in a zone. Who is named may have done nothing (N217).
 """
 CLAIMED_RULES: Final = frozenset({"failures-then-success", "exports"})
 """Rules of behaviour that strangers' failures, or a gateway's word alone, can meet for a person."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from framegate.machines.playbook_step import StepEvent, StepState, step
 
@@ -22,6 +23,14 @@ class EnabledPlaybook:
     enabled_by: str
     enabled_ms: int
     note: str
+
+
+class WaitingStep(NamedTuple):
+    """What a person is asked for already, or will be: an action on a target, under a revision."""
+
+    revision: int
+    action: str
+    target: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

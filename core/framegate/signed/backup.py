@@ -13,13 +13,15 @@ from framegate.signed.statement import Statement
 MAX_FILES: Final = 1_000
 """A fleet has some fifty key files and certificates; rotations leave a few more."""
 REGISTRY: Final = "registry.db"
-_NAME: Final = re.compile(r"registry\.db|keys/[a-z0-9][a-z0-9.-]{0,99}")
+_NAME: Final = re.compile(r"registry\.db|keys/(?!passphrase\Z)[a-z0-9][a-z0-9.-]{0,99}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class BackupFile:
-    """A file of a backup: `registry.db`, or one below `keys/`; size in bytes, SHA-256 in hex."""
+    """A file of a backup: `registry.db`, or one below `keys/`, where the passphrase of the keys is
+    none of them; size in bytes, SHA-256 in hex.
+    """
 
     name: str
     size: int

@@ -20,6 +20,10 @@ REVISION_STEP: Final = 2**32
 """What a restoration adds to the revisions of trust and firmware: each change adds one, so nobody
 can have seen a revision that far past a backup's.
 """
+MOST_LEAP: Final = (MAX_RESTORATIONS + 1) * REVISION_STEP
+"""How far a revision that somebody was told can be past a backup's, however often the fleet was
+restored since.
+"""
 VERSION_STEP: Final = 1_000_000
 """The same for the versions of policies, pins, masks and parts, which people set one by one."""
 _ROOT_DIGITS: Final = 64

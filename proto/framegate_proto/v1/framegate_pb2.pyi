@@ -1726,17 +1726,21 @@ class PlaybookTarget(_message.Message):
 
     TRIGGER_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
     trigger: _builtins.int
     target: _builtins.str
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
         trigger: _builtins.int = ...,
         target: _builtins.str = ...,
+        actions: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["target", b"target", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "target", b"target", "trigger", b"trigger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1744,7 +1748,7 @@ Global___PlaybookTarget: _TypeAlias = PlaybookTarget  # noqa: Y015
 
 @_typing.final
 class RunPlaybookRequest(_message.Message):
-    """What a playbook asks a person for: these actions on each target, in the order of the triggers."""
+    """What a playbook asks a person for: on each target its actions, in the order of the triggers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

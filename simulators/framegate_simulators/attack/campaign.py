@@ -29,12 +29,14 @@ from framegate_simulators.attack import (
     gateway,
     line,
     looks,
+    made_backups,
     models,
     payloads,
     people,
     pilots,
     playbooks,
     reports,
+    rogue_controller,
     segments,
     service,
     sinks,
@@ -42,6 +44,8 @@ from framegate_simulators.attack import (
     standing,
     stores,
     structures,
+    taken_port,
+    two_readings,
     typed,
     vast_numbers,
     versions,
@@ -70,7 +74,7 @@ THREATS: Final = (
             *range(210, 212),
             *range(213, 223),
             *range(226, 228),
-            *range(229, 234),
+            *range(229, 241),
             242,
         )
     ),
@@ -113,6 +117,10 @@ MODULES: Final = (
     doors,
     decisions,
     answers,
+    made_backups,
+    taken_port,
+    rogue_controller,
+    two_readings,
 )
 """Importing them registers their attempts."""
 

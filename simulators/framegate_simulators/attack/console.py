@@ -1,5 +1,5 @@
-"""N170 to N175, N230, N231: the web console, asked as other sites, guessers and old cookies would
-ask it, and with what no page of it sends.
+"""N170 to N175, N230, N231, N238: the web console, asked as other sites, guessers and old cookies
+would ask it, and with what no page of it sends.
 """
 
 from __future__ import annotations
@@ -7,6 +7,8 @@ from __future__ import annotations
 import contextlib
 import html
 import http.client
+import json
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -16,6 +18,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
+from framegate.signed.dsse import parse_envelope
+from framegate.signed.mask import MaskStatement
+from framegate_operator.connection import operator_stub
+from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt
 from framegate_simulators.fixtures.access import PASSWORD, totp_now
 from framegate_simulators.plant.operators import OPERATOR
@@ -223,3 +229,27 @@ def n231(t: Target) -> Seen:
     ]
     codes = [int(r.status) for r in replies]
     return Seen(codes == [401, 400, 400, 400], f"{codes}")
+
+
+@attempt("N238", "masks drawn over those of before, while somebody else put others in force")
+def n238(t: Target) -> Seen:
+    site = t.once(Website)
+    t.sign_in_again()
+    _, device, _ = t.enrol()
+    page = site.get(f"/camera/{device}/masks", PAGE, site.cookie())
+    over = re.search(r'name="over" value="(\d+)"', page.body)
+    corner = [{"points": [[0.9, 0.9], [1, 0.9], [1, 1]]}, {"channel": "microphone"}]
+    asked = pb.SetMasksRequest(device=device, regions=json.dumps(corner).encode())
+    with operator_stub(t.context) as stub:
+        stub.SetMasks(asked)
+    form = {"regions": "[]", "over": over[1] if over else "", "reason": "nothing to hide"}
+    answer = site.post(f"/camera/{device}/masks", OURS, form, site.cookie())
+    with operator_stub(t.context) as stub:
+        stands = (
+            b"microphone"
+            in parse_envelope(
+                stub.ShowMasks(pb.DeviceRequest(device=device)).envelope, MaskStatement.TYPE
+            ).payload
+        )
+    refused = answer.status == HTTPStatus.CONFLICT and stands
+    return Seen(refused, f"{answer.status}; the masks {'stand' if stands else 'ARE GONE'}")

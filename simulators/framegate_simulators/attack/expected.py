@@ -185,6 +185,13 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N231": ("[401, 400, 400, 400]",),
         "N232": ("verified, exit code 0",),
         "N233": ("all of the log",),
+        "N234": ("nothing ran", "asks for the root"),
+        "N235": ("a true one: exit 0",),
+        "N236": ("none of its words",),
+        "N237": ("its machine and its zone",),
+        "N238": ("409; the masks stand",),
+        "N240": ("sound: exit [0, 0]; each in two ways: exit [6]",),
+        "N239": ("0 of 48 commands",),
         "N242": ("frame-label, frame-session", "operators: usage, usage"),
     }
 )

@@ -1,5 +1,5 @@
-"""N152, N217, N218: playbooks as a weapon: a storm, a loop, the last camera of a line; whom
-somebody else named; a queue that one machine fills.
+"""N152, N217, N218, N237: playbooks as a weapon: a storm, a loop, the last camera of a line; whom
+somebody else named; a queue that one machine fills; what an approver is not shown.
 """
 
 from __future__ import annotations
@@ -77,6 +77,11 @@ share = 100
 [undo]
 notify = "none: what was told is known"
 """
+HIDDEN: Final = (
+    AGAIN.replace('"again"', '"hidden"')
+    .replace('do = ["notify"]', 'do = ["notify", "freeze-zone"]')
+    .replace("[undo]", '[undo]\nfreeze-zone = "thaw"')
+)
 MACHINES: Final = 3
 ANSWERED_S: Final = 40.0
 COOLED_S: Final = 61.0
@@ -172,6 +177,27 @@ def n218(t: Target) -> Seen:
         time.sleep(5.0)  # what it would have added is there by then
         waiting = [s for s in _of(t, "again") if s.state in {"held", "asked"}]
     return Seen(len(waiting) == 1, f"{len(waiting)} step waits for two entries")
+
+
+@attempt("N237", "a playbook that tells of a machine, and freezes its zone where one says yes")
+def n237(t: Target) -> Seen:
+    t.sign_in_again()
+    _, device, _ = t.enrol()
+    zone = device.split(".")[1]
+    with _in_force(t, "hidden", HIDDEN):
+        t.change(device, "attest-now")
+        wait_for("the request", lambda: _requests(t, "hidden"), ANSWERED_S)
+        (identifier,) = _requests(t, "hidden")
+        said = t.plant.framegate("access", "show", identifier).stdout
+    lines = said.partition("against what is in force")[0].splitlines()
+    shown = [line.partition(": ")[2] for line in lines if ".target" in line or ".actions" in line]
+    wanted = [f'"{device}"', '"notify"', f'"{zone}"', '"freeze-zone"']
+    told = "its machine and its zone, each with what is done to it"
+    return Seen(shown == wanted, f"shown: {told if shown == wanted else shown}")
+
+
+def _requests(t: Target, playbook: str) -> list[str]:
+    return sorted({s.request for s in _of(t, playbook)} - {""})
 
 
 @contextmanager

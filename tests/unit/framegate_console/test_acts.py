@@ -62,7 +62,7 @@ async def test_masks_drawn_in_a_browser_are_signed_as_those_of_the_command_line(
     alone(walk)
     browser = shown.as_role(Role.ENGINEER)
     path = f"/camera/{CAM}/masks"
-    answer = await browser.post(path, regions=DRAWN, reason="a window behind the line")
+    answer = await browser.post(path, regions=DRAWN, over="0", reason="a window behind the line")
     assert (answer.status, answer.headers["location"]) == (303, f"/camera/{CAM}")
     stub = rpc.OperatorStub(walk.channel(Role.ENGINEER))
     drawn = await stub.ShowMasks(pb.DeviceRequest(device=CAM))
@@ -82,8 +82,53 @@ async def test_masks_drawn_in_a_browser_are_signed_as_those_of_the_command_line(
 async def test_what_is_no_region_masks_nothing(shown, walk, drawn):
     alone(walk)
     browser = shown.as_role(Role.ENGINEER)
-    answer = await browser.post(f"/camera/{CAM}/masks", regions=drawn, reason="r")
+    answer = await browser.post(f"/camera/{CAM}/masks", regions=drawn, over="0", reason="r")
     assert answer.status in {400, 403} and not walk.entries("masks-set")
+
+
+async def masked(walk, regions: list) -> None:
+    """Masks that somebody else put in force."""
+    stub = rpc.OperatorStub(walk.channel(Role.ENGINEER))
+    asked = pb.SetMasksRequest(device=CAM, regions=json.dumps(regions).encode())
+    await stub.SetMasks(asked, metadata=BECAUSE)
+
+
+@pytest.mark.parametrize("over", [None, "", "0", "2", "1 ", "01", "x"])
+async def test_n238_masks_drawn_over_others_than_those_in_force_take_none_away(shown, walk, over):
+    alone(walk)
+    browser = shown.as_role(Role.ENGINEER)
+    await masked(walk, [{"points": [[0.9, 0.9], [1, 0.9], [1, 1]]}, {"channel": "mic"}])
+    form = {"regions": DRAWN, "reason": "r"} | ({} if over is None else {"over": over})
+    answer = await browser.post(f"/camera/{CAM}/masks", **form)
+    assert answer.status == 409 and len(walk.entries("masks-set")) == 1
+    page = await browser.get(f"/camera/{CAM}/masks")
+    assert 'name="over" value="1"' in page.text
+    sound = await browser.post(f"/camera/{CAM}/masks", regions=DRAWN, over="1", reason="r")
+    assert sound.status == 303 and len(walk.entries("masks-set")) == 2
+    stub = rpc.OperatorStub(walk.channel(Role.ENGINEER))
+    now = await stub.ShowMasks(pb.DeviceRequest(device=CAM))
+    assert b'"channel":"mic"' in parse_envelope(now.envelope, MaskStatement.TYPE).payload
+
+
+async def test_n238_who_may_not_see_masks_draws_none(shown, walk, monkeypatch):
+    alone(walk)
+    browser = shown.as_role(Role.ENGINEER)
+    await masked(walk, [{"channel": "mic"}])
+    live = shown.console.follow(shown.console.sessions.of(browser.jar[COOKIE]))
+    asked = live.calls.operator
+
+    async def operator(name, *given, **more):
+        if name == "ShowMasks":
+            raise Refused.of(Reason.POLICY_DENIED, "mask.show", "denied")
+        return await asked(name, *given, **more)
+
+    monkeypatch.setattr(live.calls, "operator", operator)
+    assert (await browser.get(f"/camera/{CAM}/masks")).status == 403
+    for over in ("0", "1"):
+        answer = await browser.post(f"/camera/{CAM}/masks", regions=DRAWN, over=over, reason="r")
+        assert answer.status == 403
+    assert len(walk.entries("masks-set")) == 1
+    assert (await browser.get(f"/camera/{CAM}")).status == 200, "looking at the camera is"
 
 
 @pytest.fixture

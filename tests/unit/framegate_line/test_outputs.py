@@ -71,6 +71,30 @@ async def test_n128_permits_of_a_process_that_was_killed_are_gone_before_the_fir
         plc.close()
 
 
+async def test_n128_permits_that_a_plc_has_when_its_connection_comes_back_are_gone(monkeypatch):
+    plc, output = ModbusPlc(), None
+    try:
+        output = ModbusOutput("127.0.0.1", plc.port)
+        await output.beat(1, b"")
+        plc.coils[:] = [True] * 16  # it starts with what it had kept
+        output._client.close()
+
+        async def away() -> bool:
+            return False
+
+        with monkeypatch.context() as cut:
+            cut.setattr(output._client, "connect", away)
+            with pytest.raises(Unavailable):
+                await output.beat(2, b"")
+        assert plc.coils == [True] * 16
+        await output.beat(3, b"")
+        assert plc.coils == [False] * 16
+    finally:
+        if output is not None:
+            await output.close()
+        plc.close()
+
+
 async def test_file_output(tmp_path):
     output = FileOutput(tmp_path / "decisions.jsonl")
     await output.decide(Decision("d", "l", "p", "t", 1, 0, "DEFECT", "", ("v",), 1, 2), b"")

@@ -26,7 +26,9 @@ class Controller:
             "first_ms": 1,
             "last_ms": 2,
         }
-        entry = {"event": key.kind.value, "device": device, "members": {**members, "said": said}}
+        members["said"] = said
+        entry = {"index": 7, "at_ms": 1, "kind": "event", "event": key.kind.value}
+        entry |= {"device": device, "members": members}
         self._row = pb.LogRow(index=7, entry=json.dumps(entry).encode())
         self._state = state
 

@@ -11,7 +11,7 @@ from framegate.ima import replay
 from framegate.pilot import policy
 from framegate.playbooks import parse
 from framegate.profile import extends
-from framegate.signed import heat, inspected
+from framegate.signed import heat, inspected, restoration
 from framegate.wire import MAX_EVIDENCE_BYTES
 from framegate_agent import signing
 from framegate_console import door
@@ -62,6 +62,7 @@ SAID = {
     f" {open_inference.MAX_IN_FLIGHT_ALL} in all": 1,
     f"the camera's last {last_frames.WINDOW} frames": link.RECENT_FRAMES == last_frames.WINDOW,
     f"unpacks to {packing.MAX_PACKED // MIB} MiB at most": 1,
+    "than a thousand restorations lead": restoration.MAX_RESTORATIONS == 1_000,
     "a gateway keeps five million roots": retention.MAX_ROOTS == 5_000_000,
     f"evicted after {early.EARLY_MS // 1000} s": 1,
     f"comes again within {rules.REUSE_MS // 1000} s": 1,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from framegate.machines.playbook_step import StepState
-from framegate.registry.playbook import EnabledPlaybook, PlaybookStep
+from framegate.registry.playbook import EnabledPlaybook, PlaybookStep, WaitingStep
 
 
 class Playbooks(Protocol):
@@ -39,6 +39,9 @@ class Playbooks(Protocol):
         """Those of one playbook or (empty) of all that stand in one of these states, by trigger and
         number; at most so many.
         """
+
+    def waiting(self, playbook: str, targets: Collection[str]) -> set[WaitingStep]:
+        """Steps of `playbook` on any of `targets` that are held, or that a person is asked for."""
 
     def holding(self) -> list[str]:
         """The playbooks of which steps are held, by name."""

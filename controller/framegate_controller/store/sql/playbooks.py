@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from framegate.machines.playbook_step import StepState
-from framegate.registry.playbook import EnabledPlaybook, PlaybookStep
+from framegate.registry.playbook import EnabledPlaybook, PlaybookStep, WaitingStep
 from framegate_controller.store.ports import Moved
 from framegate_controller.store.sql.rows import Rows, fields_of, table_of
 from framegate_controller.store.tables import playbooks
 
 _PLAYBOOKS: Final = table_of(playbooks.PlaybookRow)
 _STEPS: Final = table_of(playbooks.PlaybookStepRow)
+_WAITING: Final = (StepState.HELD.value, StepState.ASKED.value)
 _ENDED: Final = tuple(
     s.value for s in StepState if s not in {StepState.PLANNED, StepState.HELD, StepState.ASKED}
 )
@@ -76,6 +77,16 @@ class SqlPlaybooks:
         query = select(_STEPS).where(_STEPS.c.state.in_([s.value for s in states]))
         query = query.where(_STEPS.c.playbook == playbook) if playbook else query
         return self._listed(query.order_by(_STEPS.c.trigger, _STEPS.c.number).limit(most))
+
+    def waiting(self, playbook: str, targets: Collection[str]) -> set[WaitingStep]:
+        """See `ports.Playbooks.waiting`."""
+        s = _STEPS.c
+        query = select(s.revision, s.action, s.target).where(
+            s.playbook == playbook, s.state.in_(_WAITING), s.target.in_(targets)
+        )
+        return {
+            WaitingStep(r.revision, r.action, r.target) for r in self._rows.all(query.distinct())
+        }
 
     def holding(self) -> list[str]:
         """See `ports.Playbooks.holding`."""

@@ -301,6 +301,11 @@ def test_every_action_of_the_closed_set_is_done_and_says_what_undoes_it(response
         (entry,) = response.entries(event)
         assert entry["actor"].startswith(PLAYBOOK_PREFIX) and entry["approved_by"]
     assert response.bench.device().kind == Kind.CAMERA
+    with response.store.reading() as tx:
+        identifier, _ = tx.evidence.last_content("camera.line-1.cam1")
+        assert tx.evidence.is_held(identifier), (
+            "the last that verified: what was refused is not kept"
+        )
 
 
 def test_each_action_has_an_undo_or_says_why_not():
