@@ -103,7 +103,8 @@ def join(
         with StateFile(state).alone():
             outcome = asyncio.run(join_fleet(text, state, tcti, boot_log, ima, issuers))
         device, word = outcome.state.device, outcome.state.state
-        starting = f"framegate-agent run{elsewhere(state)} --source SOURCE"
+        place = elsewhere(state)
+        starting = f"framegate-agent run{place} --source SOURCE"
         if word == "trusted":
             talk.print(f"[green]{device} is trusted[/]; start it: {safe(starting)}")
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -196,6 +197,7 @@ class AgentSettings(Settings):
 
 
 def elsewhere(state: Path) -> str:
-    """How the folder of the state is named in a command, where it is not the default."""
-    default = declared(AgentSettings)["state"].default
-    return "" if state == default else f" --state {shlex.quote(str(state))}"
+    """How the folder of the state is named in a command: not at all where it is found without."""
+    known = declared(AgentSettings)["state"]
+    told = next((os.environ[v] for v in known.variables if v in os.environ), known.default)
+    return "" if state == Path(told) else f" --state {shlex.quote(str(state))}"

@@ -10,7 +10,8 @@ import typer
 
 from framegate.errors import Failure, Reason
 from framegate.identity.certificates import from_ms
-from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
+from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
+from framegate_host.findings import show_kinds
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, detail_of, short_names, summary_json
 from framegate_operator.options import Context, Output, read
@@ -53,6 +54,8 @@ _CLAIMS: Final = MappingProxyType(
 )
 """The values of a trustworthiness vector (draft-ietf-rats-ar4si) that Framegate gives."""
 _SHOWN_OF_A_LIST: Final = 8
+_MANY: Final = 8
+"""Failed checks, from which on a machine may be of another model; what was changed fails few."""
 
 
 @read
@@ -180,10 +183,14 @@ def _tell_why(detail: pb.DeviceDetail, traffic: Traffic) -> None:
     if failures:
         checks = f"{len(failures)} check{'s' if len(failures) > 1 else ''}"
         data.print(f"\nIts evidence of {ago(detail.failures_ms)} failed in {checks}:")
-        show_failures(failures, data)
+        if show_kinds(failures, data):
+            data.print(f"\nEvery one: framegate {s.kind} why {safe(s.name)} -o json")
     camera = traffic.of(s.device)
     uninspected = to_do(camera, s.name) if s.kind == "camera" and camera is not None else ""
-    data.print(f"\nNext: {safe(_next(s, bool(failures), silence, uninspected))}")
+    strange = len(failures) > _MANY and s.state == "suspect"
+    adopt = f"; a model that is new to the fleet: framegate {s.kind} adopt {s.name} --key SIGNER"
+    next_ = _next(s, bool(failures), silence, uninspected)
+    data.print(f"\nNext: {safe(next_)}{safe(adopt) if strange else ''}")
 
 
 def _silence(s: pb.DeviceSummary, traffic: Traffic) -> str:

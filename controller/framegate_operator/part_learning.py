@@ -48,11 +48,11 @@ class LearntPart:
     @property
     def adding(self) -> str:
         """The command that puts it in force."""
-        outline = f"--outline {typed(self.outline)} " if self.outline else ""
-        tolerant = f"--tolerant {self.tolerant} " if self.tolerant else ""
+        more = f"--outline {typed(self.outline)} " if self.outline else ""
+        more += f"--tolerant {self.tolerant} " if self.tolerant else ""
         return (
             f"framegate part add {typed(self.part_type)} --golden {typed(self.golden)} "
-            f"{outline}{tolerant}--source TEXT"
+            f"{more}--source TEXT"
         )
 
     def request(self, source: str) -> pb.AddPartRequest:
