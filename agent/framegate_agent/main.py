@@ -208,7 +208,8 @@ def status(state: Path, output: Output = "table") -> None:
         if output == "json":
             print(json.dumps({**body, "fresh": fresh}))
         else:
-            _show_rows((), [(n, safe(v)) for n, v in _status_rows(body, fresh)])
+            runs = body["running"] if fresh else _without_status(file, body["at"])
+            _show_rows((), [(n, safe(v)) for n, v in _status_rows(body, runs)])
         good = body["state"] == "trusted" and fresh and not body["controller"]
         raise typer.Exit(0 if good else EXIT_UNTRUSTED)
 
@@ -224,11 +225,18 @@ def _show_rows(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console(highlight=False).print(table)
 
 
-def _status_rows(body: dict[str, Any], fresh: bool) -> Iterator[tuple[str, str]]:
-    """What a daemon wrote of itself, for people."""
+def _without_status(file: StateFile, at: float) -> str:
+    """What is known of a daemon that has not written its status since the time `at`."""
+    if not file.held:
+        return "not running"
+    return f"runs, and has written no status for {time.time() - at:.0f} s: is the disk full?"
+
+
+def _status_rows(body: dict[str, Any], runs: str) -> Iterator[tuple[str, str]]:
+    """What a daemon wrote of itself, for people; `runs` is whether it does now."""
     yield "device", body["device"] or "not joined"
     yield "state", body["state"]
-    yield "agent", body["running"] if fresh else "not running"
+    yield "agent", runs
     yield "controller", body["controller"] or "as it was seen before, or later"
     yield "certificate", f"{body['certificate_s']} s left"
     yield "attested", f"{body['attested']} times, {body['rejoined']} by rejoining"
@@ -237,6 +245,7 @@ def _status_rows(body: dict[str, Any], fresh: bool) -> Iterator[tuple[str, str]]
     for stream in body["streams"]:
         goes_to, problem = stream["gateway"] or "no gateway", "; ".join(stream["problem"])
         ended = f"ended after {stream['captured']} frames" if stream["ended"] else ""
+        ended = ended or ("" if stream["captured"] else "no frame so far")
         yield "stream", f"{stream['source']} -> {goes_to} {problem or ended}"
     for reason, expected, actual, hint in body["failures"]:
         yield "reason", f"{reason}: expected {expected}, got {actual}. {hint}"

@@ -276,7 +276,11 @@ class _AtGateway:
         self._context, self._until, self._looked = context, 0.0, False
 
     def mended(self, error: FramegateError) -> bool:
-        """Whether to try again."""
+        """Whether to try again. Raises Unavailable where the gateway itself hears nobody, and so
+        cannot know who asks: others may answer.
+        """
+        if error.reason == Reason.TRUST_FEED:
+            raise Unavailable(error.failures)
         if error.reason == Reason.UNAVAILABLE:
             return self._others_sign()
         if error.reason != Reason.FACTOR_NEEDED or not sys.stdin.isatty():

@@ -222,6 +222,8 @@ def _next(s: pb.DeviceSummary, failed: bool, silence: str, uninspected: str = ""
     def command(verb: str) -> str:
         return f"framegate {s.kind} {verb} {s.name}"
 
+    if s.state == "trusted" and Reason.TRUST_FEED in silence and s.kind == "gateway":
+        return "see to its host: its disk, and its way to the controller; framegate fleet"
     if s.state == "trusted" and silence and s.kind == "gateway":
         return "does framegate-gateway run on its host? framegate gateway status"
     if s.state == "trusted" and silence:
