@@ -167,7 +167,9 @@ def _after_a_look(state: Path, source: str, part_type: str) -> str:
 @with_settings(AgentSettings)
 def run(settings: AgentSettings, reader: Rereader) -> None:
     """Run the daemon: attest, renew, heal, and stream frames from every --source."""
-    start_logging(verbose=settings.verbose, least={"grpc": logging.ERROR})
+    # asyncio warns of a capture child that ends after its loop, which is every orderly end
+    quiet = {"grpc": logging.ERROR, "asyncio": logging.ERROR}
+    start_logging(verbose=settings.verbose, least=quiet)
     with errors():
         hide_memory()
         with StateFile(settings.state).alone():
@@ -229,7 +231,9 @@ def _without_status(file: StateFile, at: float) -> str:
     """What is known of a daemon that has not written its status since the time `at`."""
     if not file.held:
         return "not running"
-    return f"runs, and has written no status for {time.time() - at:.0f} s: is the disk full?"
+    return (
+        f"runs, and has written no status for {time.time() - at:.0f} s: a full disk, a wrong clock?"
+    )
 
 
 def _status_rows(body: dict[str, Any], runs: str) -> Iterator[tuple[str, str]]:

@@ -35,8 +35,8 @@ HEARD_S: Final = 5.0
 """A gateway hears of a factor by its feed from the controller, within a second or so."""
 HEARD_AGAIN_S: Final = 0.5
 _HINT: Final = (
-    "is it running and reachable? framegate-controller run; does your session stand? framegate"
-    " login NAME"
+    "is it running and reachable? framegate-controller run; does your session stand, and are both"
+    " clocks right? framegate login NAME"
 )
 
 
