@@ -236,7 +236,11 @@ class _OnRefusal:
                 hide_input=True,
                 err=True,
             )
-            self._call(self._stub.ProveFactor, pb.ProveFactorRequest(code=code))
+            try:
+                self._call(self._stub.ProveFactor, pb.ProveFactorRequest(code=code))
+            except Refused as wrong:  # the session stands: nobody has to sign in anew
+                again = f"{wrong.failures[0].hint}, then type this framegate command again"
+                raise Refused([replace(wrong.failures[0], hint=again)]) from wrong
             return True
         if error.reason == Reason.APPROVAL_NEEDED and WRITE.get().wait and not WRITE.get().dry_run:
             (identifier,) = re.findall(r"access approve ([0-9a-f]{8})", error.failures[0].hint) or [
