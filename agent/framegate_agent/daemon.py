@@ -368,7 +368,8 @@ class Agent:
             for stream in self.streams:
                 stream.revoke(list(event.revoked_publics))
         elif event.kind == pb.WatchEvent.STATE and event.state != self.state.state:
-            log.warning("controller says: %s", event.state)
+            say = started.info if event.state == "trusted" else log.warning
+            say("controller says: %s", event.state)
             self.state = replace(self.state, state=event.state)
             for stream in self.streams:
                 stream.wake.set()

@@ -7,15 +7,13 @@ waits for what is loaded, and starts twice before its first frame.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
 import os
-import shlex
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,11 +21,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from framegate.errors import Reason, Refused, Unavailable
-from framegate.wire import TICKET_PREFIX, parse_ticket, sha256
+from framegate.errors import Reason, Unavailable
+from framegate.wire import sha256
 from framegate_agent import VERSION
-from framegate_agent.settings import AgentSettings
-from framegate_agent.state import JOINED, AgentState, StateFile, TrustedClock
+from framegate_agent.settings import AgentSettings, elsewhere
+from framegate_agent.state import JOINED, StateFile
 from framegate_agent.tpm.chip import Tpm
 from framegate_host import console
 from framegate_host.console import (
@@ -46,13 +44,9 @@ from framegate_host.rereading import Rereader
 from framegate_host.service_manager import service_manager
 from framegate_host.setting_commands import config_commands
 from framegate_host.setting_flags import with_settings
-from framegate_host.setting_records import KEPT_FILE, declared
-from framegate_host.setting_values import toml_of
 from framegate_host.signals import run_service, until_stopped
 from framegate_host.support import support_command
 
-MAX_PATH: Final = 1024
-"""Characters; a ticket has more."""
 FRESH_S: Final = 5
 """The daemon writes its status every second or so."""
 app = typer.Typer(
@@ -97,54 +91,27 @@ def join(
     """Join a fleet with a ticket from: framegate camera invite NAME."""
     # why here: see the module's head
     from framegate.identity.certificate_file import load_certificate_file  # noqa: PLC0415
-    from framegate_agent.attestation import Attester  # noqa: PLC0415
     from framegate_agent.findings import tell_findings  # noqa: PLC0415
+    from framegate_agent.joining import join_fleet, ticket_text  # noqa: PLC0415
 
     with errors():
-        parsed = parse_ticket(_ticket_text(ticket))
-        file = StateFile(state)
-        start = AgentState(
-            parsed.join_address,
-            parsed.fleet_address,
-            parsed.server_name,
-            base64.b64encode(parsed.root).decode(),
-            seen_ms=parsed.issued_at_ms,
-        )
-        with file.alone():
-            tpm = Tpm(tcti)
-            try:
-                attester = Attester(tpm, boot_log, TrustedClock(parsed.issued_at_ms), ima)
-                if endorsement_chain is not None:
-                    chain = load_certificate_file(endorsement_chain.read_bytes())
-                    attester.issuers = tuple(c.der for c in chain)
-                outcome = asyncio.run(attester.join(start, parsed.code, ()))
-            finally:
-                tpm.close()
-            file.save(outcome.state)
-        _keep(state, {"tcti": tcti, "boot_log": boot_log.absolute(), "ima": ima.absolute()})
-        starting = f"framegate-agent run{_elsewhere(state)} --source SOURCE"
-        if outcome.state.state == "trusted":
-            talk.print(f"[green]{outcome.state.device} is trusted[/]; start it: {safe(starting)}")
+        text = sys.stdin.read() if ticket == "-" else ticket_text(ticket)
+        issuers: tuple[bytes, ...] = ()
+        if endorsement_chain is not None:
+            chain = load_certificate_file(endorsement_chain.read_bytes())
+            issuers = tuple(c.der for c in chain)
+        with StateFile(state).alone():
+            outcome = asyncio.run(join_fleet(text, state, tcti, boot_log, ima, issuers))
+        device, word = outcome.state.device, outcome.state.state
+        place = elsewhere(state)
+        starting = f"framegate-agent run{place} --source SOURCE"
+        if word == "trusted":
+            talk.print(f"[green]{device} is trusted[/]; start it: {safe(starting)}")
             return
-        talk.print(f"[yellow]{outcome.state.device} is {outcome.state.state}[/]")
-        tell_findings(outcome.state.device, outcome.failures)
+        talk.print(f"[yellow]{device} is {word}[/]")
+        tell_findings(device, outcome.failures)
         talk.print(f"where the controller's side is settled, start it: {safe(starting)}")
         raise typer.Exit(EXIT_UNTRUSTED)
-
-
-def _keep(state: Path, options: Mapping[str, object]) -> None:
-    """Keep what was told of this machine, so that plain `run` and `doctor` find it."""
-    lines = [f"{name} = {toml_of(value)}" for name, value in options.items()]
-    file = state / KEPT_FILE
-    write_private(file, ("\n".join(lines) + "\n").encode())
-    told = " ".join(f"--{n.replace('_', '-')} {v}" for n, v in options.items())
-    talk.print(f"kept in {safe(file)} for run and doctor: {safe(told)}")
-
-
-def _elsewhere(state: Path) -> str:
-    """How the folder of the state is named, where it is not where it is looked for."""
-    default = declared(AgentSettings)["state"].default
-    return "" if state == default else f" --state {shlex.quote(str(state))}"
 
 
 @app.command("check-source")
@@ -189,30 +156,20 @@ def check_source(
 
 def _after_a_look(state: Path, source: str, part_type: str) -> str:
     """What follows a picture that is as it should be: run it, where the machine has joined."""
-    elsewhere = safe(_elsewhere(state))
+    place = safe(elsewhere(state))
     if not (state / JOINED).exists():
-        return f"framegate-agent doctor{elsewhere}"
+        return f"framegate-agent doctor{place}"
     kind = f" --part-type {typed(part_type)}" if part_type else ""
-    return f"framegate-agent run{elsewhere} --source {typed(source)}{kind}"
-
-
-def _ticket_text(given: str) -> str:
-    if given == "-":
-        return sys.stdin.read()
-    if given.strip().startswith(TICKET_PREFIX):
-        return given
-    if len(given) < MAX_PATH and not Path(given).is_file():
-        wanted = f"a ticket's file, or its text, which begins with {TICKET_PREFIX}"
-        hint = "framegate camera invite NAME --out FILE writes one"
-        raise Refused.of(Reason.NOT_FOUND, wanted, f"no file {given!a}", hint)
-    return Path(given).read_text() if len(given) < MAX_PATH else given
+    return f"framegate-agent run{place} --source {typed(source)}{kind}"
 
 
 @app.command()
 @with_settings(AgentSettings)
 def run(settings: AgentSettings, reader: Rereader) -> None:
     """Run the daemon: attest, renew, heal, and stream frames from every --source."""
-    start_logging(verbose=settings.verbose, least={"grpc": logging.ERROR})
+    # asyncio warns of a capture child that ends after its loop, which is every orderly end
+    quiet = {"grpc": logging.ERROR, "asyncio": logging.ERROR}
+    start_logging(verbose=settings.verbose, least=quiet)
     with errors():
         hide_memory()
         with StateFile(settings.state).alone():
@@ -221,7 +178,9 @@ def run(settings: AgentSettings, reader: Rereader) -> None:
 
 async def _serve(settings: AgentSettings, reader: Rereader) -> None:
     from framegate_agent.daemon import Agent  # noqa: PLC0415 - see the module's head
+    from framegate_agent.joining import join_unless_joined  # noqa: PLC0415 - see above
 
+    await join_unless_joined(settings)
     manager = service_manager()
     agent = Agent(settings, manager)
 
@@ -251,7 +210,8 @@ def status(state: Path, output: Output = "table") -> None:
         if output == "json":
             print(json.dumps({**body, "fresh": fresh}))
         else:
-            _show_rows((), [(n, safe(v)) for n, v in _status_rows(body, fresh)])
+            runs = body["running"] if fresh else _without_status(file, body["at"])
+            _show_rows((), [(n, safe(v)) for n, v in _status_rows(body, runs)])
         good = body["state"] == "trusted" and fresh and not body["controller"]
         raise typer.Exit(0 if good else EXIT_UNTRUSTED)
 
@@ -267,11 +227,20 @@ def _show_rows(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console(highlight=False).print(table)
 
 
-def _status_rows(body: dict[str, Any], fresh: bool) -> Iterator[tuple[str, str]]:
-    """What a daemon wrote of itself, for people."""
+def _without_status(file: StateFile, at: float) -> str:
+    """What is known of a daemon that has not written its status since the time `at`."""
+    if not file.held:
+        return "not running"
+    return (
+        f"runs, and has written no status for {time.time() - at:.0f} s: a full disk, a wrong clock?"
+    )
+
+
+def _status_rows(body: dict[str, Any], runs: str) -> Iterator[tuple[str, str]]:
+    """What a daemon wrote of itself, for people; `runs` is whether it does now."""
     yield "device", body["device"] or "not joined"
     yield "state", body["state"]
-    yield "agent", body["running"] if fresh else "not running"
+    yield "agent", runs
     yield "controller", body["controller"] or "as it was seen before, or later"
     yield "certificate", f"{body['certificate_s']} s left"
     yield "attested", f"{body['attested']} times, {body['rejoined']} by rejoining"
@@ -280,6 +249,7 @@ def _status_rows(body: dict[str, Any], fresh: bool) -> Iterator[tuple[str, str]]
     for stream in body["streams"]:
         goes_to, problem = stream["gateway"] or "no gateway", "; ".join(stream["problem"])
         ended = f"ended after {stream['captured']} frames" if stream["ended"] else ""
+        ended = ended or ("" if stream["captured"] else "no frame so far")
         yield "stream", f"{stream['source']} -> {goes_to} {problem or ended}"
     for reason, expected, actual, hint in body["failures"]:
         yield "reason", f"{reason}: expected {expected}, got {actual}. {hint}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from framegate_host.cosigning import (
     quorum_of,
 )
 from framegate_host.payload_kinds import PACKAGE_NAME
-from framegate_host.setting_records import Settings
+from framegate_host.setting_records import Settings, declared
 from framegate_host.setting_values import DIGEST, HOST_PORT, Setting
 from framegate_host.telemetry.listening import (
     MetricsAt,
@@ -55,6 +57,14 @@ class AgentSettings(Settings):
     ima: Annotated[
         Path, Setting("The kernel's IMA measurement list, binary.", variable="FRAMEGATE_IMA")
     ] = IMA_PATH
+    ticket: Annotated[
+        Path | None,
+        Setting(
+            "File of a ticket: a machine of no fleet joins with it first, one that has joined "
+            "does not look at it.",
+            example=Path("/etc/framegate/ticket"),
+        ),
+    ] = None
     source: Annotated[
         tuple[str, ...],
         Setting(
@@ -184,3 +194,10 @@ class AgentSettings(Settings):
             yield self.beside("broker_name", "--broker", "broker.<fleet>.framegate")
         if self.broker_name and not self.broker:
             yield self.beside("broker", "--broker-name")
+
+
+def elsewhere(state: Path) -> str:
+    """How the folder of the state is named in a command: not at all where it is found without."""
+    known = declared(AgentSettings)["state"]
+    told = next((os.environ[v] for v in known.variables if v in os.environ), known.default)
+    return "" if state == Path(told) else f" --state {shlex.quote(str(state))}"

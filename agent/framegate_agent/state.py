@@ -121,6 +121,15 @@ class StateFile:
         finally:
             os.close(descriptor)
 
+    @property
+    def held(self) -> bool:
+        """Whether an agent runs on this folder, whatever it could write there of late."""
+        try:
+            os.close(hold(self.folder / "agent.lock"))
+        except BlockingIOError:
+            return True
+        return False
+
     def load(self) -> AgentState:
         """The state. Raises Unavailable where this machine has not joined, Refused where the file
         is damaged.

@@ -13,7 +13,7 @@ from framegate.identity.names import parse_name
 from framegate_host.console import safe, show_json, talk, typed
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, Why, detail_of, summary_json
-from framegate_operator.options import WRITE, Context, Output, write
+from framegate_operator.options import WRITE, Context, Output, SignerKey, write
 from framegate_operator.output import errors
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -47,14 +47,7 @@ def profile(
 def adopt(  # noqa: PLR0913 - a command's options
     kind: str,
     name: Name,
-    key: Annotated[
-        Path,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="Key and certificate of a profile signer: framegate-controller profile signer.",
-        ),
-    ],
+    key: SignerKey,
     model: Annotated[
         str, typer.Option(help="Name of the profile, the machine's model; default: NAME.")
     ] = "",

@@ -140,5 +140,7 @@ def assign_profile(stub: Any, summary: pb.DeviceSummary, called: str, why: str) 
     next_ = {
         "pending": f"framegate {summary.kind} approve {summary.name}",
         "quarantined": f"framegate {summary.kind} release {summary.name}",
-    }.get(state, "on the machine: framegate-agent run; it proves itself within seconds")
+    }.get(
+        state, "framegate-agent run on the machine; where it runs, its next attestation proves it"
+    )
     talk.print(f"next: {safe(next_)}")

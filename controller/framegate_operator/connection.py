@@ -37,8 +37,8 @@ HEARD_S: Final = 5.0
 """A gateway hears of a factor by its feed from the controller, within a second or so."""
 HEARD_AGAIN_S: Final = 0.5
 _HINT: Final = (
-    "is it running and reachable? framegate-controller run; does your session stand? framegate"
-    " login NAME"
+    "is it running and reachable? framegate-controller run; does your session stand, and are both"
+    " clocks right? framegate login NAME"
 )
 
 
@@ -243,7 +243,11 @@ class _OnRefusal:
                 hide_input=True,
                 err=True,
             )
-            self._call(self._stub.ProveFactor, pb.ProveFactorRequest(code=code))
+            try:
+                self._call(self._stub.ProveFactor, pb.ProveFactorRequest(code=code))
+            except Refused as wrong:  # the session stands: nobody has to sign in anew
+                again = f"{wrong.failures[0].hint}, then type this framegate command again"
+                raise Refused([replace(wrong.failures[0], hint=again)]) from wrong
             return True
         if error.reason == Reason.APPROVAL_NEEDED and WRITE.get().wait and not WRITE.get().dry_run:
             (identifier,) = re.findall(r"access approve ([0-9a-f]{8})", error.failures[0].hint) or [
@@ -283,7 +287,11 @@ class _AtGateway:
         self._context, self._until, self._looked = context, 0.0, False
 
     def mended(self, error: FramegateError) -> bool:
-        """Whether to try again."""
+        """Whether to try again. Raises Unavailable where the gateway itself hears nobody, and so
+        cannot know who asks: others may answer.
+        """
+        if error.reason == Reason.TRUST_FEED:
+            raise Unavailable(error.failures)
         if error.reason == Reason.UNAVAILABLE:
             return self._others_sign()
         if error.reason != Reason.FACTOR_NEEDED or not sys.stdin.isatty():

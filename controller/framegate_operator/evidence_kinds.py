@@ -87,7 +87,13 @@ def likely(raw: bytes) -> Likely:
         kind, words = told or (Kind.OTHER, f"text {UNKNOWN}")
         return Likely(kind, f"{words}, in UTF-16")
     named = "" if told else named_bytes(raw) or _unwrapped(raw)
-    return told or Likely(Kind.OTHER, named or f"bytes that begin {raw[:8].hex()}, {UNKNOWN}")
+    return told or Likely(Kind.OTHER, named or f"{_begins(raw[:8])}, {UNKNOWN}")
+
+
+def _begins(first: bytes) -> str:
+    if first.isascii() and first.decode("ascii").isprintable():
+        return f"text that begins {first.decode()!a}"
+    return f"bytes that begin {first.hex()}"
 
 
 def _guessed(raw: bytes) -> Likely | None:
@@ -175,7 +181,8 @@ def _json_lines(raw: bytes) -> Likely:
     try:
         first = json.loads(raw.split(b"\n", 1)[0])
     except (ValueError, RecursionError):
-        return Likely(Kind.OTHER, "JSON that is cut off or broken")
+        log = named_bytes(raw)  # lines of one begin with a bracket, too
+        return Likely(Kind.OTHER, log or "JSON that is cut off or broken")
     told = named_json(first)
     return Likely(Kind.OTHER, f"{told or 'JSON of another program'} (one value a line)")
 

@@ -65,6 +65,21 @@ _TEXTS: Final = (
         "YAML: the text of tpm2_eventlog? give the binary log it was made from",
     ),
     (rb"---\s", "YAML"),
+    (
+        rb"(?:coreboot )?TPM2? log",
+        "coreboot's log as cbmem prints it: give the kernel's binary_bios_measurements",
+    ),
+    (rb"https?://", "an address: give what lies there (curl -O)"),
+    (rb"\[ *\d+\.\d{6}\] ", "lines of the kernel's own log: give the file that they speak of"),
+    (rb"\d+\(\s*[{\[h]", "CBOR in diagnostic notation: give the CBOR itself"),
+    (
+        rb"%%%% HASHDEEP",
+        "a list of hashdeep: framegate profile allowlist takes checksums as sha256sum writes them",
+    ),
+    (
+        rb"(?s)\0\0\0[\0-\x17].{20}\0\0\0[\x03-\x40](?:ima|evm|d\||d-ng)",
+        "an IMA list of a big-endian machine: boot it with ima_canonical_fmt",
+    ),
 )
 _JSON: Final = {
     "records": "JSON of systemd-pcrlock: what it expects to be measured",

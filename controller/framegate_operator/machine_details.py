@@ -10,7 +10,8 @@ import typer
 
 from framegate.errors import Failure, Reason
 from framegate.identity.certificates import from_ms
-from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
+from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
+from framegate_host.findings import show_kinds
 from framegate_operator.answers import posture_of
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, detail_of, short_names, summary_json
@@ -54,6 +55,8 @@ _CLAIMS: Final = MappingProxyType(
 )
 """The values of a trustworthiness vector (draft-ietf-rats-ar4si) that Framegate gives."""
 _SHOWN_OF_A_LIST: Final = 8
+_MANY: Final = 8
+"""Failed checks, from which on a machine may be of another model; what was changed fails few."""
 
 
 @read
@@ -181,10 +184,14 @@ def _tell_why(detail: pb.DeviceDetail, traffic: Traffic) -> None:
     if failures:
         checks = f"{len(failures)} check{'s' if len(failures) > 1 else ''}"
         data.print(f"\nIts evidence of {ago(detail.failures_ms)} failed in {checks}:")
-        show_failures(failures, data)
+        if show_kinds(failures, data):
+            data.print(f"\nEvery one: framegate {s.kind} why {safe(s.name)} -o json")
     camera = traffic.of(s.device)
     uninspected = to_do(camera, s.name) if s.kind == "camera" and camera is not None else ""
-    data.print(f"\nNext: {safe(_next(s, bool(failures), silence, uninspected))}")
+    strange = len(failures) > _MANY and s.state == "suspect"
+    adopt = f"; a model that is new to the fleet: framegate {s.kind} adopt {s.name} --key SIGNER"
+    next_ = _next(s, bool(failures), silence, uninspected)
+    data.print(f"\nNext: {safe(next_)}{safe(adopt) if strange else ''}")
 
 
 def _silence(s: pb.DeviceSummary, traffic: Traffic) -> str:
@@ -216,6 +223,8 @@ def _next(s: pb.DeviceSummary, failed: bool, silence: str, uninspected: str = ""
     def command(verb: str) -> str:
         return f"framegate {s.kind} {verb} {s.name}"
 
+    if s.state == "trusted" and Reason.TRUST_FEED in silence and s.kind == "gateway":
+        return "see to its host: its disk, and its way to the controller; framegate fleet"
     if s.state == "trusted" and silence and s.kind == "gateway":
         return "does framegate-gateway run on its host? framegate gateway status"
     if s.state == "trusted" and silence:

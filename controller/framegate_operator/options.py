@@ -28,6 +28,16 @@ Context = Annotated[
         help="A context's name or file; default: FRAMEGATE_CONTEXT, else the one in use.",
     ),
 ]
+SignerKey = Annotated[
+    Path,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        envvar="FRAMEGATE_PROFILE_KEY",
+        help="Key and certificate of a profile signer; framegate-controller profile signer makes "
+        "one.",
+    ),
+]
 Output = OutputFormat
 Command = Callable[..., Any]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,9 @@ from framegate_proto.v1 import framegate_pb2 as pb
 LOOKED_AT: Final = 500
 """Latest verdicts of a gateway that are looked through: minutes of a line, and what it answers at
 most.
+"""
+LOOK_S: Final = 1.0
+"""Between two looks for a new part type: somebody waits, and each look reads hundreds of verdicts.
 """
 
 
@@ -90,6 +94,25 @@ def only_unknown(asked: Asked) -> str:
     seen = ", ".join(map(ascii, unknown[:8])) or "none: are frames coming?"
     wanted, hint = "one part type that is seen and unknown", "framegate part learn TYPE"
     raise Refused.of(Reason.PART_UNKNOWN, wanted, seen, hint)
+
+
+def awaited_unknown(operator: OperatorContext, device: str, wait_s: float) -> str:
+    """`only_unknown` of the gateway `device`, as soon as it sees one within `wait_s`: a camera that
+    was let in a moment ago has sent nothing so far.
+    """
+    until, told = time.monotonic() + wait_s, False
+    while True:
+        asked = ask_types(operator, device)
+        if asked.whole and not any(t.unknown for t in asked.types) and time.monotonic() < until:
+            if not told:
+                told = True
+                talk.print(
+                    f"waiting for a part type that {safe(device)} sees and nobody described, "
+                    f"at most {wait_s:g} s"
+                )
+            time.sleep(LOOK_S)
+            continue
+        return only_unknown(asked)
 
 
 def file_name(part_type: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -13,31 +13,23 @@ from framegate.signed.dsse import parse_envelope
 from framegate.signed.inspected import LOOSE, MAX_TOLERANT
 from framegate.signed.part import PartStatement, left_by
 from framegate_host.console import safe, show_json, talk, typed
-from framegate_host.private_files import private_folder, require_place, write_private
-from framegate_operator.answers import json_object, reading
+from framegate_host.private_files import private_folder, write_private
 from framegate_operator.connection import (
-    gateway_stub,
     load_context,
     operator_stub,
-    with_approval,
 )
-from framegate_operator.masks import read_regions, regions_text
-from framegate_operator.options import WRITE, Context, Output, read, write
+from framegate_operator.masks import read_regions
+from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, errors, show_table
 from framegate_operator.part_commission import commission, read_looks
+from framegate_operator.part_learning import learn
 from framegate_operator.part_types import (
     LOOKED_AT,
     Asked,
     SeenType,
     ask_types,
-    file_name,
-    one_gateway,
-    only_unknown,
 )
 from framegate_proto.v1 import framegate_pb2 as pb
-
-OUTLINE_SUFFIX: Final = ".outline.toml"
-"""Of the file beside a learnt golden image."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -255,92 +247,7 @@ def show(
 app.command()(write(commission))
 
 
-@app.command()
-@write
-def learn(
-    part_type: Annotated[
-        str, typer.Argument(help="As cameras send it; default: the only one that is unknown.")
-    ] = "",
-    out: Annotated[
-        Path | None, typer.Option("--out", help="PNG to write; default: TYPE.png.")
-    ] = None,
-    frames: Annotated[int, typer.Option(min=5, max=64, help="Good frames to learn from.")] = 12,
-    gateway: Annotated[
-        str, typer.Option(help="The gateway that sees the part; default: the only one.")
-    ] = "",
-    wait_s: Annotated[
-        int, typer.Option("--for", min=1, max=600, help="Seconds to wait for frames.")
-    ] = 60,
-    verdict: Annotated[
-        list[str] | None,
-        typer.Option(help="Learn from the frame of this verdict, and wait for none; repeat it."),
-    ] = None,
-    context: Context = None,
-) -> None:
-    """Learn a golden image from the next good frames of a part on a gateway; look at it, then:
-    framegate part add.
-    """
-    with errors():
-        require_place(out)
-        operator = load_context(context)
-        device, address = one_gateway(operator, gateway)
-        part_type = part_type or only_unknown(ask_types(operator, device))
-        target = out or Path(file_name(part_type))
-        request = pb.LearnGoldenRequest(
-            part_type=part_type,
-            frames=frames,
-            timeout_s=wait_s,
-            reason=WRITE.get().reason,
-            verdict_ids=verdict or (),
-        )
-        if not verdict:
-            talk.print(
-                f"waiting for {frames} frames of {safe(part_type)} at {safe(device)}, "
-                f"at most {wait_s} s"
-            )
-        with gateway_stub(operator, device, address, timeout_s=wait_s + 30) as stub:
-            reply = with_approval(
-                operator,
-                device,
-                "part.learn",
-                request,
-                stub.LearnGolden,
-            )
-        if WRITE.get().dry_run:
-            return
-        write_private(target, reply.image)
-        facts = json_object(reply.facts, "what was learnt of the part")
-        with reading("what was learnt of the part, in words"):
-            outline = target.with_suffix(OUTLINE_SUFFIX)
-            if facts["outline"]:
-                write_private(outline, regions_text(facts["outline"]).encode())
-                told = f"--outline {typed(outline)} "
-                talk.print(f"{safe(outline)}: what of it is the part, as far as it stands off")
-            else:
-                told = ""
-                talk.print("nothing in it stands off a background: shares are of the picture")
-            left = (
-                f", {len(facts['left_out'])} left out that show something else"
-                if facts["left_out"]
-                else ""
-            )
-            talk.print(
-                f"{safe(target)} from {facts['used']} frames{left}; "
-                f"largest shift {facts['largest_shift_px']} px; "
-                f"the frame most unlike it differs in {100 * facts['differing_share']:.2f} %"
-            )
-            if facts["most_tolerated"]:
-                talk.print(
-                    "what good frames vary by is tolerated, by"
-                    f" {facts['most_tolerated']} grey levels at most; by more than {LOOSE} on"
-                    f" {facts['tolerant_percent']} % of the picture, where it is transparent"
-                )
-            if facts["tolerant_percent"]:
-                told += f"--tolerant {facts['tolerant_percent']} "
-            talk.print(
-                f"look at it, then: framegate part add {typed(part_type)} "
-                f"--golden {typed(target)} {told}--source TEXT"
-            )
+app.command()(write(learn))
 
 
 def _threshold(text: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
 from framegate_operator.evidence_kinds import Kind as EvidenceKind
-from framegate_operator.evidence_reading import read_as
+from framegate_operator.evidence_reading import read_as, stranger
 from framegate_operator.options import Context
 from framegate_operator.output import counted, errors
 from framegate_operator.profile_files import show_remarks
@@ -217,11 +217,12 @@ def _allowed(raw: bytes, file: Path) -> list[AllowedFile]:
             )
         return files
     except Malformed as error:
-        first = error.failures[0]
+        first, other = error.failures[0], stranger(raw, EvidenceKind.IMA, EvidenceKind.CHECKSUMS)
+        what = f"most likely {other}" if other else f"{first.expected}: {first.actual}"
         raise Malformed.of(
             Reason.USAGE,
             "an IMA list, or checksum and name as sha256sum writes them",
-            f"{file}: {first.expected}: {first.actual}",
+            f"{file}: {what}",
             first.hint,
         ) from error
 

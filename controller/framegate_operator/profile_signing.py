@@ -20,7 +20,7 @@ from framegate_host.console import safe, talk, typed
 from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
-from framegate_operator.options import Context, write
+from framegate_operator.options import Context, SignerKey, write
 from framegate_operator.output import errors
 from framegate_operator.profile_files import File
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -28,15 +28,7 @@ from framegate_proto.v1 import framegate_pb2 as pb
 
 def sign(
     file: File,
-    key: Annotated[
-        Path,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="Key and certificate of a profile signer; framegate-controller profile signer "
-            "makes one.",
-        ),
-    ],
+    key: SignerKey,
     out: Annotated[
         Path | None, typer.Option(help="Where to write the signed profile; default: FILE.signed")
     ] = None,

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from framegate.errors import Reason
 from framegate.pilot.policy import Pilots, stage_of
 from framegate.signed.statement import Outcome
 from framegate_host.console import safe, show_json
@@ -185,6 +186,9 @@ def _things_at_gateways(screen: Screen) -> Iterator[str]:
             where = f" at {gateway.address}" if gateway.address else ""
             if CLOCK in gateway.problem:
                 yield f"{name} cannot be asked: {gateway.problem}"
+                continue
+            if gateway.problem.startswith(Reason.TRUST_FEED):
+                yield f"{name} answers nobody ({gateway.problem}): framegate fleet; see to its host"
                 continue
             yield f"{name} does not answer{where}: does framegate-gateway run on its host?"
         elif not gateway.status.gate_open:

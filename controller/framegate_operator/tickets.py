@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from framegate.wire import Ticket, ticket_text
-from framegate_host.console import safe, show_json, talk
+from framegate_host.console import safe, show_json, talk, typed
 from framegate_host.private_files import require_place, write_private
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, Why, detail_of
@@ -149,7 +149,8 @@ def _write(device: str, text: str, out: Path, *, qr: bool) -> None:
         talk.print(f"[red]{safe(out)} cannot be written[/]: {safe(error.strerror)}; the ticket is:")
         print(text)
         raise
-    talk.print(f"ticket for {safe(device)}: {out}")
+    talk.print(f"ticket for {safe(device)}: {safe(out)}")
+    talk.print(f"on the machine: framegate-agent join {typed(out)}, or run --ticket {typed(out)}")
     if qr:
         picture = _picture(out)
         drawn = io.BytesIO()

@@ -156,7 +156,9 @@ def gateway_silence(traffic: Traffic, device: str) -> str:
         return f"{_UNKNOWN}no gateway process has shown itself"
     for gateway in mine:
         if gateway.status is None:
-            return f"its gateway process does not answer: {gateway.problem}"
+            shut = gateway.problem.startswith(Reason.TRUST_FEED)
+            does = "answers nobody" if shut else "does not answer"
+            return f"its gateway process {does}: {gateway.problem}"
         if not gateway.status.gate_open:
             return "the gate of its process is shut"
     return ""

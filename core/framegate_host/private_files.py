@@ -97,9 +97,13 @@ def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
     _replace(path, data, PRIVATE_FILE, durable=durable)
 
 
+class NoRoom(Unavailable):
+    """A service cannot keep what it has to: its disk is full, or may not be written."""
+
+
 def keep_private(path: Path, data: bytes, *, durable: bool = True) -> None:
     """`write_private` for a service that goes on by itself once its disk has room again: raises
-    Unavailable where it has none, or may not be written, and `path` is as it was.
+    NoRoom where it has none, or may not be written, and `path` is as it was.
     """
     try:
         write_private(path, data, durable=durable)
@@ -113,7 +117,7 @@ def keep_private(path: Path, data: bytes, *, durable: bool = True) -> None:
         elif error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
             wanted = f"{path.parent} writable by this user"
             hint = "make it so; what writes there goes on by itself"
-        raise Unavailable.of(Reason.UNAVAILABLE, wanted, error.strerror or error, hint) from error
+        raise NoRoom.of(Reason.UNAVAILABLE, wanted, error.strerror or error, hint) from error
 
 
 def write_public(path: Path, data: bytes, *, durable: bool = False) -> None:

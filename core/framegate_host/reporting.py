@@ -16,6 +16,7 @@ from framegate.findings.kinds import Finding, FindingKind
 from framegate.findings.suppression import Key, Suppression
 from framegate.signed.report import EVERY_MS, MAX_ACCEPTED, MAX_FINDINGS, Accepted, Report
 from framegate.wire import sha256
+from framegate_host.repeated import Repeated, more_of
 from framegate_host.report_store import ReportStore
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Reporter:
         self._accepted: dict[str, Accepted] = {}
         self._unkept: list[Finding] = []
         self._since_ms = 0
+        self._said = Repeated()
 
     def saw(
         self, kind: FindingKind, reason: str, device: str = "", said: str = "", count: int = 1
@@ -72,7 +74,9 @@ class Reporter:
         try:
             self.store.keep(due, accepted)
         except FramegateError as error:
-            log.error("%s", error)
+            left_out = self._said.left_out(str(error))
+            if left_out is not None:
+                log.error("%s%s", error, more_of(left_out))
             with self._lock:
                 self._unkept = (due + self._unkept)[:MAX_UNKEPT]
                 for row in accepted:

@@ -8,6 +8,7 @@ more: they may be packed, or taken elsewhere.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -34,16 +35,22 @@ MAX_FILES: Final = 64
 def write_head(path: Path, envelope: bytes) -> bool:
     """Append a signed head, unless it is of no more entries than the last; whether it was.
 
-    Durable when it returns. A file that is full is moved aside first. Raises Malformed.
+    Durable when it returns. A file that is full is moved aside first. Where the disk has no room
+    for all of a line, none of it stays: a torn one could not be told from one that was cut. Raises
+    Malformed, OSError.
     """
     last = last_head(path)
     if not grown(last, envelope):
         return False
     if last is not None:
         _move_where_full(path, last)
-    with os.fdopen(append_public(path), "wb") as out:  # for everybody who wants to check the log
-        out.write(head_line(envelope) + b"\n")
-        out.flush()
+    line = head_line(envelope) + b"\n"
+    # unbuffered, and for everybody who wants to check the log
+    with os.fdopen(append_public(path), "wb", buffering=0) as out:
+        written = out.write(line)
+        if written != len(line):
+            out.truncate(out.tell() - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(out.fileno())
     return True
 

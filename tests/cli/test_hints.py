@@ -16,7 +16,7 @@ NAMED = re.compile(
 )
 WRITTEN = {"out", "root", "folder", "state", "target", "path", "file", "outline", "part_type"}
 """What people name as they like: in a command that they are to type it is quoted, see `typed`."""
-QUOTED = re.compile(r"\b(typed|quote|_elsewhere)\(")
+QUOTED = re.compile(r"\b(typed|quote|elsewhere)\(")
 HANDED_OVER = {"framegate-gateway model", "framegate-gateway data"}
 
 

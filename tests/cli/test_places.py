@@ -3,8 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from framegate_operator import part_commission, people, tickets, vault
-from framegate_operator import parts as parts_module
+from framegate_operator import part_commission, part_learning, people, tickets, vault
 from framegate_operator.devices import cameras
 from framegate_operator.parts import app as parts
 from framegate_operator.people import app as operators
@@ -16,7 +15,7 @@ COMMANDS = {
     "replace": (cameras, ["replace", "cam1"], tickets),
     "operator add": (operators, ["add", "bo", "--role", "viewer"], people),
     "operator reset-mfa": (operators, ["reset-mfa", "bo"], people),
-    "part learn": (parts, ["learn", "pcb"], parts_module),
+    "part learn": (parts, ["learn", "pcb"], part_learning),
     "part commission": (parts, ["commission", "pcb"], part_commission),
     "frame export": (frames, ["ab", "--reason", "r", "--to", "x"], vault),
 }

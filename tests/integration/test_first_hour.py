@@ -51,9 +51,14 @@ def tire(plant: Plant) -> None:
     wait_for("more", lambda: camera.status().get("outcomes", {}).get("DEFECT", 0) > count, 120)
 
 
-def at_a_terminal(plant: Plant, *argv: object, code: str):
+WHERE_FROM = "where are these parts from"
+
+
+def at_a_terminal(plant: Plant, *argv: object, code: str, origin: str = ""):
     environment = {**os.environ, "FRAMEGATE_CONTEXT": str(plant.context), "TERM": "dumb"}
-    return typed([str(BIN / "framegate"), *map(str, argv)], {ASKED: code}, environment)
+    answers = {ASKED: code, WHERE_FROM: origin}
+    argv = (BIN / "framegate", *argv)
+    return typed([*map(str, argv)], answers, environment, frozenset({WHERE_FROM}))
 
 
 def test_a_factor_is_asked_for_in_place_by_controller_and_gateway(plant, tmp_path):
@@ -76,6 +81,7 @@ def test_a_factor_is_asked_for_in_place_by_controller_and_gateway(plant, tmp_pat
     learnt = at_a_terminal(plant, *at_gateway, code=plant.recovery_codes[1])
     assert learnt.code == 0 and learnt.shown.count(ASKED) == 1, learnt.shown
     assert golden.read_bytes().startswith(b"\x89PNG")
+    assert "framegate part add drawn-1" in learnt.shown and "in force," not in learnt.shown
 
 
 def test_short_ids_are_taken_by_whatever_takes_an_id(plant, tmp_path):

@@ -26,8 +26,15 @@ def _await_no_echo(terminal: int, end: float) -> None:
         time.sleep(0.01)
 
 
-def typed(argv: list[str], answers: dict[str, str], environment: dict[str, str]) -> Typed:
-    """Run `argv` at a terminal; once it shows a question of `answers`, the answer is typed."""
+def typed(
+    argv: list[str],
+    answers: dict[str, str],
+    environment: dict[str, str],
+    aloud: frozenset[str] = frozenset(),
+) -> Typed:
+    """Run `argv` at a terminal; once it shows a question of `answers`, the answer is typed, which
+    the terminal shows for questions `aloud` alone.
+    """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
@@ -46,7 +53,8 @@ def typed(argv: list[str], answers: dict[str, str], environment: dict[str, str])
                 break
             shown += chunk.decode(errors="replace")
             for question in [q for q in left if q in shown]:
-                _await_no_echo(ours, end)
+                if question not in aloud:
+                    _await_no_echo(ours, end)
                 os.write(ours, left.pop(question).encode() + b"\n")
         return Typed(process.wait(max(1.0, end - time.monotonic())), shown)
     finally:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from framegate.errors import Reason, Unavailable
+from framegate.errors import Malformed, Reason, Unavailable
+from framegate_agent.camera.source_names import PORTS, require_kind
 from framegate_host.cages import (
     CAPTURE_DEVICE,
     CAPTURE_FOLDER,
@@ -24,8 +25,6 @@ from framegate_host.cages import (
 )
 from framegate_host.confinement import Paths
 
-PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-"""What may be read over the network, and where it listens where the address does not say."""
 SYSTEM_FOLDERS: Final = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt")
 """Where a maker's program, its libraries and interpreters lie."""
 SYSTEM_FILES: Final = (
@@ -75,29 +74,24 @@ def caged_source(source: str) -> CagedSource:
 
     A host's name is looked up here and replaced by the first of its addresses that takes a
     connection: in the cage there is no resolver.
-    Raises Unavailable where that fails, or for another kind of source.
+    Raises Unavailable where that fails or nothing is there, Malformed for another kind of source.
     """
+    require_kind(source)
     kind, _, rest = source.partition(":")
     if kind == "exec":
         return CagedSource(source, CAPTURE_RELAY)
     if kind == "folder":
-        return CagedSource(source, CAPTURE_FOLDER, Paths(read=_there([rest])))
+        return CagedSource(source, CAPTURE_FOLDER, Paths(read=_one("folder of pictures", rest)))
     if kind == "device":
         name = f"/dev/video{rest}" if rest.isdigit() else rest
-        return CagedSource(source, CAPTURE_DEVICE, Paths(devices=_there([name])))
+        return CagedSource(source, CAPTURE_DEVICE, Paths(devices=_one("camera", name)))
     if kind == "video" and "://" not in rest:
-        return CagedSource(source, CAPTURE_VIDEO, Paths(read=_there([rest])))
+        return CagedSource(source, CAPTURE_VIDEO, Paths(read=_one("video", rest)))
     address = rest if kind == "video" else source
     parts = urlsplit(address)
     if parts.scheme not in PORTS or not parts.hostname:
-        path = Path(source)  # its kind was forgotten
-        meant = "folder:" if path.is_dir() else "device:" if path.is_char_device() else "video:"
-        raise Unavailable.of(
-            Reason.USAGE,
-            f"folder:, video:, device:, exec:, address: or one of {', '.join(PORTS)}",
-            ascii(parts.scheme or kind)[:40],
-            f"did you mean {meant}{source}?" if path.exists() else "",
-        )
+        wanted = f"an address of a camera: one of {', '.join(PORTS)}, a host, a path"
+        raise Malformed.of(Reason.USAGE, wanted, ascii(parts.scheme or kind)[:40])
     port = parts.port or PORTS[parts.scheme]
     numeric = _numeric(parts, port)
     return CagedSource(f"video:{numeric}", CAPTURE_NETWORK, ports=(port,))
@@ -120,6 +114,20 @@ def program_paths(command: str, scratch: Path) -> Paths:
     return Paths(
         read=_there(SYSTEM_FILES), run=_there(run), write=(scratch,), devices=_there(devices)
     )
+
+
+def _one(what: str, name: str) -> tuple[Path, ...]:
+    """The path `name`. Raises Unavailable where nothing is there, which nobody could tell from
+    inside the cage.
+    """
+    path = Path(name)
+    try:
+        path.stat()
+    except OSError as error:
+        hint = "ls /dev/video*" if what == "camera" else ""
+        wanted = f"a {what} at {name}"
+        raise Unavailable.of(Reason.UNAVAILABLE, wanted, error.strerror, hint) from error
+    return (path,)
 
 
 def _there(names: Iterable[str | Path]) -> tuple[Path, ...]:

@@ -22,7 +22,7 @@ from framegate.signed.mask import Masks
 from framegate.wire import MAX_FRAME_BYTES, MAX_FRAME_PIXELS, Captured
 from framegate_agent.camera.child_messages import pass_on
 from framegate_agent.camera.look_record import Look, parse_look
-from framegate_agent.camera.source_names import named_source
+from framegate_agent.camera.source_names import named_source, require_kind
 from framegate_host.child_process import OWN_PYTHON, inherited_environment
 from framegate_host.confinement import QUIET
 from framegate_host.programs import way_to
@@ -66,9 +66,10 @@ class Capture:
         payloads: tuple[str, ...] = (),
     ) -> None:
         """`payloads` are packages of further kinds (`framegate_host.payload_kinds`). Raises
-        Unavailable where what reads pictures is not installed.
+        Unavailable where what reads pictures is not installed, Malformed for no kind of source.
         """
         _require_pictures()
+        require_kind(source)
         self._source, self._payloads = source, payloads
         self._argv = [
             *OWN_PYTHON,
@@ -92,8 +93,9 @@ class Capture:
             child.stdin.write(self._line)
 
     async def frames(self) -> AsyncIterator[tuple[Captured, bytes]]:
-        """Frames until the source ends; a live one (`LIVE`) that breaks off is opened again and
-        counted on. Raises Malformed on a child that does not keep the protocol.
+        """Frames until the source ends. One that gives none at all, and a live one (`LIVE`) that
+        breaks off, is opened again and counted on: a folder may not be mounted so far. Raises
+        Malformed on a child that does not keep the protocol.
         """
         taken, wait_s = 0, FIRST_WAIT_S
         while True:
@@ -102,7 +104,7 @@ class Capture:
                 async for frame in _read(child):
                     taken += 1
                     yield frame
-            if not _is_live(self._source):
+            if taken and not _is_live(self._source):
                 return
             wait_s = FIRST_WAIT_S if taken > before else min(2 * wait_s, MOST_WAIT_S)
             what = (

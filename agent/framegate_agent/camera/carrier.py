@@ -8,19 +8,20 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import grpc
 from cryptography import x509
 
 from framegate.identity.names import split_device_id
 from framegate.signed.statement import Grant
-from framegate_agent.attestation import UNREACHED
 from framegate_agent.channel import with_tpm_key
 from framegate_agent.signing import KeyInTpm
 from framegate_proto.edge import answered
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+
+UNREACHED: Final = "does the gateway run, and is its port open from here? framegate gateway status"
 
 
 class Carrier(Protocol):

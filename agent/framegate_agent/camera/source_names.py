@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
-from framegate.errors import Reason, Unavailable
+from framegate.errors import Malformed, Reason, Unavailable
 from framegate.redaction import ENCODED, is_encoded, redacted
 from framegate_host.secret_files import read_secret
+
+PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+"""What may be read over the network, and where it listens where the address does not say."""
+KINDS: Final = ("folder", "video", "device", "exec", "address", *PORTS)
+
+
+def require_kind(source: str) -> None:
+    """Raises Malformed (USAGE) where `source` is of no kind that there is: no waiting helps."""
+    kind, colon, _ = source.partition(":")
+    if colon and kind in KINDS:
+        return
+    path = Path(source)  # its kind was forgotten
+    meant = "folder:" if path.is_dir() else "device:" if path.is_char_device() else "video:"
+    raise Malformed.of(
+        Reason.USAGE,
+        f"folder:, video:, device:, exec:, address: or one of {', '.join(PORTS)}",
+        ascii(kind)[:40],
+        f"did you mean {meant}{source}?" if path.exists() else "",
+    )
 
 
 def named_source(text: str) -> str:

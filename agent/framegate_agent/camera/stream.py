@@ -35,6 +35,7 @@ from framegate_agent.camera.opening import OPEN_TIMEOUT_S, carrier_to, open_sess
 from framegate_agent.camera.session import HeldGrant, of_its_kind
 from framegate_agent.camera.tally import Tally
 from framegate_agent.state import NotCertified
+from framegate_host.repeated import Repeated, more_of
 from framegate_proto.v1 import framegate_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class CameraStream:
         self.ended = asyncio.Event()
         self.captured = 0
         self.source_ended = False
+        self._said = Repeated()
         self._frames = FrameQueue()
         self._arrived = asyncio.Event()
         self._revoked = asyncio.Event()
@@ -100,16 +102,10 @@ class CameraStream:
                     self.problem = error.failures
                     log.info("stream of %s waits for this boot's first attestation", self.source)
                 except FramegateError as error:
-                    self.problem = error.failures
-                    log.warning("stream of %s: %s", self.source, error)
+                    self._failed(error.failures)
                 except TimeoutError:
-                    self.problem = (
-                        Failure(
-                            Reason.UNAVAILABLE,
-                            f"an answer of the gateway within {OPEN_TIMEOUT_S:g} s",
-                            "silence",
-                        ),
-                    )
+                    wanted = f"an answer of the gateway within {OPEN_TIMEOUT_S:g} s"
+                    self._failed((Failure(Reason.UNAVAILABLE, wanted, "silence"),))
                 self._lost()
                 self._drop_stale()
                 if self._choice.others:
@@ -121,6 +117,14 @@ class CameraStream:
         finally:
             capture.cancel()
             self.ended.set()
+
+    def _failed(self, failures: tuple[Failure, ...]) -> None:
+        """It is tried again twice a second, and told where it is news."""
+        self.problem = failures
+        left_out = self._said.left_out([f.reason for f in failures])
+        if left_out is not None:
+            why = "; ".join(map(str, failures))
+            log.warning("stream of %s: %s%s", self.source, why, more_of(left_out))
 
     async def _capture(self) -> None:
         async for head, image in self.capture.frames():
@@ -182,6 +186,7 @@ class CameraStream:
         if accepted is None or accepted.WhichOneof("kind") != "accepted":
             raise refusal(accepted)
         self.lease, self.problem = lease, ()
+        self._said.over()
         self._choice.taken(lease, self.source)
         link = Link(carrier, session, certificate.public_bytes(Encoding.DER))
         link.beside(self._heads.pay(carrier, lease.grant.host))

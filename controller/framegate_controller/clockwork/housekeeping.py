@@ -23,6 +23,7 @@ from framegate_controller.record.ledger import checkpoint
 from framegate_controller.store.ports import CONTROLLER, Store, Sweep, Transaction
 from framegate_controller.store.shared.failures import FailureFold
 from framegate_host.library_text import let_go_of_heap
+from framegate_host.repeated import Repeated, more_of
 from framegate_host.witness_file import write_head
 
 log = logging.getLogger(__name__)
@@ -123,6 +124,7 @@ class HeadKeeper:
     def __init__(self, store: Store, fleet: Fleet, witnesses: Sequence[Path]) -> None:
         self._store, self._fleet, self._witnesses = store, fleet, tuple(witnesses)
         self._thinned_ms, self._told = 0, b""
+        self._said = {path: Repeated() for path in self._witnesses}
 
     def keep(self) -> tuple[Notice, ...]:
         """Sign a head where the record has grown; see that every file has it, and every gateway."""
@@ -132,7 +134,11 @@ class HeadKeeper:
                 write_head(path, head)
             except (OSError, FramegateError) as error:
                 # another machine's disk may be away, or the file damaged; the record goes on
-                log.error("witness %s: %s", path, error)
+                left_out = self._said[path].left_out(str(error))
+                if left_out is not None:
+                    log.error("witness %s: %s%s", path, error, more_of(left_out))
+            else:
+                self._said[path].over()
         if head == self._told:
             return ()
         self._told = head

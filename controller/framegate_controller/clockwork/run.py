@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from framegate.errors import FramegateError
 from framegate_controller.clockwork import rollouts, rotation
 from framegate_controller.clockwork.controllers import look_around
 from framegate_controller.clockwork.housekeeping import (
@@ -33,6 +34,7 @@ from framegate_controller.record.tail import RecordTail
 from framegate_controller.store.ports import Store
 from framegate_controller.store.shared.duties import Duty, Peers
 from framegate_controller.store.shared.failures import FailureFold
+from framegate_host.repeated import Repeated, more_of
 from framegate_host.watchdog import Promise
 
 log = logging.getLogger(__name__)
@@ -154,12 +156,14 @@ class Clockwork:
     async def _keep_doing(self, chore: Chore) -> None:
         promise = self._promises[chore.name] = Promise(f"the chore {chore.name!r}")
         promise.within(chore.every_s + CHORE_MOST_S)
+        said = Repeated()
         while not await self._ends_within(chore.every_s):
             try:
                 await self._bus.publish(await asyncio.to_thread(chore.work))
                 self._done[chore.name] = time.time()
-            except Exception:  # a store that is busy for once must not end it
-                log.exception("%s: left for the next time", chore.name)
+                said.over()
+            except Exception as error:  # noqa: BLE001 - one bad turn must not end it
+                _tell(said, chore.name, error)
             promise.within(chore.every_s + CHORE_MOST_S)
 
     async def _ends_within(self, seconds: float) -> bool:
@@ -168,6 +172,19 @@ class Clockwork:
         except TimeoutError:
             return False
         return True
+
+
+def _tell(said: Repeated, chore: str, error: Exception) -> None:
+    """A chore that fails fails at each turn: what is known to happen, a file that is gone, a full
+    disk, is told in a line, a fault of ours with where it was; both now and then.
+    """
+    left_out = said.left_out((type(error), str(error)))
+    if left_out is None:
+        return
+    known = isinstance(error, FramegateError | OSError)
+    what, more = str(error) if known else type(error).__name__, more_of(left_out)
+    trace = None if known else error
+    log.error("%s: left for the next time: %s%s", chore, what, more, exc_info=trace)
 
 
 def clockwork_of(

@@ -104,12 +104,7 @@ class OperatorAccess:
         if self._view.undecided:
             raise Refused(self._view.undecided)
         if not self._view.open:
-            raise Refused.of(
-                Reason.TRUST_FEED,
-                "a trust feed that says who is signed in",
-                "silence",
-                "when the controller is back",
-            )
+            raise Refused([self._view.silence])
         return self._view.access.caller(identity, context.peer(), credentials.zone, now)
 
     async def note(self, event: str, caller: Caller, detail: dict[str, Any]) -> None:

@@ -19,7 +19,8 @@ from framegate_gateway.trust.decided import DecidedView
 from framegate_gateway.trust.fleet_channel import fleet_stub
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_gateway.trust.log_view import LogView
-from framegate_host.private_files import keep_private
+from framegate_host.private_files import NoRoom, keep_private
+from framegate_host.repeated import Repeated, more_of
 from framegate_proto.trust_feed import SILENCE_S, read_trust_feed
 from framegate_proto.v1 import framegate_pb2 as pb
 
@@ -78,7 +79,7 @@ class TrustView:
         self._behind: Refused | None = None
         self._devices: dict[str, Standing] = {}
         self._heard_at_s = float("-inf")
-        self._snapshot = False
+        self._snapshot, self._lack = False, ""
         self.clock_offset_ms = 0
         self.revision = 0
         if revision_file is not None and revision_file.exists():
@@ -173,9 +174,20 @@ class TrustView:
         """Why the controller is refused as older than what was seen; empty where it is not."""
         return self._behind.failures if self._behind is not None else ()
 
-    def disconnected(self) -> None:
-        """The stream ended: until a new snapshot nothing new is learnt."""
-        self._snapshot = False
+    def disconnected(self, lack: str = "") -> None:
+        """The stream ended: until a new snapshot nothing new is learnt. `lack` is what this host
+        itself lacks to take it in.
+        """
+        self._snapshot, self._lack = False, lack
+
+    @property
+    def silence(self) -> Failure:
+        """Why the gate is shut, where nothing else is wrong than that the feed is not heard."""
+        wanted, seen = f"a trust feed heard within {SILENCE_S:g} s", "silence"
+        hint = "the gate opens when the controller is back"
+        if self._lack:
+            seen, hint = f"silence, for {self._lack}", "see to the gateway's host"
+        return Failure(Reason.TRUST_FEED, wanted, seen, hint)
 
     @property
     def open(self) -> bool:
@@ -217,12 +229,7 @@ class TrustView:
         if self.decided is not None:
             self.decided.require(self.now_ms())
         if not self.open:
-            raise Refused.of(
-                Reason.TRUST_FEED,
-                f"a trust feed heard within {SILENCE_S:g} s",
-                "silence",
-                "the gate opens when the controller is back",
-            )
+            raise Refused([self.silence])
         standing = self._devices.get(device)
         if standing is None:
             raise Refused.of(Reason.DEVICE_UNKNOWN, "a device of this zone", device)
@@ -256,8 +263,9 @@ async def follow_feed(view: TrustView, keys: GatewayKeys) -> None:
     """Keep the feed connected forever, with this process's own certificate; a new connection for
     every new one that is needed.
     """
+    said = Repeated()
     while True:
-        credentials = keys.credentials
+        credentials, lack = keys.credentials, ""
         if credentials is None:
             await asyncio.sleep(RETRY_S)
             continue
@@ -265,15 +273,23 @@ async def follow_feed(view: TrustView, keys: GatewayKeys) -> None:
             async with fleet_stub(keys, credentials) as stub:
                 await read_trust_feed(stub, view)
         except TimeoutError:
-            log.info("trust feed: silence")
+            _tell(said, "silence", logging.WARNING)
         except FramegateError as error:
             if error.reason == Reason.CERTIFICATE_EXPIRED:
                 _tell_expired(renewed=keys.credentials is not credentials)
             else:
-                routine = error.reason == Reason.UNAVAILABLE
-                log.log(logging.INFO if routine else logging.ERROR, "trust feed: %s", error)
-        view.disconnected()
+                lack = "its disk has no room" if isinstance(error, NoRoom) else ""
+                routine = error.reason == Reason.UNAVAILABLE and not lack
+                _tell(said, str(error), logging.WARNING if routine else logging.ERROR)
+        view.disconnected(lack)
         await asyncio.sleep(RETRY_S)
+
+
+def _tell(said: Repeated, what: str, level: int) -> None:
+    """It is tried three times a second, and told where it is news."""
+    left_out = said.left_out(what)
+    if left_out is not None:
+        log.log(level, "trust feed: %s%s", what, more_of(left_out))
 
 
 def _tell_expired(*, renewed: bool) -> None:

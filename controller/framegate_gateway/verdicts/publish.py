@@ -20,6 +20,7 @@ from framegate_host.broker_certificate import watch_broker_end
 from framegate_host.broker_client import BoundedClient, Broker, ClientLimits
 from framegate_host.broker_probe import AGAIN_S, REFUSED_AGAIN_S, require_bound_ids
 from framegate_host.broker_tls import broker_context, named_context
+from framegate_host.repeated import Repeated, more_of
 
 log = logging.getLogger(__name__)
 LIMITS: Final = ClientLimits(packet=MAX_FRAME_BYTES + 64 * 1024, unacknowledged=64, waiting=10_000)
@@ -48,6 +49,7 @@ class Publisher:
         self._client: BoundedClient | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._device = ""
+        self._said = Repeated()
         self._heard: dict[str, Callable[[str, bytes], None]] = {}
         self.trouble: Callable[[Reason, str], None] = lambda _reason, _said: None
         """Told when the broker goes away, or is not one to use; in the client's thread, too."""
@@ -120,7 +122,9 @@ class Publisher:
                 await asyncio.to_thread(require_bound_ids, self._broker, context)
                 break
             except Unavailable as error:
-                log.info("broker: %s", error)
+                left_out = self._said.left_out(str(error))
+                if left_out is not None:
+                    log.warning("broker: %s%s", error, more_of(left_out))
                 self.trouble(error.reason, str(error))
                 await asyncio.sleep(AGAIN_S)
             except Refused as error:

@@ -24,6 +24,7 @@ from rich.markup import escape
 from framegate.errors import Reason, Refused
 from framegate_host.console import printable
 from framegate_host.private_files import private_folder, write_private
+from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.plant.log_tail import LogTail
 from framegate_simulators.plant.operators import OPERATOR
 from framegate_simulators.plant.plant import Plant
@@ -41,6 +42,11 @@ MARK: Final = "framegate-try"
 """A file that says whose folder this is: nothing else is ever removed."""
 GATEWAY_S: Final = 60.0
 """It begins with the model's known answers: two seconds, and many on a machine that is busy."""
+SPARE: Final = "own"
+"""A machine that nobody invited: the one for somebody's own camera."""
+SPARE_ENV: Final = "own-camera"
+"""What a shell beside it knows, and what every reader's does."""
+SIGNER: Final = "signer.pem"
 FIRST_VERDICT_S: Final = 60.0
 LOOK_S: Final = 0.5
 _COLOURS: Final = ("cyan", "magenta", "blue", "yellow", "green")
@@ -72,7 +78,7 @@ class TryPlant:
             took_s = self._raise_fleet(plant)
             self._raising = False
             with LogTail(plant.logs, self._show):
-                self._say_what_next(took_s)
+                self._say_what_next(plant, took_s)
                 self._say_where_metrics_are(plant)
                 self._watch(plant)
         self._console.print(f"ended; logs are in {self._folder}/logs")
@@ -98,6 +104,7 @@ class TryPlant:
         write_private(self._folder / "authenticator", plant.authenticators[OPERATOR].encode())
         plant.start_controller()
         plant.framegate("trust", "add-tpm-ca", plant.folder / "maker.pem")
+        self._make_signer(plant)
         self._say("a gateway's host joins")
         gateway, camera = plant.add_machine("gw1", "gateway"), plant.add_machine("cam1")
         plant.join(gateway, plant.invite(gateway))
@@ -105,6 +112,7 @@ class TryPlant:
         plant.start_agent(gateway)
         plant.start_gateway(gateway)
         wait_for("the gateway to serve", lambda: _serves(plant), GATEWAY_S)
+        plant.add_machine(SPARE, firmware=Firmware("own-camera"))
         self._say("a camera joins")
         began = time.monotonic()
         plant.join(camera, plant.invite(camera))
@@ -114,14 +122,24 @@ class TryPlant:
         wait_for("a first verdict", lambda: _inspected(camera), FIRST_VERDICT_S)
         return time.monotonic() - began
 
-    def _say_what_next(self, took_s: float) -> None:
+    def _make_signer(self, plant: Plant) -> None:
+        """Whoever adopts a machine of another model signs its profile."""
+        state, key = plant.folder / "controller", self._folder / SIGNER
+        plant.command(
+            "framegate-controller", "profile", "signer", "try", "--out", key, "--state", state
+        )
+
+    def _say_what_next(self, plant: Plant, took_s: float) -> None:
         here = os.path.relpath(self._folder)
         env = (
             f"export PATH={shlex.quote(str(BIN))}:$PATH\n"
             f"export FRAMEGATE_CONTEXT={shlex.quote(str(self._folder / 'operator.json'))}\n"
             f"export FRAMEGATE_CONTROLLER_STATE={shlex.quote(str(self._folder / 'controller'))}\n"
+            f"export FRAMEGATE_PROFILE_KEY={shlex.quote(str(self._folder / SIGNER))}\n"
         )
         (self._folder / "env").write_text(env)
+        spare = plant.sites[SPARE].machine
+        (self._folder / SPARE_ENV).write_text(env + spare.as_environment())
         self._console.print(
             f"""
 [bold]Framegate runs.[/] Fleet plant, gateway gw1, camera cam1; {took_s:.1f} s from the
@@ -139,7 +157,9 @@ In a second terminal, in this folder:
     framegate camera quarantine cam1 --reason "trying it out"
     framegate camera release cam1 --reason "done"
 
-What you see there is told in docs/tutorial/first-hour.md.
+What you see there is told in docs/tutorial/first-hour.md. Your own pictures:
+docs/guides/integrators/own-camera.md; machine own waits for them, switched on,
+of a model that the fleet does not know.
 Asked for a code of your authenticator: framegate-sim code {here}/authenticator
 Everything is in {here}; Ctrl-C here ends it.
 """,

@@ -3,7 +3,8 @@
 import pytest
 
 from framegate.errors import Failure, Reason
-from framegate_agent.findings import SHOWN, tell_findings
+from framegate_agent.findings import tell_findings
+from framegate_host.findings import KINDS_SHOWN as SHOWN
 
 
 def said(capsys, findings):

@@ -5,7 +5,8 @@ import shlex
 import pytest
 
 from framegate.errors import Reason, Refused
-from framegate_agent.main import _after_a_look, _ticket_text
+from framegate_agent.joining import ticket_text
+from framegate_agent.main import _after_a_look
 from framegate_agent.state import JOINED
 
 
@@ -25,11 +26,9 @@ def test_what_was_looked_at_is_what_runs(tmp_path, source):
 def test_a_ticket_that_is_no_file_and_no_ticket_is_said_to_be_neither(tmp_path, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Refused) as caught:
-        _ticket_text(given)
+        ticket_text(given)
     assert caught.value.reason == Reason.NOT_FOUND and "no file" in str(caught.value)
     (tmp_path / "cam7.ticket").write_text("framegate-ticket-1.x")
     assert (
-        _ticket_text("cam7.ticket")
-        == "framegate-ticket-1.x"
-        == _ticket_text("framegate-ticket-1.x")
+        ticket_text("cam7.ticket") == "framegate-ticket-1.x" == ticket_text("framegate-ticket-1.x")
     )

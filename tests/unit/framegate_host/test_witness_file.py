@@ -1,5 +1,7 @@
 """Witness files."""
 
+import resource
+
 import pytest
 
 from framegate.errors import Malformed
@@ -37,6 +39,22 @@ def test_a_witness_file_of_months_is_appended_to_and_started_on_by_its_end_alone
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(Malformed):
         write_head(path, own_log.heads[2])
+
+
+def test_a_disk_without_room_leaves_no_torn_line(own_log, tmp_path):
+    """A limit of the process stands for the disk: a write goes as far as there is room."""
+    path = tmp_path / "heads.jsonl"
+    write_head(path, own_log.heads[0])
+    before, soft = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (0, 1, 100):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + room, soft[1]))
+        try:
+            with pytest.raises(OSError):
+                write_head(path, own_log.heads[1])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, soft)
+        assert path.read_bytes() == before
+    assert write_head(path, own_log.heads[1]) and read_heads(path) == own_log.heads[:2]
 
 
 @pytest.mark.parametrize("text", ["x\n", "{}\n", '{"checkpoint"\n', "[]\n"])

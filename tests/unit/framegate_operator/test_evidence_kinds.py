@@ -95,6 +95,17 @@ def test_kinds_are_told_and_shown(name, tmp_path: Path):
         (b"\xffTCG" + bytes(20), "TPM attestation"),
         (b"\x10\x01\0\x05", "with the header of an NV index"),
         (b"\0\x0b" + bytes(range(32)), "the name of a TPM object"),
+        (b"coreboot TPM log:\n\n TPM2 log:\n", "coreboot's log as cbmem prints it"),
+        (b"TPM log entry 1:\n", "coreboot's log as cbmem prints it"),
+        (b"https://example.com/ek.cer\n", "an address: give what lies there"),
+        (b"[    1.234567] ima: No TPM chip found", "lines of the kernel's own log"),
+        (b"[1.5", "JSON that is cut off"),
+        (b"501({ 0: h'4d5c' })\n", "CBOR in diagnostic notation"),
+        (b"%%%% HASHDEEP-1.0\n", "a list of hashdeep"),
+        (b"\0\0\0\x0a" + bytes(20) + b"\0\0\0\x06ima-ng", "IMA list of a big-endian machine"),
+        (b"\0\0\0\x0a" + bytes(20) + b"\0\0\0\x06iMa-ng", "bytes that begin 0000000a00000000"),
+        (b"bank,index,value\n", "text that begins 'bank,ind', of no kind known here"),
+        (b"\x7fbank,in", "bytes that begin 7f62616e6b2c696e"),
     ],
 )
 def test_the_likeliest_is_the_first_line_before_any_other_reading(raw, told, tmp_path: Path):
@@ -111,3 +122,19 @@ def test_the_likeliest_is_the_first_line_before_any_other_reading(raw, told, tmp
 def test_a_guess_never_fails(data):
     for raw in (data, b"{" + data, b"\x30\x82" + data, b"\xd9\x01\xf5" + data, b"sha256:\n" + data):
         assert likely(raw).told
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b'{"excludes": [], "digests": {}}', "a runtime policy of Keylime"),
+        (b"%%%% HASHDEEP-1.0\n", "a list of hashdeep"),
+        (b"sha256sum: /opt/x: Permission denied\n", "in line 1"),
+    ],
+)
+def test_an_allowlist_is_made_of_no_other_file_and_says_what_that_is(raw, told, tmp_path: Path):
+    (tmp_path / "file").write_bytes(raw)
+    words = ["profile", "allowlist", str(tmp_path / "file"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2 and told in done.stderr and "sha256sum" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from framegate.errors import Unavailable
+from framegate.errors import Malformed, Reason, Unavailable
 from framegate_agent.camera import capture as capture_module
 from framegate_agent.camera.caged_source import caged_source, program_paths
 from framegate_agent.camera.capture import Capture
@@ -123,8 +123,11 @@ async def test_a_network_camera_that_broke_off_is_opened_again_and_counted_on(
     assert "broke off after" in caplog.text and "hunter2" not in caplog.text
 
 
-async def test_a_network_camera_that_does_not_answer_is_asked_again_less_and_less(
-    monkeypatch, caplog
+@pytest.mark.parametrize(
+    "source", ["rtsp://localhost:1/live", "video:gone.mp4", "folder:/not/mounted", "exec:false"]
+)
+async def test_a_source_that_gives_no_frame_at_all_is_asked_again_less_and_less(
+    source, monkeypatch, caplog
 ):
     waited = []
 
@@ -136,9 +139,21 @@ async def test_a_network_camera_that_does_not_answer_is_asked_again_less_and_les
     monkeypatch.setattr(capture_module.asyncio, "sleep", wait)
     monkeypatch.setattr(Capture, "_running", never_a_frame)
     with pytest.raises(asyncio.CancelledError):
-        await frames("rtsp://localhost:1/live")
+        await frames(source)
     assert waited == [2.0, 4.0, 8.0] and "gives no frame" in caplog.text
-    assert await frames("video:gone.mp4") == []  # a file ends
+
+
+@pytest.mark.parametrize("source", ["fodler:/x", "", "folder", "/dev/video0", "ftp://host/x"])
+def test_what_is_no_source_is_said_before_anything_starts(source):
+    with pytest.raises(Malformed) as caught:
+        Capture(source, part_type="p", rate=0, repeat=False)
+    assert caught.value.reason == Reason.USAGE and "folder:" in str(caught.value)
+
+
+@pytest.mark.parametrize("source", ["folder:/no/such", "video:/no/such.mp4", "device:250"])
+def test_what_is_not_there_is_said_by_its_name(source):
+    with pytest.raises(Unavailable, match="No such file"):
+        caged_source(source)
 
 
 async def test_n127_the_source_is_in_no_argv(pictures, tmp_path):
@@ -210,11 +225,14 @@ async def test_n127_a_program_goes_with_its_child(tmp_path, caplog):
     running = capture.frames()
     waiting = asyncio.ensure_future(anext(running))
     await until(lambda: _running(str(program)))
-    child = capture._child
+    before, child = set(_running(str(program))), capture._child
     assert child is not None
     child.kill()
-    with pytest.raises(StopAsyncIteration):
+    await until(lambda: not before & set(_running(str(program))))
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
         await waiting
+    await running.aclose()
     await until(lambda: not _running(str(program)))
 
 
@@ -235,17 +253,15 @@ def test_each_kind_of_source_has_its_row(tmp_path, camera_port):
     for source, cage in (
         (f"folder:{tmp_path}", CAPTURE_FOLDER),
         (f"video:{tmp_path}/v.mp4", CAPTURE_VIDEO),
-        ("device:0", CAPTURE_DEVICE),
-        ("device:/dev/video3", CAPTURE_DEVICE),
+        ("device:/dev/null", CAPTURE_DEVICE),
         ("rtsp://127.0.0.1/1", CAPTURE_NETWORK),
         ("video:http://127.0.0.1/1", CAPTURE_NETWORK),
         ("exec:/bin/true", CAPTURE_RELAY),
     ):
         assert caged_source(source).cage is cage, source
     assert caged_source(f"folder:{tmp_path}").paths.read == (tmp_path,)
-    assert caged_source("folder:/nowhere").paths.read == ()
-    device = caged_source("device:null").paths
-    assert device.devices == () and device.read == ()
+    device = caged_source("device:/dev/null").paths
+    assert device.devices == (Path("/dev/null"),) and device.read == ()
 
 
 def test_a_name_is_looked_up_before_the_cage_is_closed():
@@ -304,16 +320,16 @@ def test_where_no_address_answers_the_first_one_is_tried_and_told(monkeypatch):
     ],
 )
 def test_other_sources_are_refused(source):
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(Malformed) as caught:
         caged_source(source)
     assert "/etc/passwd" not in str(caught.value)
 
 
 def test_a_source_whose_kind_was_forgotten_is_asked_for_with_it(pictures, video):
     for path, meant in ((pictures, "folder"), (video, "video"), ("/dev/null", "device")):
-        with pytest.raises(Unavailable, match=f"did you mean {meant}:{path}"):
+        with pytest.raises(Malformed, match=f"did you mean {meant}:{path}"):
             caged_source(str(path))
-    with pytest.raises(Unavailable) as refused:
+    with pytest.raises(Malformed) as refused:
         caged_source("/gone/line.mp4")
     assert not refused.value.failures[0].hint
 

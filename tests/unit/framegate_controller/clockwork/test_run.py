@@ -3,6 +3,9 @@
 import asyncio
 import threading
 
+import pytest
+
+from framegate.errors import Reason, Unavailable
 from framegate_controller.clockwork.run import Chore, Clockwork
 from framegate_controller.events.notices import DeviceChanged
 from support.clockwork import staleness_of
@@ -72,3 +75,29 @@ async def test_a_chore_promises_when_it_is_done_next(bench):
     go_on.set()
     await clockwork.stop()
     assert clockwork.promises == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "traceback"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/keys/root"), False),
+        (Unavailable.of(Reason.UNAVAILABLE, "a key", "no file /keys/root"), False),
+        (OSError(28, "No space left on device"), False),
+        (KeyError("/keys/root"), True),
+    ],
+)
+async def test_a_chore_that_goes_on_failing_is_told_once(bench, caplog, error, traceback):
+    turns = []
+
+    def work():
+        turns.append(1)
+        raise error
+
+    staleness, bus = staleness_of(bench)
+    clockwork = Clockwork(bus, staleness, [Chore("a chore", 0.001, work)])
+    await clockwork.start()
+    await until(lambda: len(turns) > 20)
+    await clockwork.stop()
+    assert caplog.text.count("left for the next time") == 1, "at each turn the same"
+    assert ("Traceback" in caplog.text) == traceback
+    assert str(error).splitlines()[0] in caplog.text
