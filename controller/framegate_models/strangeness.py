@@ -29,10 +29,10 @@ Floats = NDArray[np.float64]
 
 SCALES: Final = (Scale((3, 4), 16), Scale((5, 6), 32))
 """Places of 16 and of 32 pixels. On magnetic tiles, places of 8 found little that these do not."""
-HEAT_SHARE: Final = 0.1
+HEAT_SHARE: Final = 0.02
 """Of the false alarms that are promised, where places are told by what was seen there: hot places
-alone. The score, which they count in too, has the rest: on magnetic tiles places alone found
-nothing that it did not find.
+alone. The score, which they count in too, has the rest: on magnetic tiles hot places alone found
+nothing, and a fifth or a tenth for them was lost to the score.
 """
 
 
