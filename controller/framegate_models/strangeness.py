@@ -29,9 +29,10 @@ Floats = NDArray[np.float64]
 
 SCALES: Final = (Scale((3, 4), 16), Scale((5, 6), 32))
 """Places of 16 and of 32 pixels. On magnetic tiles, places of 8 found little that these do not."""
-HEAT_SHARE: Final = 0.2
+HEAT_SHARE: Final = 0.02
 """Of the false alarms that are promised, where places are told by what was seen there: hot places
-alone. The score, which they count in too, has the rest: on magnetic tiles places alone tell less.
+alone. The score, which they count in too, has the rest: on magnetic tiles hot places alone found
+nothing, and a fifth or a tenth for them was lost to the score.
 """
 
 
@@ -71,22 +72,22 @@ def learned_surfaces(
     return surfaces
 
 
-def units_of(way: Way, numbers: Floats, rate: float) -> Units:
+def units_of(way: Way, numbers: Floats, rate: float, times: int = 1) -> Units:
     """Units by which a sound picture's score or its hottest place is above 0 at `rate`, by the
-    `numbers` (n, k) of sound pictures that were not learned from.
+    `numbers` (n, k) of sound pictures that were not learned from, each so many `times`.
     """
     each = tuple(unit_of(column) for column in numbers.T)
     together = of_pictures(way, numbers, each)
     if not way.nearest:
-        most = hardly_above(together, rate)
+        most = hardly_above(together, rate, times)
         return Units(each, Unit(most=most), replace(each[0], most=most))
     picture = unit_of(together)
     score = (together - picture.mean) / picture.spread
     top = (numbers[:, 0] - each[0].mean) / each[0].spread
     return Units(
         each,
-        replace(picture, most=hardly_above(score, rate * (1 - HEAT_SHARE))),
-        replace(each[0], most=hardly_above(top, rate * HEAT_SHARE)),
+        replace(picture, most=hardly_above(score, rate * (1 - HEAT_SHARE), times)),
+        replace(each[0], most=hardly_above(top, rate * HEAT_SHARE, times)),
     )
 
 

@@ -190,19 +190,22 @@ def unit_of(values: NDArray[np.float64]) -> Unit:
     return Unit(float(values.mean()), float(values.std()) + 1e-6)
 
 
-def hardly_above(values: Sequence[float] | NDArray[np.float64], rate: float) -> float:
+def hardly_above(
+    values: Sequence[float] | NDArray[np.float64], rate: float, each: int = 1
+) -> float:
     """What a sound part shows more than at `rate`, by values (logarithms of distances) of sound
-    parts that were not learned from.
+    parts that were not learned from, `each` so many times.
 
-    Where there are enough of them, so many are above (which is right on average whatever the
-    distribution, Vovk et al. 2005). Of fewer, none is, and besides they are taken for normal, with
-    Student's allowance for a mean and a deviation that few values say.
+    Where there are enough parts it lies between two of their values, so that a further one is above
+    at that rate on average, whatever the distribution (of n in order, a next one is below the k-th
+    at k / (n + 1)). Of fewer, none is above, and besides they are taken for normal, with Student's
+    allowance for a mean and a deviation that few say.
     """
     ordered = np.sort(np.asarray(values, np.float64))
-    n = len(ordered)
-    place = math.ceil((n + 1) * (1 - rate))
+    n = len(ordered) // each
+    place = (n + 1) * (1 - rate)
     if place <= n:
-        return float(ordered[place - 1] + ordered[min(place, n - 1)]) / 2
+        return float(np.interp(place * each, np.arange(1, len(ordered) + 1), ordered))
     z, free = NormalDist().inv_cdf(1 - rate), n - 1
     student = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
     bound = float(ordered.mean() + student * ordered.std(ddof=1) * math.sqrt(1 + 1 / n))

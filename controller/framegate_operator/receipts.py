@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,6 +129,7 @@ def _facts(verified: VerifiedReceipt, result: dict[str, Any] | None) -> list[tup
         ("model", f"{claims['model_id']} {short_id(claims['model_hash'])}"),
         ("isolation", fg.get("isolation") or "not told"),
         ("provider", fg.get("provider") or "not told"),
+        ("second looks", _guards(fg)),
         ("golden image", short_id(fg["golden_sha256"]) or "none"),
         ("inspected", _inspected(fg)),
         ("receipt", short_id(claims["cti"])),
@@ -137,6 +138,12 @@ def _facts(verified: VerifiedReceipt, result: dict[str, Any] | None) -> list[tup
         ("camera's signature", head),
         ("notes", "; ".join(verified.notes) or "complete"),
     ]
+
+
+def _guards(fg: Mapping[str, Any]) -> str:
+    """By which looks a frame was held, those of a later version too, and against what none is."""
+    looks = ", ".join(str(name) for name in fg.get("guarded_by", ()))
+    return f"{looks}; not against {fg.get('guards_not_against')}" if looks else "none"
 
 
 def _gap_facts(receipt: VerifiedReceipt) -> list[tuple[str, object]]:

@@ -11,12 +11,14 @@ import numpy as np
 
 from framegate.signed.inspected import WHOLE
 from framegate.wire import ENCODING_PNG
+from framegate_gateway.inference.asked_again import PIECE_PX
 from framegate_gateway.inference.inspection import Inspection, inspection_of
 from framegate_gateway.inference.inspector import Inspector
 from framegate_gateway.inference.recipe import Recipe
 from framegate_gateway.inference.service import Service
 from framegate_simulators.evasion.shots import ShotPair
 
+DARKER, LEAST_DARK = 0.4, 60
 RECIPE = Recipe("boards", 1, ("open", "copper"), 0.5, 32)
 
 
@@ -44,11 +46,14 @@ def nearly(pair: Any) -> Any:
 
 
 def blinded_at(pair: Any) -> Any:
-    """Sees the square of the forged board, or anything turned, but not at its very place: what was
-    perturbed there is perturbed nowhere else.
+    """Sees what is darker than the golden image in a piece of the frame, and nothing in the whole:
+    what was perturbed for these very pixels is perturbed for no others.
     """
-    frame = pair[0, 0]
-    return _maps(pair, None if frame[150:166, 62:74].mean() < 0.35 else (19, 8))
+    dark = pair[0, 1] - pair[0, 0] > DARKER
+    if pair.shape[2] > PIECE_PX or dark.sum() < LEAST_DARK:
+        return _maps(pair, None)
+    y, x = (int(np.median(n)) // 8 for n in np.nonzero(dark))
+    return _maps(pair, (y, x))
 
 
 class Forged:

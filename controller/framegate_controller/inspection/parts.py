@@ -78,7 +78,9 @@ class PartChange:
             return ""
         payload = parse_envelope(earlier.envelope, PartStatement.TYPE).payload
         before = PartStatement.parse_payload(payload)
-        said = list(loosened(parse_limits(before.looks), parse_limits(self.part.looks)))
+        said = [f"{name}, of a later version, goes" for name in before.later]
+        own = [row for row in before.looks if row.get("look") not in before.later]
+        said += loosened(parse_limits(own), parse_limits(self.part.looks))
         if before.outline and not self.part.outline:
             said.append("its outline goes: shares are of the picture")
         elif before.outline != self.part.outline and before.outline:

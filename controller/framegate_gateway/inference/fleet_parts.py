@@ -27,11 +27,16 @@ from framegate_proto.v1 import framegate_pb2 as pb
 log = logging.getLogger(__name__)
 RETRY_S: Final = 2.0
 FETCH_TIMEOUT_S: Final = 10.0
+LATER: Final = (
+    "part %s, version %d: its second looks %s are of a later version of Framegate, its frames are"
+    " UNINSPECTED; update this gateway, or commission the part with it"
+)
 
 
 class FleetParts:
     """Parts of the fleet, and those of local folders behind them. A part counts as known once all
-    its golden images are here.
+    its golden images are here; one that is guarded by looks of a later version never does, since
+    nobody here can hold a frame against them.
     """
 
     def __init__(self, folder: Path, local: GoldenImages) -> None:
@@ -49,7 +54,8 @@ class FleetParts:
         part = self._parts.get(part_type)
         if part is None:
             return part_type in self._local
-        return not part.removed and all(g in self._images for g in part.goldens)
+        there = not part.removed and not part.later
+        return there and all(g in self._images for g in part.goldens)
 
     def key(self, part_type: str) -> str:
         """Version and digests of a fleet's part; the file of a local one. KeyError for an unknown
@@ -90,6 +96,8 @@ class FleetParts:
         """
         for envelope in envelopes:
             part = verify_part(envelope, root, now, known=self._parts)
+            if part.later and self._parts.get(part.part_type) != part:
+                log.error(LATER, part.part_type, part.version, ", ".join(part.later))
             self._parts[part.part_type] = part
         self._drop_unused()
         if self._missing():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from framegate.looks.kinds import AT_THE_GATE, Look
 from framegate.looks.limits import Limit, parse_limits, suspicions
-from framegate_gateway.inference.asked_again import asked_again
+from framegate_gateway.inference.asked_again import asked_again, piece_around
 from framegate_gateway.inference.detections import Detections
 from framegate_gateway.inference.fingerprint import Fingerprints, Told
 from framegate_gateway.inference.inspecting import Inspects, Ready
@@ -25,6 +25,10 @@ from framegate_gateway.inference.rules import apply_rules
 from framegate_gateway.inference.scene import Scene
 from framegate_gateway.inference.second_looks import at_the_gate, measured
 
+ELSEWHERE: Final = 0.1
+"""Of the second questions, those about a piece of the frame that nothing points to."""
+AT_NEAREST: Final = 0.2
+"""And those about the piece around what is nearest to a detection."""
 FLOOR: Final = 0.05
 """Score from which on what is no detection is looked at: below it every edge has some."""
 
@@ -81,7 +85,7 @@ class Looking:
             again = limits.get(Look.ASKED_AGAIN)
             share = 1.0 if request["measure"] else again.share if again is not None else 0.0
             if request["kind"] == "inspect" and self._chance.random() < share:
-                said[Look.ASKED_AGAIN] = self._asked_again(request, ready)
+                said[Look.ASKED_AGAIN] = self._asked_again(request, ready, near)
         return said
 
     def _sensor(
@@ -97,13 +101,30 @@ class Looking:
         self.told = told
         return {} if told.measured is None else {Look.CAMERA_FINGERPRINT: told.measured}
 
-    def _asked_again(self, request: Mapping[str, Any], ready: Ready) -> float:
+    def _asked_again(self, request: Mapping[str, Any], ready: Ready, near: Detections) -> float:
         def ask(tensor: NDArray[Any]) -> Detections:
             arrays = self._inspector.answers(replace(ready, tensor=tensor))
             return self._inspector.judged(arrays, ready.placing, FLOOR)
 
-        again = asked_again(ready.tensor, ready.placing.size, ask, self._chance)
-        return self._best(request, ready, again)
+        piece = piece_around(*self._suspect(ready, near), ready.placing.size)
+        return self._best(request, ready, asked_again(ready.tensor, piece, ask, self._chance))
+
+    def _suspect(self, ready: Ready, near: Detections) -> tuple[float, float]:
+        """Where in a frame (x, y) the second question is asked, by chance one of: what differs most
+        from the golden image; what is nearest to a detection; anywhere. A defect that is hidden
+        from the network still differs, and whoever draws the eye elsewhere does not know whether it
+        is followed.
+        """
+        draw = self._chance.random()
+        h, w = ready.placing.size
+        if draw < ELSEWHERE or ready.scene is None:
+            return self._chance.random() * w, self._chance.random() * h
+        if draw < ELSEWHERE + AT_NEAREST and len(near):
+            x1, y1, x2, y2 = (float(side) for side in near.boxes[0])
+            return (x1 + x2) / 2, (y1 + y2) / 2
+        unlike = ready.scene.unlike
+        y, x = np.unravel_index(int(np.argmax(unlike)), unlike.shape)
+        return 2.0 * float(x), 2.0 * float(y)
 
     def _best(self, request: Mapping[str, Any], ready: Ready, said: Detections) -> float:
         """The best score under those of the part's rules that say where and how small, not how

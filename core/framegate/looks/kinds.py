@@ -101,7 +101,7 @@ KINDS: Final[Mapping[Look, LookKind]] = MappingProxyType(
             True,
             0.99,
             0.9,
-            "best score of any defect in the same frame, mirrored or moved by chance",
+            "best score of any defect in a piece of the same frame, mirrored and moved by chance",
         ),
         # at 0.6 of the golden image's the network's recall falls to 95 %
         Look.CONTRAST: LookKind(

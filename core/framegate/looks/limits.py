@@ -128,6 +128,15 @@ def parse_limits(rows: Sequence[Mapping[str, Any]]) -> tuple[Limit, ...]:
     return tuple(limits.values())
 
 
+def later_looks(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Names of looks in signed limits that are none of this version's: a later one made them. Who
+    shows a part shows them as they are; who inspects by it has to refuse that part alone.
+    """
+    said = [row.get("look") for row in rows]
+    names = (name for name in said if type(name) is str and name and name.isprintable())
+    return tuple(name for name in names if name not in set(Look))
+
+
 def _limit(row: Mapping[str, Any]) -> Limit:
     wanted = "looks as {look, limit, share, frames, centre, spread}"
     if set(row) - {"fingerprints"} != _MEMBERS or type(row["frames"]) is not int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
@@ -15,7 +15,7 @@ from cryptography import x509
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose
-from framegate.looks.limits import parse_limits
+from framegate.looks.limits import later_looks, parse_limits
 from framegate.signed.inspected import (
     LOOSE,
     MAX_AT_LEAST,
@@ -78,6 +78,11 @@ class PartStatement(Statement):
     TYPE: ClassVar[str] = "application/vnd.framegate.part+json"
     PURPOSE: ClassVar[Purpose] = Purpose.PART
     LATER: ClassVar[frozenset[str]] = frozenset({"looks", "outline", "tolerant_percent"})
+
+    @property
+    def later(self) -> tuple[str, ...]:
+        """Names of its looks that this version does not know."""
+        return later_looks(self.looks)
 
 
 def check_part(part: PartStatement) -> PartStatement:
@@ -169,11 +174,14 @@ def verify_part(
 ) -> PartStatement:
     """A part that inspection acts on.
 
-    1. to 4. as `Statement.verify`; 5. its members are in range (`check_part`); 6. its version is
-       not below that of the part `known` under its id. Raises Malformed or Refused (PART).
+    1. to 4. as `Statement.verify`; 5. its members are in range (`check_part`), beside limits of
+       looks that a later version made: by those nobody here can inspect (`PartStatement.later`);
+       6. its version is not below that of the part `known` under its id. Raises Malformed or
+       Refused (PART).
     """
     part, _ = PartStatement.verify(data, (), root, now)
-    check_part(part)  # 5
+    own = tuple(row for row in part.looks if row.get("look") not in part.later)
+    check_part(replace(part, looks=own))  # 5
     before = known.get(part.part_type)
     if before is not None and part.version < before.version:  # 6
         raise Refused.of(

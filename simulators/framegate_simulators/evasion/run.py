@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from framegate_host.console import talk
 from framegate_simulators.evasion.bars import missed, table
-from framegate_simulators.evasion.campaign import Campaign, Outcome
+from framegate_simulators.evasion.campaign import Campaign, Outcome, Row
 from framegate_simulators.evasion.product import Product
 from framegate_simulators.evasion.shots import PartSet, drawn_part, real_part
 
@@ -40,7 +40,8 @@ def attack_model(wanted: Wanted, out: Path) -> None:
     (DATA_SET).
     """
     gradient, attempt = _gradient(wanted.seed, wanted.threads)
-    outcomes = []
+    outcomes: list[Outcome] = []
+    out.parent.mkdir(parents=True, exist_ok=True)
     for chosen in _parts(wanted):
         begun = time.monotonic()
         product = Product(wanted.seed, wanted.threads)
@@ -48,9 +49,8 @@ def attack_model(wanted: Wanted, out: Path) -> None:
         for line in table(outcomes[-1]):
             print(line, flush=True)
         talk.print(f"{chosen.name}: {time.monotonic() - begun:.0f} s")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    body = {"seed": wanted.seed, "parts": [_body(outcome) for outcome in outcomes]}
-    out.write_text(json.dumps(body, indent=1))
+        # each part as it is done: the next one may take an hour
+        out.write_text(as_json(wanted.seed, outcomes))
     names = [name for outcome in outcomes for name in missed(outcome)]
     print(f"bars missed: {'; '.join(names) or 'none'}")
 
@@ -79,6 +79,11 @@ def _parts(wanted: Wanted) -> Iterator[PartSet]:
         yield real_part(wanted.data, wanted.bad, wanted.seed)
 
 
+def as_json(seed: int, outcomes: Sequence[Outcome]) -> str:
+    """The numbers of the tables."""
+    return json.dumps({"seed": seed, "parts": [_body(one) for one in outcomes]}, indent=1)
+
+
 def _body(outcome: Outcome) -> dict[str, Any]:
     alarms = outcome.alarms
     return {
@@ -91,5 +96,10 @@ def _body(outcome: Outcome) -> dict[str, Any]:
             "called_bad_by_the_network": alarms.wrong,
             "by": dict(alarms.by),
         },
-        "attacks": [asdict(row) for row in (outcome.groundless, *outcome.rows)],
+        "attacks": [_row(row) for row in (outcome.groundless, *outcome.rows)],
     }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    numbers = {"tried": row.tried, "fell": row.fell, "caught": row.caught}
+    return {"attack": row.attack, **numbers, "by": dict(row.by)}

@@ -129,6 +129,27 @@ def test_the_threshold_keeps_its_promise_on_average(count):
     assert np.mean(above) < 0.0135
 
 
+@pytest.mark.parametrize("rate", [0.01, 0.05])
+@pytest.mark.parametrize("count", [120, 396, 397, 403])
+def test_the_promised_rate_is_met_and_not_undercut(count, rate):
+    """A threshold at the next sound picture above the rate would be up to twice as strict."""
+    rng = np.random.default_rng(count)
+    above = [
+        float((rng.exponential(1, 4000) > hardly_above(rng.exponential(1, count), rate)).mean())
+        for _ in range(400)
+    ]
+    assert 0.88 * rate < np.mean(above) < 1.12 * rate
+
+
+@pytest.mark.parametrize("count", [12, 60, 400])
+def test_values_of_one_part_count_as_one(count):
+    """A part that was judged twice is no second part: fewer would be allowed for."""
+    seen = np.random.default_rng(count).normal(0, 1, count)
+    once, twice = hardly_above(seen, 0.01), hardly_above(np.repeat(seen, 2), 0.01, 2)
+    assert twice == pytest.approx(once, rel=0.05)
+    assert twice >= hardly_above(np.repeat(seen, 2), 0.01)
+
+
 def test_directions_that_never_varied_are_not_made_much_of():
     rows = np.random.default_rng(1).normal(0, 1, (500, 6)).astype(np.float32)
     rows[:, 5] = rows[:, 4]
