@@ -27,7 +27,7 @@ def secrets() -> dict[str, str]:
         keys = re.findall(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)-----END", text, re.S)
         lines = [line for key in keys for line in key.split()]
         if re.search(r"passphrase|password|\.ticket|/token$", str(path)):
-            lines += text.split()
+            lines += map(str.strip, text.splitlines())
         if path.suffix == ".json":
             lines += _members(json.loads(text))
         told |= {f"{path} {n}": line for n, line in enumerate(lines) if len(line) >= LEAST}

@@ -28,8 +28,10 @@ def wire(address: str) -> None:
         subprocess.run(["ip", *line.split()], check=True)
 
 
-def says(person, command: str, word: str) -> bool:
-    return word in person.block(f"{command} -o json")["shown"]
+def await_words(person, word: str, *commands: str) -> None:
+    for command in commands:
+        asked = f"{command} -o json"
+        wait(f"{word} in {asked}", lambda a=asked: word in person.block(a)["shown"], WAIT_S)
 
 
 def controller(person, blocks) -> None:
@@ -40,13 +42,12 @@ def controller(person, blocks) -> None:
     for ticket in ("gw1.ticket", "cam1.ticket"):
         shutil.copy(RELEASE / ticket, STICK / f"{ticket}.part")
         (STICK / f"{ticket}.part").rename(STICK / ticket)
-    for command, word in (
-        ("framegate gateway list", '"trusted"'),
-        ("framegate camera list", '"trusted"'),
-        ("framegate verdict list --camera cam1", '"outcome"'),
-    ):
-        wait(f"{word} in {command}", lambda c=command, w=word: says(person, c, w), WAIT_S)
-    follow(person, "And back", sections("### ")["And back"])
+    back = sections("### ")["And back"]
+    await_words(person, '"pending"', "framegate gateway list", "framegate camera list")
+    follow(person, "And back", back[:1])
+    await_words(person, '"trusted"', "framegate gateway list", "framegate camera list")
+    await_words(person, '"outcome"', "framegate verdict list --camera cam1")
+    follow(person, "And back again", back[1:])
     (STICK / "done").touch()
 
 
