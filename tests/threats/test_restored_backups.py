@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framegate.errors import FramegateError, Reason, Refused
+from framegate.machines.lifecycle import State
 from framegate.record.following import (
     LogPosition,
     follow_log_head,
@@ -24,7 +25,7 @@ from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.log_view import LogView
 from framegate_host.witness_file import read_heads, write_head
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_simulators.fixtures.access import access_update
+from framegate_simulators.fixtures.access import access_update, camera_of
 from support.refusals import refused
 from support.registries import Registry, export
 
@@ -360,3 +361,16 @@ def test_n148_a_file_of_another_fleets_heads_is_no_word_about_this_one(registry,
         registry.restored(archive, tmp_path / "new", usb)
     assert caught.value.reason == Reason.AUDIT
     assert not (tmp_path / "new" / "registry.db").exists()
+
+
+def test_n148_after_a_restoration_every_machine_has_to_prove_itself_anew(registry):
+    """What its last proof said, nobody who restores can know."""
+
+    def add(tx) -> None:
+        for name, state in (("cam1", State.TRUSTED), ("cam2", State.QUARANTINED)):
+            tx.devices.add(camera_of(name, state, since_ms=tx.now_ms))
+
+    registry.change(add)
+    registry.made_good()
+    states = registry.change(lambda tx: {d.name: d.state for d in tx.devices.all()})
+    assert states == {"cam1": State.STALE, "cam2": State.QUARANTINED}

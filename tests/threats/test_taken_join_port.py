@@ -6,10 +6,12 @@ import subprocess
 import sys
 import threading
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from framegate.codec import MOST_WHOLE
+from framegate_controller.bundleport import port as bundle_port
 from framegate_controller.fleet.strangers import StrangersRecord
 from framegate_controller.joinport import child
 from framegate_controller.joinport.limits import EVIDENCE_FLYING, LARGE_BYTES, SIGN_INS_FLYING
@@ -142,6 +144,21 @@ async def test_n236_one_that_was_ended_is_over_though_somebody_holds_its_line(mo
         await asyncio.wait_for(serving, 20)
     assert taken.port.pid == 0 and not taken.writer.is_closing()
     taken.writer.close()
+
+
+async def test_n236_so_is_one_at_the_bundles_port(monkeypatch):
+    monkeypatch.setattr(bundle_port, "LOOK_S", 0.01)
+    ours, theirs = socket.socketpair()
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child = Child(process, *await open_socket_of(process, ours))
+    endpoint = bundle_port.BundleEndpoint(socket.socket(), lambda: None)
+    monkeypatch.setattr(endpoint, "_setup", lambda: SimpleNamespace(marshal=lambda: b""))
+    assert not await bundle_port._is_over(child, 0.1), "it lives, and has nothing to say"
+    process.kill()
+    process.wait()
+    with theirs:  # somebody holds its end of the line
+        assert await asyncio.wait_for(endpoint._outlived(child), 20) is False
+    child.writer.close()
 
 
 @pytest.mark.parametrize(

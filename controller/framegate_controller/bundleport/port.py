@@ -20,6 +20,8 @@ AGAIN_S: Final = 2.0
 """Before another takes the place of one that ended."""
 RENEWED_S: Final = 3600.0
 """Between two looks whether what it holds is to be another: certificates live for weeks."""
+LOOK_S: Final = 5.0
+"""Between two looks whether a process is there whose line has not ended."""
 _MODULE: Final = "framegate_controller.bundleport.process"
 
 
@@ -85,17 +87,30 @@ class BundleEndpoint:
     async def _outlived(self, child: Child) -> bool:
         """Returns once `child` has to make place: for what it holds, True, or as it is gone."""
         while self._setup().marshal() == self._told:
-            try:
-                async with asyncio.timeout(RENEWED_S):
-                    await child.reader.read(1)  # it says nothing more: this is its end
-            except TimeoutError:
-                continue
-            except OSError:
-                pass
-            return False
+            if await _is_over(child, RENEWED_S):
+                return False
         return True
 
     def _end(self) -> None:
         child, self._child = self._child, None
         if child is not None:
             end_child(child)
+
+
+async def _is_over(child: Child, within_s: float) -> bool:
+    """Whether it ended within so long: its line did, or it did, for others may hold its line
+    (N236).
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + within_s
+    while loop.time() < until:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await child.reader.read(1)  # it says nothing more: this is its end
+        except TimeoutError:
+            if child.process.poll() is None:
+                continue
+        except OSError:
+            pass
+        return True
+    return False

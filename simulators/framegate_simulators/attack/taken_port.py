@@ -29,9 +29,11 @@ from framegate_simulators.plant.processes import PlantError, wait_for
 PIDFD_GETFD: Final = 438
 CALLS: Final = 120
 """Each as large as evidence can be: fewer than the calls that a port may have under way."""
+BEFORE: Final = 20_000
+"""Small reports, each of which is a look into the store: what comes behind them waits."""
 REPORTS: Final = 200
 REPORT_BYTES: Final = 4 * 1024 * 1024
-ROOM_KB: Final = 192 * 1024
+ROOM_KB: Final = 64 * 1024
 """What a controller may grow by meanwhile: what may fly, and what reading it takes."""
 WORDS: Final = "nothing happened here"
 AGAIN_S: Final = 60.0
@@ -45,11 +47,12 @@ def n236(t: Target) -> Seen:
     with _line_of(port) as line, _watching(lambda: most.append(_resident_kb(controller))):
         listening = threading.Thread(target=_swallow, args=(line,), daemon=True)
         listening.start()
-        _say(line, REFUSALS, _report())
-        for number in range(CALLS):
-            _say(line, COMPLETE, os.urandom(1024) * (MAX_CALL_BYTES // 1024 - 1), number)
+        for number in range(BEFORE):
+            _say(line, REFUSALS, _report(), number)
         for number in range(REPORTS):
             _say(line, REFUSALS, bytes(REPORT_BYTES), number)
+        for number in range(CALLS):
+            _say(line, COMPLETE, os.urandom(1024) * (MAX_CALL_BYTES // 1024 - 1), number)
         os.kill(port, signal.SIGKILL)
         wait_for("another process at the join port", lambda: _another(controller, port), AGAIN_S)
     grown_kb = max(most) - before

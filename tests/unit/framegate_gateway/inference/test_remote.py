@@ -1,16 +1,23 @@
-"""N145: what a model server answers is input."""
+"""N122, N145: which model server is asked, and what it answers is input."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from framegate.errors import Reason, Unavailable
+from framegate.errors import Reason, Refused, Unavailable
 from framegate_gateway.inference.recipe import Recipe
-from framegate_gateway.inference.remote import Backend, UnattestedModel
+from framegate_gateway.inference.remote import (
+    DIGEST_DIGITS,
+    MAX_VERSIONS,
+    Backend,
+    UnattestedModel,
+)
 from framegate_proto.v1 import open_inference_pb2 as oip
 
 HERE = Path("none")
+DIGEST = bytes(range(1, 33))
 RECIPE = Recipe("boards", 1, ("short", "open", "spur"), 0.5, 32)
 SHAPE = [1, 2, 64, 96]
 HEAT, GEOMETRY = [1, 3, 8, 12], [1, 4, 8, 12]
@@ -80,3 +87,39 @@ async def test_n145_another_answer_is_none(monkeypatch, case):
         await inferred(monkeypatch, BAD[case])
     assert caught.value.reason == Reason.INFERENCE
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("versions", "name", "named"),
+    [
+        ([DIGEST.hex()], "n", True),
+        ([DIGEST.hex()[:DIGEST_DIGITS]], "n", True),
+        ([], f"n-{DIGEST.hex()[:DIGEST_DIGITS]}", True),
+        ([DIGEST.hex()[: DIGEST_DIGITS - 1]], "n", False),
+        (["1", ""], "n", False),
+        ([DIGEST.hex()[1:]], "n", False),
+        ([DIGEST.hex() + "0"], "n", False),
+        ([], "n", False),
+        (["0"] * MAX_VERSIONS + [DIGEST.hex()], "n", False),
+    ],
+)
+async def test_n122_a_server_that_does_not_name_the_bundles_digest_is_not_asked(
+    monkeypatch, versions, name, named
+):
+    class Stub:
+        async def ModelReady(self, request, **_):
+            return oip.ModelReadyResponse(ready=True)
+
+        async def ModelMetadata(self, request, **_):
+            return oip.ModelMetadataResponse(name=name, versions=versions)
+
+    model = UnattestedModel(Backend("127.0.0.1:1", "m", "n", HERE, HERE, HERE))
+    monkeypatch.setattr(model, "_stub", Stub)
+    monkeypatch.setattr(model, "_opened", lambda: None)
+    bundle = SimpleNamespace(digest=DIGEST)
+    if named:
+        await model.open(bundle)
+        return
+    with pytest.raises(Refused) as caught:
+        await model.open(bundle)
+    assert caught.value.reason == Reason.MODEL
