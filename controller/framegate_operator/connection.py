@@ -246,7 +246,7 @@ class _OnRefusal:
             try:
                 self._call(self._stub.ProveFactor, pb.ProveFactorRequest(code=code))
             except Refused as wrong:  # the session stands: nobody has to sign in anew
-                again = f"{wrong.failures[0].hint}, then type this framegate command again"
+                again = f"{wrong.failures[0].hint}, then the same again; no framegate login"
                 raise Refused([replace(wrong.failures[0], hint=again)]) from wrong
             return True
         if error.reason == Reason.APPROVAL_NEEDED and WRITE.get().wait and not WRITE.get().dry_run:

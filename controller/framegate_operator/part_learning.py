@@ -185,10 +185,14 @@ def _asked(learnt: LearntPart) -> str:
     """Where the parts are from, of whoever looks at the picture; empty where nobody can be asked,
     or it shall not count so far.
     """
-    if not sys.stdin.isatty():
+    if not _at_a_terminal():
         return ""
     words = f"look at {learnt.golden}; where are these parts from, a lot? (empty: not in force)"
     return str(typer.prompt(words, default="", show_default=False, err=True)).strip()
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _put_in_force(operator: OperatorContext, learnt: LearntPart, source: str) -> None:

@@ -44,8 +44,8 @@ async def _refuse(
     if isinstance(error, FramegateError):
         if begun and error.reason == Reason.CERTIFICATE_EXPIRED:
             # certificates live for minutes and streams for days: so each of them ends, again and
-            # again
-            log.info("%s ended with its caller's certificate; it comes again with the next", name)
+            # again, and whoever reads a log would take it for news
+            log.debug("%s ended with its caller's certificate; it comes again with the next", name)
         elif error.reason == Reason.CERTIFICATE_EXPIRED:
             told = ascii(str(error))
             log.info("%s: a caller that was away attests anew, then comes again: %s", name, told)

@@ -295,7 +295,7 @@ def _tell(said: Repeated, what: str, level: int) -> None:
 def _tell_expired(*, renewed: bool) -> None:
     """A feed outlives the certificate that it was opened under: what follows from that here."""
     if renewed:
-        log.info("trust feed: its certificate ran out, as each does; opened again with the next")
+        log.debug("trust feed: its certificate ran out, as each does; opened again with the next")
     else:
         log.info(
             "trust feed: the certificate ran out and there is no new one yet: the agent on this "

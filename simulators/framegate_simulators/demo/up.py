@@ -47,6 +47,14 @@ SPARE: Final = "own"
 SPARE_ENV: Final = "own-camera"
 """What a shell beside it knows, and what every reader's does."""
 SIGNER: Final = "signer.pem"
+_LOOK_AT: Final = (
+    "framegate status",
+    "framegate camera list",
+    "framegate verdict watch",
+    "framegate verdict show latest --picture defect.png",
+    'framegate camera quarantine cam1 --reason "trying it out"',
+    'framegate camera release cam1 --reason "done"',
+)
 FIRST_VERDICT_S: Final = 60.0
 LOOK_S: Final = 0.5
 _COLOURS: Final = ("cyan", "magenta", "blue", "yellow", "green")
@@ -130,7 +138,7 @@ class TryPlant:
         )
 
     def _say_what_next(self, plant: Plant, took_s: float) -> None:
-        here = os.path.relpath(self._folder)
+        here = _shown(self._folder)
         env = (
             f"export PATH={shlex.quote(str(BIN))}:$PATH\n"
             f"export FRAMEGATE_CONTEXT={shlex.quote(str(self._folder / 'operator.json'))}\n"
@@ -140,32 +148,29 @@ class TryPlant:
         (self._folder / "env").write_text(env)
         spare = plant.sites[SPARE].machine
         (self._folder / SPARE_ENV).write_text(env + spare.as_environment())
-        self._console.print(
-            f"""
-[bold]Framegate runs.[/] Fleet plant, gateway gw1, camera cam1; {took_s:.1f} s from the
-camera's invitation to its first verdict.
-SIMULATED: the machines, their TPMs (swtpm), the camera's boards. Everything
-else is the product.
-
-In a second terminal, in this folder:
-
-    . {here}/env
-    framegate status
-    framegate camera list
-    framegate verdict watch
-    framegate verdict show latest --picture defect.png
-    framegate camera quarantine cam1 --reason "trying it out"
-    framegate camera release cam1 --reason "done"
-
-What you see there is told in docs/tutorial/first-hour.md. Your own pictures:
-docs/guides/integrators/own-camera.md; machine own waits for them, switched on,
-of a model that the fleet does not know.
-Asked for a code of your authenticator: framegate-sim code {here}/authenticator
-Everything is in {here}; Ctrl-C here ends it.
-""",
-            highlight=False,
-            soft_wrap=True,
+        self._tell(
+            "\n[bold]Framegate runs.[/] Fleet plant, gateway gw1, camera cam1; "
+            f"{took_s:.1f} s from the camera's invitation to its first verdict. "
+            "SIMULATED: the machines, their TPMs "
+            "(swtpm), the camera's boards. Everything else is the product.",
+            "\nIn a second terminal, in this folder:\n",
         )
+        for line in (f". {here}/env", *_LOOK_AT):
+            self._console.print(f"    {line}", highlight=False, soft_wrap=True)
+        self._tell(
+            "\nWhat you see there is told in docs/tutorial/first-hour.md. For your own pictures "
+            "machine own is switched on, too, of a model that the fleet does not know "
+            "(docs/guides/integrators/own-camera.md):\n",
+        )
+        self._console.print(f"    . {here}/{SPARE_ENV}\n", highlight=False, soft_wrap=True)
+        self._tell(
+            f"Asked for a code of your authenticator: framegate-sim code {here}/authenticator",
+            f"Everything is in {here}; Ctrl-C here ends it.\n",
+        )
+
+    def _tell(self, *paragraphs: str) -> None:
+        for text in paragraphs:
+            self._console.print(text, highlight=False)
 
     def _say_where_metrics_are(self, plant: Plant) -> None:
         if plant.metrics is None:
@@ -233,6 +238,12 @@ Everything is in {here}; Ctrl-C here ends it.
                 elif path.name != MARK:
                     path.unlink()
             yield
+
+
+def _shown(folder: Path) -> str:
+    """The folder as somebody types it who stands where this was started."""
+    near = os.path.relpath(folder)
+    return shlex.quote(str(folder) if near.startswith("..") else near)
 
 
 def _serves(plant: Plant) -> bool:

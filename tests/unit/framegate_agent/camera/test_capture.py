@@ -215,7 +215,8 @@ async def test_n127_a_makers_program_reaches_its_own_files_and_no_others(tmp_pat
     assert not shown.exists() and not (tmp_path / "written").exists()
 
 
-async def test_n127_a_program_goes_with_its_child(tmp_path, caplog):
+async def test_n127_a_program_goes_with_its_child(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(capture_module, "FIRST_WAIT_S", 60.0)  # no other is started meanwhile
     caplog.set_level(logging.INFO)
     program = tmp_path / "forever.sh"
     alive = f"{os.getpid()}{id(program)}"
