@@ -1,11 +1,13 @@
 """Drawn boards and their inspector."""
 
+import json
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from framegate.signed.dsse import seal_envelope
 from framegate.signed.part import PartStatement
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_models.evaluate import inspector_of
@@ -40,6 +42,16 @@ def statement(**changes) -> PartStatement:
         issued_at_ms=0,
     )
     return replace(part, **changes)
+
+
+def sealed_body(keys, purpose: str = "part", **changes) -> bytes:
+    """A truly signed part with members as they are given, whatever a version knows of them; None
+    takes one away.
+    """
+    signer = keys.signing[purpose]
+    body = json.loads(statement().payload()) | changes
+    payload = json.dumps({name: said for name, said in body.items() if said is not None}).encode()
+    return seal_envelope(PartStatement.TYPE, payload, signer.der, signer.sign)
 
 
 def sealed_part(keys, part: PartStatement, purpose: str = "part") -> bytes:

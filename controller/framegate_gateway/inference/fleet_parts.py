@@ -13,9 +13,9 @@ from typing import Final
 
 from cryptography import x509
 
-from framegate.errors import FramegateError
+from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.signed.mask import parse_regions
-from framegate.signed.part import MAX_GOLDEN_BYTES, PartStatement, verify_part
+from framegate.signed.part import MAX_GOLDEN_BYTES, PartStatement, later_part, verify_part
 from framegate.wire import sha256
 from framegate_gateway.inference.parts import GoldenImages, Part
 from framegate_gateway.trust.fleet_channel import fleet_stub
@@ -31,26 +31,32 @@ LATER: Final = (
     "part %s, version %d: its second looks %s are of a later version of Framegate, its frames are"
     " UNINSPECTED; update this gateway, or commission the part with it"
 )
+LATER_MEMBERS: Final = (
+    "part %s, version %d: it is of a later version of Framegate, its frames are UNINSPECTED; update"
+    " this gateway"
+)
 
 
 class FleetParts:
     """Parts of the fleet, and those of local folders behind them. A part counts as known once all
     its golden images are here; one that is guarded by looks of a later version never does, since
-    nobody here can hold a frame against them.
+    nobody here can hold a frame against them, nor one with members of a later version.
     """
 
     def __init__(self, folder: Path, local: GoldenImages) -> None:
         self._folder, self._local = folder, local
         self._parts: dict[str, PartStatement] = {}
+        self._later: dict[str, int] = {}
         self._images: dict[str, bytes] = {}
         self._wanted = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(
-            {*self._local.names, *self._parts} - {n for n, p in self._parts.items() if p.removed}
-        )
+        gone = {name for name, part in self._parts.items() if part.removed}
+        return len({*self._local.names, *self._parts} - gone - set(self._later))
 
     def __contains__(self, part_type: str) -> bool:
+        if part_type in self._later:
+            return False
         part = self._parts.get(part_type)
         if part is None:
             return part_type in self._local
@@ -62,20 +68,20 @@ class FleetParts:
         part.
         """
         part = self._parts.get(part_type)
-        if part is None:
+        if part is None and part_type not in self._later:
             return self._local.key(part_type)
-        if part_type not in self:
+        if part is None or part_type not in self:
             raise KeyError(part_type)
         return f"{part.version} {' '.join(part.goldens)}"
 
     def get(self, part_type: str) -> Part:
-        """The part. KeyError for one that is unknown, removed, or whose golden images are not here
-        yet.
+        """The part. KeyError for one that is unknown, removed, of a later version, or whose golden
+        images are not here yet.
         """
         part = self._parts.get(part_type)
-        if part is None:
+        if part is None and part_type not in self._later:
             return self._local.get(part_type)
-        if part_type not in self:
+        if part is None or part_type not in self:
             raise KeyError(part_type)
         thresholds = {str(row["kind"]): float(row["at_least"]) for row in part.thresholds}
         return Part(
@@ -91,17 +97,41 @@ class FleetParts:
         )
 
     def apply(self, envelopes: Sequence[bytes], root: x509.Certificate, now: datetime) -> None:
-        """Take in parts of the feed, each verified (`verify_part`), none older than the one held.
-        Raises Malformed or Refused for the first that is not.
+        """Take in parts of the feed, each verified (`verify_part`), none older than the one held;
+        of a later version's (`later_part`) only that it is there. Raises Malformed or Refused for
+        the first that is neither.
         """
         for envelope in envelopes:
-            part = verify_part(envelope, root, now, known=self._parts)
+            try:
+                part = verify_part(envelope, root, now, known=self._parts)
+            except Malformed:
+                later = later_part(envelope, root, now)
+                if later is None:
+                    raise
+                self._require_no_older(later.part_type, later.version)
+                if self._later.get(later.part_type) != later.version:
+                    log.error(LATER_MEMBERS, later.part_type, later.version)
+                self._later[later.part_type] = later.version
+                continue
+            self._require_no_older(part.part_type, part.version)
             if part.later and self._parts.get(part.part_type) != part:
                 log.error(LATER, part.part_type, part.version, ", ".join(part.later))
+            self._later.pop(part.part_type, None)
             self._parts[part.part_type] = part
         self._drop_unused()
         if self._missing():
             self._wanted.set()
+
+    def _require_no_older(self, part_type: str, version: int) -> None:
+        held = self._parts.get(part_type)
+        least = max(self._later.get(part_type, 0), held.version if held else 0)
+        if version < least:
+            raise Refused.of(
+                Reason.PART,
+                f"version {least} of {part_type} or later",
+                version,
+                "restore the controller's registry",
+            )
 
     async def follow(self, keys: GatewayKeys) -> None:
         """Fetch golden images that parts name and that are not here, forever."""

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from cryptography import x509
 
+from framegate.codec import MOST_WHOLE
 from framegate.errors import Malformed, Reason, Refused
 from framegate.identity.certificates import Purpose
 from framegate.looks.limits import later_looks, parse_limits
+from framegate.signed.dsse import strict_json
 from framegate.signed.inspected import (
     LOOSE,
     MAX_AT_LEAST,
@@ -83,6 +85,14 @@ class PartStatement(Statement):
     def later(self) -> tuple[str, ...]:
         """Names of its looks that this version does not know."""
         return later_looks(self.looks)
+
+
+@dataclass(frozen=True, slots=True)
+class LaterPart:
+    """A part with members that this version does not know, by its id and version."""
+
+    part_type: str
+    version: int
 
 
 def check_part(part: PartStatement) -> PartStatement:
@@ -191,3 +201,21 @@ def verify_part(
             "restore the controller's registry",
         )
     return part
+
+
+def later_part(data: bytes, root: x509.Certificate, now: datetime) -> LaterPart | None:
+    """What a part is called that has members which this version does not know, and that is as truly
+    signed as any (1. to 3. of `Statement.verify`). None where it has none of them, or no id and
+    version: it is no part of a later version's. Raises Malformed or Refused.
+    """
+    payload, _ = PartStatement.signed_payload(data, (), root, now)
+    body = strict_json(payload)
+    if type(body) is not dict:
+        return None
+    of_later = set(body) - {member.name for member in fields(PartStatement)}
+    part_type, version = body.get("part_type"), body.get("version")
+    if not of_later or type(part_type) is not str or type(version) is not int:
+        return None
+    if not _PART.fullmatch(part_type) or ".." in part_type or not 1 <= version <= MOST_WHOLE:
+        return None
+    return LaterPart(part_type, version)

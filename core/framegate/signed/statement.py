@@ -111,11 +111,23 @@ class Statement:
 
         Raises Malformed or Refused.
         """
-        envelope = parse_envelope(data, cls.TYPE)
-        signer = verify_certificate(
+        payload, signer = cls.signed_payload(data, intermediates, root, now)
+        return cls.parse_payload(payload), signer  # 4
+
+    @classmethod
+    def signed_payload(
+        cls,
+        data: bytes,
+        intermediates: Sequence[x509.Certificate],
+        root: x509.Certificate,
+        now: datetime,
+    ) -> tuple[bytes, x509.Certificate]:
+        """The bytes that were signed, and their signer's certificate: `verify` as far as 3."""
+        envelope = parse_envelope(data, cls.TYPE)  # 1
+        signer = verify_certificate(  # 2
             envelope_certificate(envelope), cls.PURPOSE, intermediates, root, now
         )
-        return cls.parse_payload(verify_envelope(envelope, signer.key)), signer.certificate
+        return verify_envelope(envelope, signer.key), signer.certificate  # 3
 
 
 def _fields_of(kind: Any) -> tuple[str, ...]:

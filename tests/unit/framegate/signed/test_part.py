@@ -1,12 +1,19 @@
 """Signed parts."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
-from framegate.signed.part import PartStatement, check_part, verify_part
-from support.boards import sealed_part, statement
+from framegate.signed.part import (
+    LaterPart,
+    PartStatement,
+    check_part,
+    later_part,
+    verify_part,
+)
+from support.boards import sealed_body, sealed_part, statement
 from support.looks import row
 
 
@@ -60,3 +67,51 @@ def test_a_part_without_looks_is_written_as_parts_were_before():
 def test_a_part_whose_looks_are_no_limits_is_refused(looks):
     with pytest.raises((Malformed, Refused)):
         check_part(statement(looks=looks))
+
+
+LATER_LOOK = row() | {"look": "of-a-later-version"}
+
+
+@pytest.mark.parametrize("more", [{"later": 1}, {"later": None, "looks": [LATER_LOOK]}])
+def test_n226_a_part_that_says_what_a_later_version_knows_is_told_by_its_name(keys, more):
+    now, root = datetime.now(UTC), keys.root.certificate
+    data = sealed_body(keys, **more)
+    with pytest.raises(Malformed):
+        verify_part(data, root, now)
+    assert later_part(data, root, now) == LaterPart("board-7", 1)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"source": None},
+        {"version": 0},
+        {"looks": [row(frames=10)]},
+        {"later": 1, "part_type": "../x"},
+        {"later": 1, "part_type": "x\n"},
+        {"later": 1, "part_type": ["board-7"]},
+        {"later": 1, "part_type": None},
+        {"later": 1, "version": 0},
+        {"later": 1, "version": 1.0},
+        {"later": 1, "version": True},
+        {"later": 1, "version": 2**63},
+        {"later": 1, "version": None},
+    ],
+    ids=repr,
+)
+def test_n226_a_part_of_this_version_or_of_none_is_no_later_ones(keys, body):
+    now, root = datetime.now(UTC), keys.root.certificate
+    assert later_part(sealed_body(keys, **body), root, now) is None
+
+
+def test_n226_a_later_versions_part_is_as_truly_signed_as_any(keys):
+    now, root = datetime.now(UTC), keys.root.certificate
+    with pytest.raises(FramegateError):
+        later_part(sealed_body(keys, "mask", later=1), root, now)
+    with pytest.raises(FramegateError):
+        later_part(sealed_body(keys, later=1), keys.issuing["device-ca"].certificate, now)
+    envelope = json.loads(sealed_body(keys, later=1))
+    envelope["payload"] = json.loads(sealed_body(keys, later=2))["payload"]
+    with pytest.raises(FramegateError):
+        later_part(json.dumps(envelope).encode(), root, now)
