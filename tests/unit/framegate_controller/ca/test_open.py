@@ -4,6 +4,7 @@ import pytest
 
 from framegate.errors import Refused
 from framegate_controller.ca.open import found_fleet, load_fleet
+from framegate_simulators.fixtures.access import write_secret
 
 
 def test_fleet_keys_are_private_and_never_overwritten(tmp_path):
@@ -19,3 +20,11 @@ def test_fleet_keys_are_private_and_never_overwritten(tmp_path):
     with pytest.raises(Refused) as caught:
         load_fleet(folder)
     assert "chmod 600" in str(caught.value)
+
+
+def test_where_keys_are_says_whether_their_passphrase_lies_beside_them(tmp_path):
+    beside = found_fleet(tmp_path / "beside", "plant")
+    assert beside.key_store.place == "encrypted file, its passphrase beside it"
+    elsewhere = write_secret(tmp_path / "passphrase", "so that nobody opens them by itself\n")
+    apart = found_fleet(tmp_path / "apart", "plant", passphrase_file=elsewhere)
+    assert apart.key_store.place == "encrypted file"
