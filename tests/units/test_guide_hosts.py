@@ -43,7 +43,7 @@ def test_every_block_of_every_machine_does_what_it_says(seen):
     for machine, told in seen.items():
         assert any(name.startswith(machine) for name in told["blocks"]), told["blocks"].keys()
         for name, block in told["blocks"].items():
-            if block["failed"]:
+            if {code for code, _ in block["failed"]} - {block["code"]}:
                 wrong[f"{machine}: {name}"] = (block["text"], block["failed"], block["shown"])
     assert not wrong, json.dumps(wrong, indent=1)
 
