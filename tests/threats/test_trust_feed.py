@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
+import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Reason
+from framegate.errors import Reason, Refused
 from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.feed import SILENCE_S, TrustView
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -131,3 +132,15 @@ def test_n115_a_change_before_a_snapshot(door):
     assert refused(lambda: view.apply(pb.TrustUpdate(revision=1))) == Reason.TRUST_FEED
     door.view.disconnected()
     assert refused(lambda: door.trust(snapshot=False)) == Reason.TRUST_FEED
+
+
+def test_n100_a_gate_that_its_own_host_keeps_shut_says_so(door):
+    """A full disk is no silence of the controller: whoever looks there finds nothing."""
+    link, _ = door.opened()
+    door.now_s += 60
+    assert "when the controller is back" in str(pytest.raises(Refused, link.standing).value)
+    door.view.disconnected("its disk has no room")
+    told = str(pytest.raises(Refused, link.standing).value)
+    assert "silence, for its disk has no room" in told and "controller is back" not in told
+    door.view.disconnected()
+    assert "no room" not in str(pytest.raises(Refused, link.standing).value)
