@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
+import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Reason
+from framegate.errors import Reason, Refused
 from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.feed import SILENCE_S, TrustView
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -131,3 +132,18 @@ def test_n115_a_change_before_a_snapshot(door):
     assert refused(lambda: view.apply(pb.TrustUpdate(revision=1))) == Reason.TRUST_FEED
     door.view.disconnected()
     assert refused(lambda: door.trust(snapshot=False)) == Reason.TRUST_FEED
+
+
+def test_n100_a_gate_that_its_own_host_keeps_shut_says_so(door):
+    """A full disk is no silence of the controller: whoever looks there finds nothing."""
+    link, _ = door.opened()
+    door.now_s += 60
+    for lack, told, untold in (
+        ("", "when the controller is back", "no room"),
+        ("its disk has no room", "silence, for its disk has no room", "controller is back"),
+        ("", "when the controller is back", "no room"),
+    ):
+        door.view.disconnected(lack)
+        with pytest.raises(Refused, match=told) as caught:
+            link.standing()
+        assert untold not in str(caught.value)

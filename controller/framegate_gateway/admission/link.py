@@ -365,6 +365,11 @@ class CameraLink:
         """
         return self._model or self._keys.model
 
+    @property
+    def certified_from_ms(self) -> int:
+        """From when on that certificate counts."""
+        return int(self._identity.certificate.not_valid_before_utc.timestamp() * 1000)
+
     def session_certificate(self) -> bytes:
         """DER of the certificate this connection stands under now."""
         return self._identity.certificate.public_bytes(Encoding.DER)

@@ -180,6 +180,9 @@ class Conversations:
             await write(pb.GatewayMessage(offer=link.offer()))
         elif kind == "certificate_refresh":
             link.refresh(message.certificate_refresh)
+            self._receipts.recertified(
+                link.opened, link.session_certificate(), link.certified_from_ms
+            )
         elif kind == "masks":
             link.take_masks(message.masks)
         elif kind == "head":

@@ -172,6 +172,18 @@ class ReceiptStore:
         values = (session, device, certificate, at_ms)
         self._queue.put(_Task(lambda: self._connection.execute(statement, values), None))
 
+    def recertified(self, session: bytes, certificate: bytes, begins_ms: int) -> None:
+        """The camera has a later certificate for the same key: where it counts from `begins_ms` on,
+        no later than the session began, receipts name it. The one that the session began under may
+        end before its last frame.
+        """
+        statement = (
+            "UPDATE sessions SET certificate = ? WHERE session = ? AND opened_ms >= ? AND head IS"
+            " NULL"
+        )
+        values = (certificate, session, begins_ms)
+        self._queue.put(_Task(lambda: self._connection.execute(statement, values), None))
+
     async def take_head(
         self, session: bytes, device: str, head: bytes, signature: bytes, tree: bytes
     ) -> None:

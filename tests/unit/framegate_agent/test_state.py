@@ -16,3 +16,11 @@ def test_a_second_agent_on_one_state_is_refused_and_told_what_runs(tmp_path):
             pass
     with StateFile(tmp_path).alone():
         pass  # whoever ended has let go
+
+
+def test_an_agent_that_cannot_write_its_status_is_still_one_that_runs(tmp_path):
+    file = StateFile(tmp_path)
+    assert not file.held
+    with file.alone():
+        assert file.held
+    assert not file.held

@@ -225,3 +225,23 @@ def test_a_camera_that_two_gateways_saw_is_told_as_data_too():
     gateways = (GatewayFacts(GW, "a:1", seen(3)), GatewayFacts(GW + "b", "b:1", seen(4)))
     told = json.loads(json.dumps(frames_json(traffic_of(gateways), CAM)))
     assert told["outcomes"] == {"PASS": 7} and told["streams"] == 2
+
+
+def test_a_gateway_that_hears_no_feed_answers_nobody_and_others_are_listed():
+    """It cannot know who asks: that is no verdict on whoever did."""
+    shut = Refused.of(Reason.TRUST_FEED, "a trust feed", "silence, for its disk has no room")
+    with pytest.raises(Unavailable) as caught:
+        connection._AtGateway(None).mended(shut)
+    assert "no room" in str(caught.value)
+    denied = Refused.of(Reason.POLICY_DENIED, "leave", "none")
+    assert not connection._AtGateway(None).mended(denied)
+
+
+def test_what_to_do_about_a_gate_that_its_host_keeps_shut():
+    problem = f"{Reason.TRUST_FEED}: silence, for its disk has no room"
+    shut = GatewayFacts(GW, "h:1", None, problem)
+    assert "answers nobody" in gateway_silence(traffic_of((shut,)), GW)
+    assert "does framegate-gateway run" not in next_of(GW, shut)
+    assert "its disk" in next_of(GW, shut)
+    gone = GatewayFacts(GW, "h:1", None, "unavailable: nothing listens")
+    assert "does framegate-gateway run" in next_of(GW, gone)

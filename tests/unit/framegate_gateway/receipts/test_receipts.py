@@ -315,3 +315,30 @@ async def test_n106_a_batch_that_was_signed_under_one_is_signed_anew_and_goes(
     await desk.head()
     desk.log()
     assert len([desk.check(receipt) for receipt in desk.receipts()]) == 6
+
+
+@pytest.mark.parametrize(
+    ("begins_ms", "headed", "named"),
+    [
+        (900, False, b"later"),  # backdated, as certificates are: it counts for every frame
+        (1000, False, b"later"),
+        (1001, False, b"first"),  # it would not count for the session's first frame
+        (900, True, b"first"),  # the camera has signed: no frame comes any more
+    ],
+)
+async def test_receipts_name_a_certificate_that_lives_at_the_last_frame(
+    receipts_desk, begins_ms, headed, named
+):
+    """Certificates live for minutes and are renewed in-band: the one that a session began under may
+    end before its last frame, whose receipt then proved nothing of the camera.
+    """
+    store, session = receipts_desk.store, b"n" * 16
+    store.opened(session, CAMERA, b"first", 1000)
+    if headed:
+        await store.take_head(session, CAMERA, b"head", b"signature", b"t" * 32)
+    store.recertified(session, b"later", begins_ms)
+    store.recertified(b"o" * 16, b"another", 0)
+    await receipts_desk.frame(20)
+    with store.reading() as connection:
+        rows = connection.execute("SELECT certificate FROM sessions WHERE session = ?", (session,))
+        assert rows.fetchall() == [(named,)]
