@@ -25,6 +25,8 @@ from framegate.errors import Reason, Unavailable
 from framegate_host.cages import NEVER, Cage, Opens, Space
 from framegate_host.process_memory import hide_memory
 
+EXIT_UNCONFINED: Final = 3
+"""A child that ends with it could not be confined: starting it again changes nothing."""
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_NO_NEW_PRIVS: Final = 38
 CLONE_NEWNS: Final = 0x00020000

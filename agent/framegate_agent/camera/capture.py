@@ -24,7 +24,7 @@ from framegate_agent.camera.child_messages import pass_on
 from framegate_agent.camera.look_record import Look, parse_look
 from framegate_agent.camera.source_names import named_source, require_kind
 from framegate_host.child_process import OWN_PYTHON, inherited_environment
-from framegate_host.confinement import QUIET
+from framegate_host.confinement import EXIT_UNCONFINED, QUIET
 from framegate_host.programs import way_to
 
 log = logging.getLogger(__name__)
@@ -94,8 +94,9 @@ class Capture:
 
     async def frames(self) -> AsyncIterator[tuple[Captured, bytes]]:
         """Frames until the source ends. One that gives none at all, and a live one (`LIVE`) that
-        breaks off, is opened again and counted on: a folder may not be mounted so far. Raises
-        Malformed on a child that does not keep the protocol.
+        breaks off, is opened again and counted on: a folder may not be mounted so far. Where its
+        child cannot be confined there are none. Raises Malformed on a child that does not keep the
+        protocol.
         """
         taken, wait_s = 0, FIRST_WAIT_S
         while True:
@@ -104,7 +105,8 @@ class Capture:
                 async for frame in _read(child):
                     taken += 1
                     yield frame
-            if taken and not _is_live(self._source):
+            unconfined = child.returncode == EXIT_UNCONFINED  # and said so
+            if unconfined or (taken and not _is_live(self._source)):
                 return
             wait_s = FIRST_WAIT_S if taken > before else min(2 * wait_s, MOST_WAIT_S)
             what = (

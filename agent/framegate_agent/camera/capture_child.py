@@ -17,11 +17,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from framegate.errors import FramegateError
+from framegate.errors import FramegateError, Reason
 from framegate_agent.camera.caged_source import CagedSource, caged_source
 from framegate_agent.camera.maker_program import start_program
 from framegate_agent.camera.source_names import named_source
-from framegate_host.confinement import Confinement
+from framegate_host.confinement import EXIT_UNCONFINED, Confinement
 from framegate_host.logs import tell_crashes
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def main() -> None:
         sys.stdout.buffer.flush()
     except FramegateError as error:
         print(f"framegate: {error}", file=sys.stderr, flush=True)
-        code = 1
+        code = EXIT_UNCONFINED if error.reason == Reason.UNCONFINED else 1
     except (BrokenPipeError, KeyboardInterrupt):
         code = 0
     # a thread waits on standard input for masks: an orderly end of the interpreter would trip over

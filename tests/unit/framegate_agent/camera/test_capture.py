@@ -84,7 +84,7 @@ async def never_a_frame(_capture, *_more):
     """A child whose source cannot be opened: it ends without a word."""
     out = asyncio.StreamReader()
     out.feed_eof()
-    yield SimpleNamespace(stdout=out)
+    yield SimpleNamespace(stdout=out, returncode=1)
 
 
 async def frames(source: str, most: int = 4) -> list:
