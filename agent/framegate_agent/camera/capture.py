@@ -143,8 +143,13 @@ class Capture:
                 self._child = None
                 if child.returncode is None:
                     _end(child)
-                await child.wait()
-                await _last_words(child, messages)
+                try:
+                    await child.wait()
+                    if messages is not None:
+                        await asyncio.wait({messages}, timeout=LAST_WORDS_S)
+                finally:
+                    _let_go(child, messages)
+                await asyncio.sleep(0)
                 shown = redacted(self._source)
                 log.info("capture child of %s ended with %s", shown, child.returncode)
 
@@ -227,17 +232,13 @@ async def _read(
             return
 
 
-async def _last_words(
-    child: asyncio.subprocess.Process, messages: asyncio.Task[None] | None
-) -> None:
-    """Wait a moment for what the child said last, then let go of its pipes: what it started may
+def _let_go(child: asyncio.subprocess.Process, messages: asyncio.Task[None] | None) -> None:
+    """Let go of the child's pipes, however the wait for its last words ended: what it started may
     hold them, and go on writing.
     """
     if messages is not None:
-        await asyncio.wait({messages}, timeout=LAST_WORDS_S)
         messages.cancel()
     child._transport.close()  # type: ignore[attr-defined] # nothing public lets go
-    await asyncio.sleep(0)
 
 
 def _end(child: asyncio.subprocess.Process) -> None:
