@@ -17,7 +17,9 @@ libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.free.argtypes = [ctypes.c_void_p]
 size, kept, pages = 4 * LARGE_BYTES, [], os.sysconf("SC_PAGE_SIZE")
-libc.free(ctypes.c_void_p(libc.malloc(16 * size)))  # a free of so much raises glibc's own threshold
+# a free of so much raises glibc's own threshold, which it does up to 32 MiB; what is smaller may
+# come from what was freed before
+libc.free(ctypes.c_void_p(libc.malloc(31 << 20)))
 blocks = []
 for _ in range(400):
     block = libc.malloc(size)
