@@ -21,6 +21,8 @@ from framegate_host.settings import Given, resolve
 from support.monitoring import folder_of, issued
 from support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def told(tmp_path, monkeypatch):

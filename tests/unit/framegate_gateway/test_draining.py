@@ -9,6 +9,8 @@ from framegate_simulators.fixtures.frames import captured
 from support.gate import Gate
 from support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def gate(keys, tmp_path):

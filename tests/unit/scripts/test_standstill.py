@@ -9,6 +9,8 @@ import pytest
 
 from support.standstill import Standstill, _send
 
+pytestmark = pytest.mark.slow
+
 RUN = """
 import signal, subprocess, sys, time
 from support.standstill import Standstill
