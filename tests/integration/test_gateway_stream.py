@@ -4,7 +4,6 @@ refused one is never PASS. What does not open is counted and gets none.
 
 import asyncio
 import os
-from dataclasses import replace
 
 import grpc
 import pytest
@@ -22,6 +21,7 @@ from framegate_simulators.fixtures.access import (
     operator_pair,
     operator_trust,
 )
+from framegate_simulators.fixtures.frames import captured
 from framegate_simulators.fixtures.gateway import CAMERA, HOST
 from support.flipped import flipped
 from support.gate import Gate
@@ -40,20 +40,7 @@ async def gate(keys, tmp_path):
 
 
 def head(number: int, **changes) -> Captured:
-    captured = Captured(
-        part=f"p{number}",
-        part_type="t",
-        trigger_sequence=number,
-        captured_at_ms=1,
-        uncertainty_ms=1,
-        encoding=1,
-        width=640,
-        height=640,
-        mask_version=0,
-        mask_sha256=b"",
-        size=5,
-    )
-    return replace(captured, **changes)
+    return captured(number, 5, **({"captured_at_ms": 1, "uncertainty_ms": 1} | changes))
 
 
 async def test_n107_every_refused_frame_is_uninspected_with_its_reason(gate):

@@ -18,7 +18,7 @@ from framegate.identity.certificates import from_ms
 from framegate.receipt_verifier import ReceiptRefused, missing_frames, verify_receipt
 from framegate.signed.receipt import Checkpoint, ReceiptBatch, b64
 from framegate.signed.statement import verify_verdict
-from framegate.wire import Captured, sha256
+from framegate.wire import sha256
 from framegate_agent.camera.heads import sign_owed
 from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.receipts.batch_rows import stored_batches
@@ -27,6 +27,7 @@ from framegate_gateway.receipts.read import find
 from framegate_gateway.receipts.rows import stored_leaves
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.trust.keys import Credentials
+from framegate_simulators.fixtures.frames import captured
 from framegate_simulators.fixtures.gateway import CAMERA
 from support.flipped import flipped
 from support.receipts import proved
@@ -173,19 +174,7 @@ async def test_a_gateway_that_drops_a_frame_it_answered(receipts_desk):
 
 
 async def test_a_frame_that_the_link_lost_is_not_the_gateways_fault(receipts_desk):
-    head = Captured(
-        part="lost",
-        part_type="t",
-        trigger_sequence=50,
-        captured_at_ms=1,
-        uncertainty_ms=1,
-        encoding=1,
-        width=640,
-        height=640,
-        mask_version=0,
-        mask_sha256=b"",
-        size=4,
-    )
+    head = captured(50, 4, part="lost", captured_at_ms=1, uncertainty_ms=1)
     receipts_desk.session.seal(head, b"lost")
     checked = [receipts_desk.check(r) for r in await proved(receipts_desk)]
     assert (
