@@ -94,7 +94,7 @@ def edited(cast: Cast) -> str:
         0,
         check=False,
     )
-    if started.returncode == 0 or "audit-log" not in started.stderr:
+    if started.returncode == 0 or "controller-behind" not in started.stderr:
         raise PlantError(f"a controller started on a cut log: {started.stderr}")
     return (
         f"export: {report['check']} at entry {report['entry']}; cut store: the controller says"
