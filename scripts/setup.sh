@@ -67,10 +67,12 @@ fetched() {
     pip=$!
     trap 'kill "$pip" 2>/dev/null; exit 130' INT TERM HUP
     while kill -0 "$pip" 2>/dev/null; do
-        came=$(grep -c '^Collecting ' "$lines" || true)
-        if [ -t 2 ]; then printf '\rframegate setup: %s of %s packages ' "$came" "$all" >&2
+        stand="$(grep -c '^Collecting ' "$lines" || true) of at most $all packages fetched"
+        # pip is silent from here on: what has come to stand in .venv is counted
+        if grep -q '^Installing collected' "$lines"; then stand="$(find .venv/lib -maxdepth 3 -name '*.dist-info' 2>/dev/null | wc -l) of $(grep -c '^Collecting ' "$lines") packages installed"; fi
+        if [ -t 2 ]; then printf '\r\033[Kframegate setup: %s ' "$stand" >&2
         # a log cannot be rewritten: a line where it goes on, and not every second
-        elif [ $((waited % EVERY_S)) = 0 ] && [ "$waited" != 0 ]; then say "$came of $all packages after $waited s"; fi
+        elif [ $((waited % EVERY_S)) = 0 ] && [ "$waited" != 0 ]; then say "$stand after $waited s"; fi
         sleep 1; waited=$((waited + 1))
     done
     if [ -t 2 ]; then printf '\r\033[K' >&2; fi

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -43,7 +44,9 @@ class Checkout:
         (tools / "promtool").chmod(0o755)
         self.path = f"{tools}:{os.environ['PATH']}"
 
-    def setup(self, *level: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def setup(
+        self, *level: str, stderr: IO[str] | int = subprocess.PIPE, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(self.folder / "scripts/setup.sh"), *level],
             env={
@@ -54,7 +57,8 @@ class Checkout:
                 **variables,
             },
             check=False,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             timeout=60,
         )
@@ -167,10 +171,21 @@ def test_no_python_and_an_unknown_level(checkout: Checkout):
 
 def test_a_log_is_told_how_far_it_is(checkout: Checkout):
     """Where standard error is no terminal, minutes without a word look like a hang."""
-    slow = PYTHON.replace(">> calls ;;", '>> calls; echo "Collecting numpy==2"; sleep 2 ;;', 1)
+    told = checkout.folder / "told"
+    awaited = "until grep -q '{} after' told; do sleep 0.1; done"
+    installing = (
+        f'echo "Collecting numpy==2"; {awaited.format("fetched")};'
+        ' echo "Installing collected packages: numpy";'
+        " mkdir -p .venv/lib/python3/site-packages/numpy.dist-info;"
+        f" {awaited.format('installed')} ;;"
+    )
+    slow = PYTHON.replace(">> calls ;;", f">> calls; {installing}", 1)
     assert slow != PYTHON
     checkout.python.write_text(slow)
     (checkout.folder / "requirements.txt").write_text("numpy==2\npillow==1\n")
-    done = checkout.setup(EVERY_S="1")
-    assert "framegate setup: 1 of 2 packages after 1 s" in done.stderr, done.stderr
-    assert "\r" not in done.stderr
+    with told.open("w") as stderr:
+        checkout.setup(EVERY_S="1", stderr=stderr)
+    text = told.read_text()
+    assert "framegate setup: 1 of at most 2 packages fetched after " in text, text
+    assert "framegate setup: 1 of 1 packages installed after " in text, text
+    assert "\r" not in text
