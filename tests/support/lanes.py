@@ -44,8 +44,11 @@ class Lanes(LoadScopeScheduling):
 
     def _reschedule(self, node: WorkerController) -> None:
         """More work, or the word that there is none: a process begins a test when it knows what
-        follows it, and is asked here at a test's end alone.
+        follows it, and is asked here at a test's end alone. One that took another's place has not
+        said yet which tests it sees, and is asked once it has.
         """
+        if node not in self.registered_collections:
+            return
         super()._reschedule(node)
         while not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
             super()._reschedule(node)

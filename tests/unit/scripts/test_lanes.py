@@ -36,9 +36,9 @@ def test_goes_on(n):
 """
 
 
-def ran(folder, tests, processes: int) -> str:
+def ran(folder, tests, processes: int, conftest: str = CONFTEST) -> str:
     """What is printed of a run in `folder`, whose first file has a test that ends its process."""
-    (folder / "conftest.py").write_text(CONFTEST)
+    (folder / "conftest.py").write_text(conftest)
     (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     done = subprocess.run(
@@ -73,3 +73,33 @@ def test_a_run_ends_where_a_test_ends_its_process(tmp_path, request, tests, at, 
     passed = 1 + tests - 1 + sum(others)
     assert re.search(rf"1 failed, {passed} passed", said), said
     assert f"crashed while running 'test_2.py::test_ends[{at}]'" in said
+
+
+SECOND = """
+import os, pathlib, time
+
+def test_ends_while_another_is_replaced():
+    while not pathlib.Path("gw2").exists():
+        time.sleep(0.02)
+    os._exit(1)
+"""
+SLOW_TO_BEGIN = """
+import os, pathlib, time
+
+def pytest_collection_modifyitems():
+    here = os.environ["PYTEST_XDIST_WORKER"]
+    pathlib.Path(here).touch()
+    while here == "gw2" and not pathlib.Path("gw3").exists():
+        time.sleep(0.02)
+"""
+
+
+@pytest.mark.slow
+def test_a_second_process_ends_before_whoever_replaces_the_first_has_begun(tmp_path, request):
+    """What took the first one's place has not said which tests it sees, and gets none yet."""
+    (tmp_path / "test_1.py").write_text(ENDS.format(tests=3, at=0))
+    (tmp_path / "test_2.py").write_text(SECOND)
+    for number in (3, 4):
+        (tmp_path / f"test_{number}.py").write_text(GOES_ON.format(tests=2))
+    said = ran(tmp_path, request.config.rootpath / "tests", 2, CONFTEST + SLOW_TO_BEGIN)
+    assert re.search(r"2 failed, 6 passed", said), said
