@@ -66,7 +66,10 @@ def mask_of(path: Path, size: tuple[int, int]) -> NDArray[np.bool_] | None:
     beside = path.with_suffix(".png")
     if beside == path or not beside.is_file():
         return None
-    mask = cv2.imdecode(np.frombuffer(beside.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    try:
+        mask = cv2.imdecode(np.frombuffer(beside.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # empty, or of a claimed size that no memory holds
+        mask = None
     if mask is None or mask.shape != size:
         came = "no picture" if mask is None else f"{mask.shape[1]}x{mask.shape[0]}"
         raise Malformed.of(Reason.DATA_SET, f"a mask of {size[1]}x{size[0]}", f"{beside}: {came}")

@@ -20,13 +20,19 @@ _BMP: Final = b"BM"
 
 def decoded(data: bytes) -> NDArray[np.uint8]:
     """The picture in `data`, (h, w) grey, its pixels as they are stored. Raises Malformed (IMAGE)
-    for what does not decode, or would decode to another picture.
+    for what does not decode, or would decode to another picture, and before any pixel is allocated
+    for one larger than a frame may be.
     """
     if not data.startswith(_BMP):
         encoding = encoding_of(data)
-        image_size(data, encoding)
+        width, height = image_size(data, encoding)
+        if not 0 < width * height <= MAX_FRAME_PIXELS:
+            raise _too_large(f"{width}x{height}")
         require_whole(data, encoding)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
+    except cv2.error as error:  # a bitmap that claims more than the decoder takes
+        raise _too_large("one that the decoder refuses") from error
     if image is None:
         raise Malformed.of(Reason.IMAGE, "an image that OpenCV decodes", f"{len(data)} bytes")
     return np.asarray(image, np.uint8)
@@ -43,7 +49,9 @@ def encoded(image: NDArray[np.uint8]) -> bytes:
 def picture_of(head: Captured, data: bytes) -> NDArray[np.uint8]:
     """The picture of a foreign program's frame, grey. Raises Malformed (IMAGE)."""
     if not 0 < head.width * head.height <= MAX_FRAME_PIXELS:
-        raise Malformed.of(
-            Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", f"{head.width}x{head.height}"
-        )
+        raise _too_large(f"{head.width}x{head.height}")
     return decoded(data)
+
+
+def _too_large(came: str) -> Malformed:
+    return Malformed.of(Reason.IMAGE, f"at most {MAX_FRAME_PIXELS} pixels", came)

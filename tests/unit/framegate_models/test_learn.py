@@ -117,6 +117,9 @@ def test_masks_lie_beside_pictures_and_are_none(tmp_path):
     assert mask_of(tmp_path / "b.png", (20, 30)) is None
     with pytest.raises(Malformed, match="a mask of 31x20"):
         mask_of(tmp_path / "a.jpg", (20, 31))
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(Malformed, match="no picture"):
+        mask_of(tmp_path / "a.jpg", (20, 30))
 
 
 @pytest.mark.parametrize("count", [12, 40, 400, 3000])
