@@ -33,7 +33,7 @@ from framegate_gateway.ports import conversation, mqtt_frames, open_inference
 from framegate_gateway.receipts import packing, retention
 from framegate_host import cages, witness_file
 from framegate_line import early, rules
-from framegate_proto import trust_feed
+from framegate_proto import caller_share, trust_feed
 from framegate_witness import service as witness
 from support.paths import ROOT
 
@@ -81,7 +81,9 @@ SAID = {
     f"a stain of {inspected.LOOSE} grey levels": 1,
     f"more than {round(100 * tolerance.LEFT_OUT)} % of the frames that a golden image": 1,
     f"A class threshold of {inspected.MAX_AT_LEAST} is allowed": 1,
-    "then takes messages of 6 MiB": round(MAX_EVIDENCE_BYTES / MIB) == 6,
+    f"one key has {caller_share.MAX_CALLS} of them at most (N225)": 1,
+    f"{fleet_front.MAX_CONNECTIONS // caller_share.MAX_CALLS} enrolled machines together": 1,
+    "takes messages of 6 MiB": round(MAX_EVIDENCE_BYTES / MIB) == 6,
     "connects, at least every five minutes": server.CONNECTION_AGE_MS <= 300_000,
     "one every two seconds. No other EK": limits.EK_PREFIX[1] == 0.5,
     f"({ceremonies.MAX_CEREMONIES:,} and {ceremonies.MAX_FLOWS:,} are kept)": 1,
