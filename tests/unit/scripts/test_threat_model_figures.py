@@ -14,7 +14,7 @@ from framegate.profile import extends
 from framegate.signed import heat, inspected, restoration
 from framegate.wire import MAX_EVIDENCE_BYTES
 from framegate_agent import signing
-from framegate_console import door
+from framegate_console import door, tries
 from framegate_controller import bounded_http, server
 from framegate_controller.bundleport import process as bundle_port
 from framegate_controller.ca import template
@@ -92,8 +92,12 @@ SAID = {
     f"data set counts as {behaviour.Limits().dataset_frames} frames": 1,
     "holds a key in a file for ninety days": template._DEPLOYED.days == 90,
     "for its `life`, 10 minutes by default": policy.LIFE == "10m",
-    "lock that name out for everybody at the console for five minutes": (
-        sign_in_limits.PAIR_WINDOW_MS == 300_000 and 3 < sign_in_limits.PAIR_TRIES <= 6
+    "three wrong ones from each of two addresses lock a name,": (
+        tries.TRIES_AT_ONE == 3 and 3 < sign_in_limits.PAIR_TRIES <= 6
+    ),
+    "and ten from each of three everybody, out at the console for five minutes": (
+        (tries.TRIES, sign_in_limits.ADDRESS_TRIES) == (10, 30)
+        and sign_in_limits.PAIR_WINDOW_MS == sign_in_limits.ADDRESS_WINDOW_MS == 300_000
     ),
 }
 
