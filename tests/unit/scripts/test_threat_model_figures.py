@@ -23,6 +23,7 @@ from framegate_controller.federation import fetch
 from framegate_controller.fleet import evidence
 from framegate_controller.joinport import limits
 from framegate_controller.playbooks import engine
+from framegate_controller.record import reports
 from framegate_controller.rpc import fleet_front, signin
 from framegate_controller.store.shared import ceremonies
 from framegate_controller.store.shared import limits as sign_in_limits
@@ -47,6 +48,9 @@ SAID = {
     f"certificate alive, {signing.MAX_HANDSHAKES} a minute": 1,
     f"A console that listens in the plant takes {door.AT_ONCE} connections": 1,
     f"connection, TLS and answer, {bounded_http.ALL_S:.0f} s": 1,
+    "one a second of each reporter, eight of whoever brings them": (
+        (reports.RATE.per_s, reports.HOST_RATE.per_s) == (1, 8)
+    ),
     f"for a site {fetch.FETCH_S:.0f} s": 1,
     f"holds its {bundle_port.MAX_OPEN} connections": 1,
     f"{evidence.MOST_KEPT_BYTES // MIB} MiB kept of one machine": 1,
