@@ -44,6 +44,17 @@ def test_old_secret_ends_after_its_successor(door):
     )
 
 
+def test_a_successor_closes_what_was_open_before_it(door, monkeypatch):
+    monkeypatch.setattr("framegate_gateway.admission.link.OVERLAP_S", 0.0)
+    link, first = door.opened()
+    second = door.session(link)
+    signed = second.opening(door.key)
+    link.open(signed.opening, signed.signature)
+    late, fresh = first.seal(HEAD, b"late"), second.seal(HEAD, b"fresh")
+    assert refused(lambda: link.open_frame(late.metadata, late.sealed)) == Reason.FRAME_SESSION
+    assert link.admit(link.open_frame(fresh.metadata, fresh.sealed))
+
+
 def test_opening_signed_by_another_key_or_for_another_source(door):
     link = door.link()
     session = door.session(link)
