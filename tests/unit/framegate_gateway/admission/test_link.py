@@ -66,6 +66,16 @@ def test_opening_signed_by_another_key_or_for_another_source(door):
     assert refused(lambda: link.open(other, signed.signature)) == Reason.OPENING
 
 
+@pytest.mark.parametrize(
+    "other", [{"host": "gateway.line-1.gw2"}, {"zone": "line-2"}, {"publics_sha256": "00" * 32}]
+)
+def test_n112_a_grant_for_another_host_zone_or_process_opens_nothing(door, other):
+    link = door.link()
+    session = door.session(link, **other)
+    signed = session.opening(door.key)
+    assert refused(lambda: link.open(signed.opening, signed.signature)) == Reason.GRANT
+
+
 def test_grant_with_one_flipped_bit(door):
     envelope = door.grant()
     for at in range(0, len(envelope), 37):
