@@ -6,9 +6,12 @@ from datetime import UTC, datetime
 import pytest
 
 from framegate.errors import FramegateError, Reason
+from framegate.identity.certificates import spki_of
+from framegate.signed.dsse import parse_envelope
 from framegate.signed.mask import MaskRegions
-from framegate.signed.statement import verify_grant
-from framegate.wire import MAX_FRAME_BYTES
+from framegate.signed.statement import Grant, verify_grant
+from framegate.wire import MAX_FRAME_BYTES, opening_info
+from framegate_agent.camera.session import FrameSession, HeldGrant
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_simulators.fixtures.gateway import warrant_for
@@ -70,8 +73,14 @@ def test_opening_signed_by_another_key_or_for_another_source(door):
     "other", [{"host": "gateway.line-1.gw2"}, {"zone": "line-2"}, {"publics_sha256": "00" * 32}]
 )
 def test_n112_a_grant_for_another_host_zone_or_process_opens_nothing(door, other):
+    """Of a camera that was made to look at nothing itself."""
     link = door.link()
-    session = door.session(link, **other)
+    offer, envelope = link.offer(), door.grant(**other)
+    own = spki_of(door.key.private.public_key())
+    session = FrameSession(door.hold(door.grant()), offer, "source-1", CAMERA, own)
+    payload = parse_envelope(envelope, Grant.TYPE).payload
+    session.lease = HeldGrant(Grant.parse_payload(payload), envelope, time.monotonic() + 60)
+    session._info = opening_info(offer, payload, own, "source-1")
     signed = session.opening(door.key)
     assert refused(lambda: link.open(signed.opening, signed.signature)) == Reason.GRANT
 
