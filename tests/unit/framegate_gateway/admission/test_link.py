@@ -10,7 +10,7 @@ from framegate.identity.certificates import spki_of
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.mask import MaskRegions
 from framegate.signed.statement import Grant, verify_grant
-from framegate.wire import MAX_FRAME_BYTES, opening_info
+from framegate.wire import MAX_FRAME_BYTES, Captured, FrameMetadata, opening_info
 from framegate_agent.camera.session import FrameSession, HeldGrant
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.trust.keys import GatewayKeys
@@ -157,3 +157,43 @@ def test_frames_under_old_masks_leave_no_camera_and_enter_no_gateway(door):
     assert link.admit(link.open_frame(frame.metadata, frame.sealed)).masks == (
         link._masks[digest].polygons
     )
+
+
+def by_hand(of: FrameSession, **changes) -> tuple[bytes, bytes]:
+    """Metadata and sealed frame of a camera that checks nothing itself."""
+    said = {name: getattr(HEAD, name) for name in Captured.__dataclass_fields__ if name != "size"}
+    body = {**said, "session": of.session, "device": CAMERA, **changes}
+    metadata = FrameMetadata(**body).marshal()
+    return metadata, of._sealer.seal(b"image", metadata)
+
+
+@pytest.mark.parametrize("label", [{"session": b"s" * 16}, {"device": "camera.line-1.cam2"}, {}])
+def test_n101_a_frame_labelled_as_another_session_or_camera_is_none(door, label):
+    link, session = door.opened()
+    frame = by_hand(session, **label)
+    if label:
+        assert refused(lambda: link.open_frame(*frame)) == Reason.FRAME_LABEL
+    else:
+        assert link.admit(link.open_frame(*frame)).image == b"image"
+
+
+OLDER, OTHER, GRANTED, LATER = (letter * 32 for letter in (b"1", b"o", b"2", b"3"))
+
+
+@pytest.mark.parametrize(
+    ("version", "digest", "good"),
+    [(1, OLDER, False), (2, OTHER, False), (0, b"", False), (2, GRANTED, True), (3, LATER, True)],
+)
+def test_masks_that_were_signed_once_are_not_those_in_force(door, version, digest, good):
+    """The gateway saw all of them signed: what its grant says is the least that is masked."""
+    link = door.link()
+    session = door.session(link, mask_version=2, mask_sha256=GRANTED.hex())
+    signed = session.opening(door.key)
+    link.open(signed.opening, signed.signature)
+    for known in (OLDER, OTHER, GRANTED, LATER):
+        link._masks[known] = MaskRegions()
+    opened = link.open_frame(*by_hand(session, mask_version=version, mask_sha256=digest))
+    if good:
+        assert link.admit(opened).metadata.mask_version == version
+    else:
+        assert refused(lambda: link.admit(opened)) == Reason.MASK
