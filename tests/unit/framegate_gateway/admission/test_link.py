@@ -47,6 +47,18 @@ def test_old_secret_ends_after_its_successor(door):
     )
 
 
+def test_n112_of_two_offers_the_later_alone_is_answered(door):
+    link = door.link()
+    first, second = door.session(link), door.session(link)
+    for session, good in ((first, False), (second, True)):
+        signed = session.opening(door.key)
+        if good:
+            assert link.open(signed.opening, signed.signature) == session.kid
+        else:
+            said = refused(lambda s=signed: link.open(s.opening, s.signature))
+            assert said == Reason.OPENING_REPLAYED
+
+
 def test_a_successor_closes_what_was_open_before_it(door, monkeypatch):
     monkeypatch.setattr("framegate_gateway.admission.link.OVERLAP_S", 0.0)
     link, first = door.opened()
