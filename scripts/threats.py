@@ -4,8 +4,8 @@ test that nobody wrote, promises what nothing holds.
 Faults are: a threat without a row, a test named after it, an attempt of the campaign, or, from N126
 on, a line that traces it; two rows of one name; a file, a function, a class or a test that the page
 names and that does not exist; a check number beyond those that a docstring lists; an attempt that
-is not the one that the campaign runs; and whatever stands in the tests' names or the campaign and
-not in the page.
+is not the one that the campaign runs; a test named after a threat that its line names neither
+itself nor by its file; and whatever stands in the tests' names or the campaign and not in the page.
 """
 
 from __future__ import annotations
@@ -177,9 +177,26 @@ def _traced(row: Sequence[str], code: Code) -> Iterator[str]:
     for test in tests:
         if threat.lower() not in test.split("_"):
             yield f"{threat}: {test} is not named after it"
+    yield from _untold(threat, named, code)
     true = code.attempts.get(threat)
     if true is not None and attempt != f"`attack/{true.file}:{true.function}`":
         yield f"{threat}: the attempt is `attack/{true.file}:{true.function}`, and not {attempt}"
+
+
+def _untold(threat: str, named: str, code: Code) -> Iterator[str]:
+    """Tests of a threat are named by its line, or the file that they stand in is."""
+    told = set(re.findall(r"`(test_\w+)`", named))
+    files = re.findall(r"`([\w/]+\.py)`", named)
+    for path, text in code.modules.items():
+        if not Path(path).name.startswith("test_"):
+            continue
+        own = {name for name in _TEST.findall(text) if threat.lower() in _ids_of(name)}
+        if own - told and not any(f"/{path}".endswith(f"/{file}") for file in files):
+            yield f"{threat}: neither {min(own - told)} nor its file {path} is named"
+
+
+def _ids_of(test: str) -> list[str]:
+    return [found.lower() for found in _IN_NAME.findall(test)]
 
 
 def _names(page: str, code: Code) -> Iterator[str]:

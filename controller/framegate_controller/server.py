@@ -51,7 +51,7 @@ from framegate_controller.rpc.fleet import FleetService
 from framegate_controller.rpc.fleet_front import (
     MAX_CONNECTIONS as MAX_FLEET_CONNECTIONS,
 )
-from framegate_controller.rpc.fleet_front import FleetFront, ThroughFront
+from framegate_controller.rpc.fleet_front import FleetFront
 from framegate_controller.rpc.join import JoinService
 from framegate_controller.rpc.joinport import (
     Behind,
@@ -82,7 +82,6 @@ from framegate_host.private_files import closed_folder, state_folder
 from framegate_host.secret_files import read_secret
 from framegate_host.signals import ended_within
 from framegate_host.telemetry.listener import Watched, watching
-from framegate_proto.call_context import OutlivingContexts
 from framegate_proto.health_service import HealthService
 from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.traces import traces_to
@@ -250,7 +249,7 @@ class Controller:
         at, pair = self.settings, self._server_pair()
         fleet_listener = await listen(at.host, at.fleet_port)
         front = self.front = FleetFront(fleet_listener, MAX_FLEET_CONNECTIONS)
-        beside = (OutlivingContexts(), ThroughFront(front.connections), self.metrics.calls)
+        beside = front.interceptors(self.metrics.calls)
         fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
         self.inner_port = bind(fleet, f"{LOOPBACK}:0", self._credentials(pair))
         listener = await listen(at.host, at.join_port)

@@ -64,6 +64,7 @@ from framegate_host.service_manager import NOBODY, ServiceManager
 from framegate_host.telemetry.listener import Watched, watching
 from framegate_host.watchdog import Promise, watched_over
 from framegate_proto.call_context import OutlivingContexts
+from framegate_proto.caller_share import CallerShares
 from framegate_proto.health_service import HealthService
 from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.traces import traces_to
@@ -335,11 +336,8 @@ class GatewayProcess:
             self.publisher.renewed(credentials)
 
     async def _serve(self) -> list[grpc.aio.Server]:
-        s, beside = self.settings, (OutlivingContexts(), self.metrics.calls)
-        frames, operators = (
-            grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside),
-            grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside),
-        )
+        s = self.settings
+        frames, operators = self._server(), self._server()
         rpc.add_FramesServicer_to_server(
             FramesService(self.keys, self.view, self.conversations), frames
         )
@@ -370,7 +368,7 @@ class GatewayProcess:
             self.publisher.renewed(self.keys.credentials)
         ports = [(frames, s.port, "device-ca"), (operators, s.operator_port, "operator-ca")]
         if s.inference_port:
-            usual = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
+            usual = self._server()
             oip_rpc.add_GRPCInferenceServiceServicer_to_server(
                 OpenInferenceService(self.keys, self.view, self.models), usual
             )
@@ -380,6 +378,10 @@ class GatewayProcess:
             server.add_secure_port(f"{s.host}:{port}", tls.credentials())
             await server.start()
         return [server for server, _, _ in ports]
+
+    def _server(self) -> grpc.aio.Server:
+        beside = (OutlivingContexts(), self.metrics.calls, CallerShares())
+        return grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
 
     def _configuration(self, clients: str) -> ServerTls:
         """Present key and chain for new connections. Raises Refused while the host has no standing;

@@ -154,9 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path != PATH:
             self._refuse(404, "POST /add-checkpoint\n")
             return
-        network = prefix_of(self.client_address[0])
-        if not self.server.rates.take(network, int(time.monotonic() * 1000)):
-            self._refuse(429, "too many requests of this address\n")
+        if not self._may_ask():
             return
         length = self.headers.get("Content-Length", "")
         chunked = self.headers.get("Transfer-Encoding") is not None  # no second way to be long
@@ -173,7 +171,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Say whose key this is: whoever pins it got it another way."""
+        if not self._may_ask():
+            return
         self._answer(200 if self.path == "/" else 404, self.server.state.key.text + "\n")
+
+    def _may_ask(self) -> bool:
+        """Whether its network asks no more often than `RATE`; where it does that is answered."""
+        network = prefix_of(self.client_address[0])
+        if self.server.rates.take(network, int(time.monotonic() * 1000)):
+            return True
+        self._refuse(429, "too many requests of this address\n")
+        return False
 
     def _cosign(self, body: bytes) -> None:
         try:

@@ -15,7 +15,12 @@ from typing import Any, Final
 
 import grpc
 
+from framegate.errors import FramegateError
+from framegate_proto.edge import abort
+
 Method = Callable[[Any, Any], Any]
+Passed = Callable[[Any], contextlib.AbstractContextManager[Any]]
+"""What a handler is given in the place of gRPC's context, while its call is under way."""
 _OF_A_CALL: Final = frozenset({"peer_identities", "peer_identity_key"})
 """What gRPC reads from the call itself and nothing here asks for."""
 
@@ -55,26 +60,44 @@ class OutlivingContexts(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self,
         continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
         ],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """See `grpc.aio.ServerInterceptor`."""
         handler = await continuation(handler_call_details)
-        return handler if handler is None else _around(handler)
+        return handler if handler is None else passing(handler, _outliving)
 
 
-def _around(handler: Any) -> Any:
+def _outliving(context: Any) -> contextlib.AbstractContextManager[CallContext]:
+    return contextlib.nullcontext(CallContext(context))
+
+
+def passing(handler: Any, passed: Passed) -> Any:
+    """`handler` with the context that `passed` gives for each call, while that lasts; a call for
+    which it raises an error of ours is ended by that, and never begins.
+    """
     kind = ("stream" if handler.request_streaming else "unary") + (
         "_stream" if handler.response_streaming else "_unary"
     )
     method: Method = getattr(handler, kind)
 
+    @contextlib.asynccontextmanager
+    async def begun(context: Any) -> AsyncIterator[Any]:
+        entered = contextlib.ExitStack()
+        try:
+            given = entered.enter_context(passed(context))
+        except FramegateError as error:
+            await abort(context, error)
+        with entered:
+            yield given
+
     async def answered(request: Any, context: Any) -> Any:
-        return await method(request, CallContext(context))
+        async with begun(context) as given:
+            return await method(request, given)
 
     async def streamed(request: Any, context: Any) -> AsyncIterator[Any]:
-        async with contextlib.aclosing(method(request, CallContext(context))) as items:
+        async with begun(context) as given, contextlib.aclosing(method(request, given)) as items:
             async for item in items:
                 yield item
 

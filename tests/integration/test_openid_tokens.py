@@ -110,3 +110,22 @@ def test_id_tokens_by_another_key_without_one_or_with_the_public_key_as_a_secret
 )
 def test_a_factor_is_as_fresh_as_the_provider_says_and_never_fresher(said, expected):
     assert authenticated_ms({"auth_time": said}, 5_000) == expected
+
+
+@pytest.mark.parametrize("made_for", ["this sign-in", "another", "none"])
+def test_an_id_token_is_made_for_the_sign_in_that_was_begun_here(monkeypatch, made_for):
+    """One of the same provider, for the same client, alive, that somebody was given elsewhere."""
+    issuer = {"issuer": "http://127.0.0.1:1/o"}
+    ours, key = provider_of(issuer["issuer"]), rsa.generate_private_key(65537, 2048)
+    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
+    answers(monkeypatch, issuer, {"keys": [public | {"kid": "k"}]})
+    ours._metadata = {"authorization_endpoint": "http://127.0.0.1:1/a", "jwks_uri": "keys"}
+    flow = ours.begin("code", "http://127.0.0.1:9/", "p", 0)
+    nonce = {"this sign-in": ours._flows.get(flow.state).nonce, "another": "n", "none": None}
+    said = claims(issuer, nonce=nonce[made_for])
+    token = jwt.encode(said, key, algorithm="RS256", headers={"kid": "k"})
+    monkeypatch.setattr(ours, "_fetch", lambda _flow, _answer: {"id_token": token})
+    if made_for == "this sign-in":
+        assert ours.complete(flow.state, "code", "p", 1).subject == "1"
+    else:
+        assert refused(lambda: ours.complete(flow.state, "code", "p", 1)) == Reason.SIGN_IN

@@ -11,11 +11,13 @@ from framegate.access.approvals import APPROVAL_LIFE_MS, ApprovalStatement
 from framegate.access.policy import default_files
 from framegate.access.verbs import Scoped
 from framegate.errors import FramegateError, Reason
+from framegate.machines.request import RequestState
+from framegate.registry.request import Approval
 from framegate.signed.dsse import parse_envelope
 from framegate_controller.people.approvers import approved
 from framegate_controller.people.operators import NewOperator, add_operator
 from framegate_controller.people.policies import apply_policy
-from framegate_controller.people.requests import use
+from framegate_controller.people.requests import REQUEST_LIFE_MS, Asked, ask, use
 from framegate_simulators.fixtures.access import add_person
 from support.office import Office, approval, checked, content_of, role_asked
 from support.refusals import refused
@@ -25,6 +27,44 @@ def test_n119_nobody_approves_their_own(office):
     request = office.ask("sara", "policy.apply")
     assert refused(lambda: office.decide(request, "sara")) == Reason.POLICY_DENIED
     assert office.counts("sara", "policy.apply") == ()
+
+
+def test_n119_a_word_of_the_requesters_own_counts_for_nothing_however_it_was_written(office):
+    """In a row of the database, by an administrator of its host, too."""
+    identifier = office.ask()
+    with office.store.writing() as tx:
+        own = Approval(operator="erik", at_ms=office.clock())
+        request = replace(tx.requests.find(identifier), approvals=(own,))
+        tx.requests.put(replace(request, state=RequestState.APPROVED))
+    assert office.counts() == ()
+
+
+@pytest.mark.parametrize("target", ["board", "another", ""])
+def test_n119_what_a_name_led_to_when_it_was_asked_for(office, target):
+    """An approval is of that: another thing under the same message was approved by nobody."""
+    with office.store.writing() as tx:
+        asked = Asked(
+            requester="erik",
+            zone="*",
+            content=content_of(),
+            reason="why",
+            verb="profile.import",
+            target="board",
+        )
+        identifier = ask(tx, asked, office.policy(tx)).id
+    office.decide(identifier, "sara")
+    with office.store.writing() as tx:
+        verb, policy = "profile.import", office.policy(tx)
+        request, people = approved(tx, "erik", verb, DIGEST, policy, target=target)
+    assert (request is not None, people) == (
+        (True, ("sara",)) if target == "board" else (False, ())
+    )
+
+
+def test_n119_nobody_approves_what_ran_out_though_nobody_closed_it(office):
+    request = office.ask()
+    office.clock.pass_s(REQUEST_LIFE_MS // 1000)
+    assert refused(lambda: office.decide(request, "sara")) == Reason.CONFLICT
 
 
 def test_n119_what_was_approved_by_somebody_who_counts_no_more_waits_for_others(office):

@@ -1,5 +1,5 @@
-"""N229: whoever hangs up while their call waits for a thread kills nobody: what a call says of its
-peer is read when it begins, for gRPC's own context reads through a null pointer after its end.
+"""N225, N229: whoever hangs up while their call waits for a thread kills nobody: what a call says
+of its peer is read when it begins, for gRPC's own context reads through a null pointer after its end.
 """
 
 import ast
@@ -157,7 +157,7 @@ def test_n229_what_grpc_would_read_from_the_call_is_not_asked():
             getattr(context, name)
 
 
-def servers() -> list[tuple[str, ast.Call]]:
+def servers() -> list[tuple[Path, ast.Call]]:
     """Each server over gRPC of the product: where, and how it is made."""
     calls = []
     for package in (framegate_controller, framegate_gateway):
@@ -166,22 +166,41 @@ def servers() -> list[tuple[str, ast.Call]]:
             if "grpc.aio.server(" not in text:
                 continue
             calls += [
-                (file.name, node)
+                (file.parent.relative_to(Path(package.__file__).parents[1]), node)
                 for node in ast.walk(ast.parse(text))
                 if isinstance(node, ast.Call) and ast.unparse(node.func) == "grpc.aio.server"
             ]
     return calls
 
 
+BESIDE = {
+    "framegate_controller/rpc/fleet_front.py": "OutlivingContexts(), ThroughFront(",
+    "framegate_gateway/server.py": "beside = (OutlivingContexts(), ",
+}
+"""Where what every call of a server passes is put together, and how that begins."""
+
+
+def beside_of(module: str) -> str:
+    """That line's text."""
+    text = (Path(framegate_controller.__file__).parents[1] / module).read_text()
+    (line,) = (line for line in text.splitlines() if BESIDE[module] in line)
+    return line
+
+
 def test_n229_every_server_has_contexts_that_outlive_calls():
-    assert len(servers()) >= 6
+    assert len(servers()) >= 4
     for where, call in servers():
         given = {k.arg: ast.unparse(k.value) for k in call.keywords}
         assert given.get("interceptors") in {"beside", "(OutlivingContexts(),)"}, where
-    for module in ("framegate_controller/server.py", "framegate_gateway/server.py"):
-        text = (Path(framegate_controller.__file__).parents[1] / module).read_text()
-        assert (
-            text.count("beside = (OutlivingContexts(), ")
-            + text.count("beside = self.settings, (OutlivingContexts(), ")
-            == 1
-        )
+    assert all(beside_of(module) for module in BESIDE)
+
+
+def test_n225_no_server_for_many_is_without_shares():
+    """But where strangers are counted by their network, and a model server, which gateways ask."""
+    without = {
+        str(where)
+        for where, call in servers()
+        if "beside" not in {ast.unparse(k.value) for k in call.keywords}
+    }
+    assert without == {"framegate_controller/joinport", "framegate_gateway/backend"}
+    assert all("CallerShares()" in beside_of(module) for module in BESIDE)

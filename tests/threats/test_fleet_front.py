@@ -1,8 +1,10 @@
-"""N84, N130: strangers at the fleet port are counted and cut off before TLS, as at the join port;
-who has shown a certificate and calls gives way to nobody.
+"""N84, N130, N225: strangers at the fleet port are counted and cut off before TLS, as at the join
+port; who has shown a certificate and calls gives way to nobody, and has no more than a share.
 """
 
 import asyncio
+import contextlib
+import functools
 import socket
 import struct
 
@@ -16,6 +18,7 @@ from framegate.identity.names import Kind
 from framegate.identity.pem import private_pem
 from framegate_controller.server import DESCRIPTORS, MAX_FLEET_CONNECTIONS, Controller
 from framegate_controller.settings import ControllerSettings
+from framegate_proto.caller_share import CallerShare, CallerShares
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -26,6 +29,8 @@ from support.waiting import until
 WAIT_S = 30.0
 FEW = 8
 """Connections of this test's fleet port."""
+SHARE = 3
+"""Calls of one key at once there."""
 
 
 @pytest.fixture
@@ -54,14 +59,30 @@ async def watching(opened: grpc.aio.Channel):
 
 
 @pytest.fixture
-async def watched(small, maker):
-    """A camera that watches at a small fleet port."""
+async def camera(small, maker):
+    """A small fleet port, and key and chain of a camera that joined."""
     running, fleet = small
     forge = await asyncio.to_thread(invited, running, maker, Kind.CAMERA, "cam1", "z")
     answer = await asyncio.to_thread(joined, running, forge, b"c" * 16)
     chain = answer.certificate.public_bytes(Encoding.PEM) + fleet.issuing["device-ca"].pem
-    async with channel(running, fleet, (private_pem(forge.tls.private), chain)) as opened:
+    return running, fleet, (private_pem(forge.tls.private), chain)
+
+
+@pytest.fixture
+async def watched(camera):
+    """A camera that watches at a small fleet port."""
+    running, fleet, pair = camera
+    async with channel(running, fleet, pair) as opened:
         yield running, fleet, await watching(opened)
+
+
+@pytest.fixture
+def small_share(monkeypatch):
+    """What is set before a controller makes its server."""
+    share = CallerShare(SHARE)
+    made = functools.partial(CallerShares, share)
+    monkeypatch.setattr("framegate_controller.rpc.fleet_front.CallerShares", made)
+    return share
 
 
 @pytest.mark.parametrize("source", ["", "127.9.9.9"], ids=["its address", "another address"])
@@ -82,6 +103,34 @@ async def test_n130_strangers_at_the_fleet_port_give_way_and_a_watch_does_not(wa
     assert from_rpc_error(refused.value, "").reason == Reason.SIGNED_OUT, "and is answered"
     for _, writer in silent:
         writer.close()
+
+
+async def test_n225_one_machine_does_not_fill_the_fleet_port(small_share, camera):
+    """However many connections it opens, with a watch on each, which gives way to nobody."""
+    running, fleet, pair = camera
+    async with contextlib.AsyncExitStack() as held:
+        for number in range(2 * FEW):
+            opened = await held.enter_async_context(channel(running, fleet, pair))
+            if number < SHARE:
+                await watching(opened)
+                continue
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await watching(opened)
+            assert from_rpc_error(refused.value, "").reason == Reason.TOO_MANY_TRIES
+        other = credentials(fleet, "operator-ca", Purpose.OPERATOR, "operator.anna")
+        opened = await held.enter_async_context(channel(running, fleet, other))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await rpc.OperatorStub(opened).WhoAmI(pb.WhoAmIRequest(), timeout=WAIT_S)
+        assert from_rpc_error(refused.value, "").reason == Reason.SIGNED_OUT, "it is answered"
+
+
+async def test_n225_what_ended_is_given_back(small_share, camera):
+    running, fleet, pair = camera
+    for _ in range(3 * SHARE):
+        async with channel(running, fleet, pair) as opened:
+            watch = await watching(opened)
+            watch.cancel()
+        await until(lambda: small_share.under_way == 0)
 
 
 async def test_n84_half_a_handshake_at_the_fleet_port_is_cut_off(small):

@@ -16,12 +16,16 @@ from framegate.identity.names import DeviceId, Kind
 from framegate.registry.device import GatewayProcess
 from framegate.signed.report import MAX_FINDINGS, Accepted, GatewayReport, LineReport
 from framegate_controller.clockwork.reporters import SILENT_MS, ReportWatch
+from framegate_controller.record.reports import HOST_RATE
 from framegate_host.report_store import ReportStore
 from framegate_host.reporting import UNTAKEN, Reporter, Signer
+from framegate_host.token_buckets import Rate, TokenBuckets
 from support.batches import HOST
 from support.reports import CAMERA, LINE, ZONE, finding
 
 DEVIATED = Key(FindingKind.KNOWN_ANSWER, "", "known-answer")
+FEW = 8
+"""Reports that a bringer has at once, in a test of what is over."""
 
 
 # N153
@@ -135,6 +139,28 @@ def test_n153_a_reporter_that_floods_the_record_is_told_to_wait_and_loses_nothin
     assert not reports.bench.events("report-refused"), "to be told to wait is no fault"
     reports.bench.clock.pass_s(2)
     reports.take(report)
+
+
+def test_n153_reporters_that_a_gateway_makes_up_get_it_no_more_room(reports, monkeypatch):
+    """The name in a report is its bringer's word: one bucket a name would be no limit at all."""
+    opened, own = [0], reports.desk._store.writing
+
+    def writing():
+        opened[0] += 1
+        return own()
+
+    monkeypatch.setattr(reports.desk._store, "writing", writing)
+    monkeypatch.setattr(reports.desk, "_hosts", TokenBuckets(Rate(FEW, HOST_RATE.per_s), 4))
+    first, refusals = reports.report(), []
+    for number in range(2 * FEW):
+        with pytest.raises(FramegateError) as refused:
+            reports.take(replace(first, reporter=f"gateway.line-1.made-up-{number}"))
+        refusals.append(refused.value.reason)
+    assert refusals[FEW:] == [Reason.TOO_MANY_TRIES] * FEW
+    assert Reason.TOO_MANY_TRIES not in refusals[:FEW]
+    assert opened[0] <= 2 * FEW, "what is over costs the store nothing"
+    reports.bench.clock.pass_s(1)
+    reports.take(reports.report())
 
 
 # N155

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from framegate.access.policy_statement import PolicyStatement
 from framegate.errors import FramegateError, Reason, Refused
 from framegate.machines.lifecycle import State
+from framegate.machines.model import ModelState
 from framegate.record.following import (
     LogPosition,
     follow_log_head,
@@ -15,10 +17,18 @@ from framegate.record.following import (
 )
 from framegate.record.verify import AuditRefused, verify_log
 from framegate.record.witness import head_line, parse_head
+from framegate.registry.model import Model
+from framegate.signed.dsse import parse_envelope
+from framegate.signed.mask import MaskStatement
+from framegate.signed.part import PartStatement
+from framegate.signed.pin import ModelPin
 from framegate.signed.receipt import Checkpoint
-from framegate.signed.restoration import REVISION_STEP, Restoration
+from framegate.signed.restoration import REVISION_STEP, VERSION_STEP, Restoration
 from framegate_agent.controller_watch import ControllerWatch
 from framegate_controller.ca.open import found_fleet
+from framegate_controller.fleet.masks import set_masks
+from framegate_controller.inspection.models import pin_model
+from framegate_controller.inspection.parts import PartChange, set_part
 from framegate_controller.record.witness import require_witnessed
 from framegate_gateway.trust.access import AccessView
 from framegate_gateway.trust.feed import TrustView
@@ -374,3 +384,51 @@ def test_n148_after_a_restoration_every_machine_has_to_prove_itself_anew(registr
     registry.made_good()
     states = registry.change(lambda tx: {d.name: d.state for d in tx.devices.all()})
     assert states == {"cam1": State.STALE, "cam2": State.QUARANTINED}
+
+
+def test_n148_what_machines_hold_by_a_version_is_signed_anew_above_all_they_may_have_seen(registry):
+    """Else a camera would keep a mask, a gateway a model or a part, of the time that was lost."""
+
+    def add(tx) -> None:
+        camera, keys = camera_of("cam1", State.TRUSTED, since_ms=tx.now_ms), registry.keys
+        tx.devices.add(camera)
+        set_masks(tx, keys, camera, ({"points": [[0, 0], [8, 0], [8, 8]]},))
+        part = PartStatement("board", 0, ("ab" * 32,), (), 0.0, (), "x", (), 0, 0)
+        set_part(tx, keys, PartChange(part, ()), "x", ())
+        model = Model(
+            digest="ab" * 32,
+            name="boards",
+            version=1,
+            signer="key",
+            anchor="cd" * 32,
+            files={},
+            recipe=b"{}",
+            card=b"",
+            state=ModelState.APPROVED,
+            registered_by="x",
+            approved_by=(),
+            at_ms=tx.now_ms,
+        )
+        tx.models.put(model)
+        pin_model(tx, keys, "line-1", model, rollback=False)
+
+    registry.change(add)
+    before = registry.change(versions)
+    registry.made_good()
+    after = registry.change(versions)
+    assert sorted(after) == sorted(before) == ["masks", "part", "pin", "policy"]
+    assert all(after[what] >= before[what] + VERSION_STEP for what in before), after
+
+
+def versions(tx) -> dict[str, int]:
+    """As their signed texts say."""
+    signed = {
+        "masks": (tx.masks.all()[0].envelope, MaskStatement, "version"),
+        "part": (tx.parts.all(removed=True)[0].envelope, PartStatement, "version"),
+        "pin": (tx.models.pin("line-1").envelope, ModelPin, "sequence"),
+        "policy": (tx.policies.current().envelope, PolicyStatement, "version"),
+    }
+    return {
+        what: getattr(kind.parse_payload(parse_envelope(raw, kind.TYPE).payload), name)
+        for what, (raw, kind, name) in signed.items()
+    }

@@ -7,10 +7,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
-from framegate.errors import FramegateError, Reason
+from framegate.errors import FramegateError, Reason, Refused
 from framegate_controller import bounded_http
 from framegate_controller.joinport.messages import PassedEvidence
 from framegate_controller.people import factors
@@ -18,6 +19,7 @@ from framegate_controller.people.oidc import OidcProvider, OidcSettings
 from framegate_controller.rpc.join import JoinService
 from framegate_controller.rpc.sign_in_threads import Lane, SignInThreads
 from framegate_controller.rpc.signin import PASSWORDS, PROVIDER, SignInService
+from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.shared.ceremonies import MAX_FLOWS, InMemoryWaiting
 from framegate_controller.store.shared.limits import PAIR_TRIES, InMemorySignInLimits
 from framegate_controller.store.shared.tries import InMemoryTicketTries
@@ -159,7 +161,10 @@ def test_n143_no_device_code_where_the_controller_was_not_told_to_give_any():
     provider = OidcProvider(
         OidcSettings("http://127.0.0.1:9", "framegate"), InMemoryWaiting(MAX_FLOWS)
     )
-    assert refused(lambda: provider.begin("device", "", "p", 0)) == Reason.SIGN_IN
+    with pytest.raises(Refused) as said:  # and not that the provider cannot be reached
+        provider.begin("device", "", "p", 0)
+    assert said.value.reason == Reason.SIGN_IN
+    assert not ControllerSettings(state=Path("none")).oidc_device_code
 
 
 class SlowIssuer:

@@ -48,6 +48,10 @@ RATE: Final = Rate(burst=64, per_s=1.0)
 """Reports of one gateway or line: a backlog at once, then one a second, which is what one makes
 that has something new to tell all the time.
 """
+HOST_RATE: Final = Rate(burst=256, per_s=8.0)
+"""Reports that one gateway or enforcer brings, whoever they say they are of: its own, and those of
+the lines of its zone. Names are free to make up.
+"""
 MAX_REPORTERS: Final = 10_000
 LINE_PREFIX: Final = "line."
 _KINDS: Final[Mapping[str, type[Report]]] = {
@@ -111,16 +115,23 @@ def record_report(
 
 
 class ReportDesk:
-    """Takes reports from gateways: so many of each reporter, and what is refused leaves an event,
-    one a minute and reporter.
+    """Takes reports from gateways: so many of each reporter and of whoever brings them, and what is
+    refused leaves an event, one a minute and reporter.
     """
 
     def __init__(self, store: Store, fleet: Fleet, refusals: FailureFold) -> None:
         self._store, self._fleet, self._refusals = store, fleet, refusals
         self._rates: TokenBuckets[str] = TokenBuckets(RATE, MAX_REPORTERS)
+        self._hosts: TokenBuckets[str] = TokenBuckets(HOST_RATE, MAX_REPORTERS)
 
     def take(self, host: str, zone: str, envelope: bytes) -> LogProof:
-        """See `record_report`. Raises also Refused (TOO_MANY_TRIES)."""
+        """See `record_report`. Raises also Refused (TOO_MANY_TRIES), of one who brings too many
+        before anything is read or written.
+        """
+        if not self._hosts.take(host, self._fleet.clock()):
+            raise _Busy.of(
+                Reason.TOO_MANY_TRIES, "eight reports a second from here", "more", "wait"
+            )
         claimed = _claimed(envelope)
         try:
             with self._store.writing() as tx:

@@ -20,7 +20,8 @@ import grpc
 from framegate.errors import FramegateError
 from framegate_controller.joinport.connections import Connection, Connections
 from framegate_controller.joinport.relay import Relay
-from framegate_proto.call_context import CallContext
+from framegate_proto.call_context import CallContext, OutlivingContexts
+from framegate_proto.caller_share import CallerShares
 from framegate_proto.edge import abort
 
 MAX_CONNECTIONS: Final = 2_048
@@ -41,6 +42,14 @@ class FleetFront:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="fleet front", daemon=True)
         self._serving: asyncio.Task[None] | None = None
+
+    def interceptors(
+        self, watched: grpc.aio.ServerInterceptor
+    ) -> tuple[grpc.aio.ServerInterceptor, ...]:
+        """What every call of the server behind it passes: it came through here, `watched` counts
+        it, and its caller has no more under way than its share.
+        """
+        return OutlivingContexts(), ThroughFront(self.connections), watched, CallerShares()
 
     def start(self, server_port: int) -> None:
         """Let connections in, to the server at `server_port` of loopback."""

@@ -75,6 +75,7 @@ class Enforcer:
     ) -> None:
         self._kernel, self._monotonic = kernel, monotonic
         self._standings: dict[str, Standing] = {}
+        self._told = False
         self._pending: list[_Pending] = []
         self._renewed_at_s: dict[str, float] = {}
         self.segment: Segment | None = None
@@ -108,19 +109,27 @@ class Enforcer:
         segment = self.segment
         if segment is None:
             return
-        heard = self._monotonic()
-        standing = {e for name in set_names(segment) for e in self._kernel.standing(name)}
+        standing = self._standing_now(segment)
         self._kernel.remove(standing - every_element(segment))
-        for device in (b.device for b in segment.bindings if b.device):
-            # as long as nobody told us anything, theirs is the life that they have left
-            known = bool(self._standings) and not self._trusted(device)
-            if known and standing.intersection(elements_of(segment, device)):
-                self._cut(device, self._state(device), heard)
+        # as long as nobody told us anything, theirs is the life that they have left
+        if self._told:
+            self._cut_untrusted(segment, standing, self._monotonic())
         self._renew([d for d in self._standings if self._trusted(d)])
+
+    def _standing_now(self, segment: Segment) -> frozenset[Element]:
+        return frozenset(e for name in set_names(segment) for e in self._kernel.standing(name))
+
+    def _cut_untrusted(
+        self, segment: Segment, standing: frozenset[Element], heard_s: float, why: str = ""
+    ) -> None:
+        """Of a process before this one, too, of which this one remembers nothing."""
+        for device in (b.device for b in segment.bindings if b.device):
+            if not self._trusted(device) and standing.intersection(elements_of(segment, device)):
+                self._cut(device, why or self._state(device), heard_s)
 
     def replace(self, standings: Mapping[str, Standing]) -> None:
         """A snapshot: whoever is not in it is not trusted."""
-        heard = self._monotonic()
+        self._told, heard = True, self._monotonic()
         gone = [d for d in self._renewed_at_s if d not in standings]
         for device in gone:
             self._cut(device, "not in the fleet any more", heard)
@@ -157,11 +166,15 @@ class Enforcer:
         self._renew(due[:AT_ONCE])
 
     def close_all(self, why: str) -> None:
-        """Nobody is trusted any more: the controller is not one to believe."""
-        heard = self._monotonic()
+        """Nobody is trusted any more: the controller is not one to believe. What stands of a
+        process before this one is cut with the rest.
+        """
+        self._told, heard = True, self._monotonic()
         for device in list(self._renewed_at_s):
             self._cut(device, why, heard)
         self._standings.clear()
+        if self.segment is not None:
+            self._cut_untrusted(self.segment, self._standing_now(self.segment), heard, why)
 
     def finish(self) -> list[Cut]:
         """End connections of who was cut `RESET_S` ago or earlier, and read both tables back: what

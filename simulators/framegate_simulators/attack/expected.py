@@ -178,6 +178,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N220": ("usage, playbook",),
         "N221": ("nothing of that folder ran",),
         "N222": ("5 of 5 questions answered",),
+        "N225": ("accepted 64, too-many-tries 26", "another joins: trusted"),
         "N226": ("once it is gone packed",),
         "N227": ("0 gave what was signed",),
         "N229": ("the controller lives",),

@@ -1,10 +1,14 @@
-"""N80 to N86: the service plane: calls without the right certificate, streams that stay, floods."""
+"""N80 to N86, N225: the service plane: calls without the right certificate, streams that stay,
+floods.
+"""
 
 from __future__ import annotations
 
 import socket
 import tempfile
+from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,10 +22,13 @@ from framegate.identity.pem import private_pem
 from framegate_controller.ca.issue import certify
 from framegate_controller.ca.open import found_fleet
 from framegate_controller.ca.template import leaf_template
+from framegate_proto.caller_share import MAX_CALLS
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt, reason_of
 
+CROWD = 90
+"""Connections of one machine: more than its share of calls."""
 _OPERATOR: dict[str, Any] = {
     "Invite": pb.InviteRequest(kind="camera", name="x", zone="z", profile="p"),
     "List": pb.ListRequest(),
@@ -100,6 +107,23 @@ def n82(t: Target) -> Seen:
         next(call)
         t.change(device, "retire")
         return reason_of(lambda: [None for _ in call])
+
+
+@attempt("N225", "an enrolled machine's ninety connections to the fleet port, a watch on each")
+def n225(t: Target) -> Seen:
+    forge, device, certificate = t.enrol()
+    pair, seen = t.pair(forge, certificate), Counter[str]()
+    with ExitStack() as held:
+        for _ in range(CROWD):
+            channel = held.enter_context(t.fleet_channel(pair))
+            call = rpc.FleetStub(channel).Watch(pb.WatchRequest(), timeout=TIMEOUT_S)
+            seen[reason_of(partial(next, call)).reason] += 1
+        _, other, _ = t.enrol()
+    return Seen(
+        seen["accepted"] == MAX_CALLS and seen["too-many-tries"] == CROWD - MAX_CALLS,
+        f"{', '.join(f'{k} {v}' for k, v in seen.items())}; meanwhile another joins: "
+        f"{t.state(other)}, and it is {t.state(device)} itself",
+    )
 
 
 @attempt(

@@ -103,6 +103,25 @@ def test_after_a_restart_elements_keep_the_life_they_had_until_somebody_is_heard
     assert cut.device == CAM2 and not kernel.tracked
 
 
+@pytest.mark.parametrize("heard", ["nobody is trusted", "a controller that is behind"])
+def test_n162_what_a_process_before_this_one_left_is_cut_at_the_first_word(heard):
+    """Of elements that it put nothing is remembered after a restart but that they stand."""
+    kernel = FakeKernel()
+    Gate(kernel=kernel).admit(CAM1)
+    after = Gate(kernel=kernel)
+    kernel.connect(elements_of(after.segment, CAM1)[0])
+    assert after.stands_whole(CAM1)
+    if heard == "nobody is trusted":
+        after.enforcer.replace({})
+    else:
+        after.enforcer.close_all("an older controller")
+    assert not after.stands_at_all(CAM1)
+    (cut,) = after.finished()
+    assert cut.device == CAM1 and not kernel.tracked
+    after.enforcer.reconcile()
+    assert not after.stands_at_all(CAM1)
+
+
 def test_elements_that_no_policy_knows_are_taken_out():
     kernel = FakeKernel()
     strange = elements_of(planned_segment(), CAM1)[0]._replace(key=b"\x0a\x0a\x01\x63")

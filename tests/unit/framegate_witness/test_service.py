@@ -144,6 +144,18 @@ def test_what_is_bounded(witness, log, monkeypatch):
     assert post(witness, log.body(5, 5)).status == 429
 
 
+@pytest.mark.parametrize("path", ["/", "/other"])
+def test_n222_asking_for_the_key_is_a_request_too(witness, path):
+    witness.server.rates = TokenBuckets(Rate(2, 0.0001), 10)
+    statuses = []
+    for _ in range(4):
+        connection = http.client.HTTPConnection(witness.url.removeprefix("http://"), timeout=30)
+        connection.request("GET", path)
+        statuses.append(connection.getresponse().status)
+        connection.close()
+    assert statuses == [200 if path == "/" else 404] * 2 + [429] * 2
+
+
 def test_who_sends_a_byte_now_and_then_is_cut_off_and_holds_up_nobody(witness, log, monkeypatch):
     monkeypatch.setattr(service, "CONNECTION_S", 0.2)
     slow = socket.create_connection(("127.0.0.1", witness.server.server_address[1]), timeout=30)

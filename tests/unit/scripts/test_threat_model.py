@@ -81,6 +81,27 @@ def test_a_page_that_is_true_has_no_fault():
 
 
 @pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        (
+            "`test_n126_a_door_stays_shut`",
+            "neither test_n126_another nor its file tests/a/test_x.py",
+        ),
+        ("`test_n126_a_door_stays_shut`; more in `test_x.py`", ""),
+        ("`test_n126_a_door_stays_shut`; more in `a/test_x.py`", ""),
+        ("`test_n126_a_door_stays_shut`, `test_n126_another`", ""),
+    ],
+)
+def test_a_test_that_its_line_does_not_lead_to_is_told(said, fault):
+    names = "def test_n126_another(): ...\ndef test_n1260(): ...\ndef test_n125_before(): ...\n"
+    modules = {**CODE.modules, "tests/a/test_x.py": names}
+    tests = CODE.tests | {"test_n126_another"}
+    page = SOUND.replace("`test_n126_a_door_stays_shut`", said)
+    assert fault in faults(page, modules=modules, tests=tests)
+    assert bool(fault) == bool(faults(page, modules=modules, tests=tests))
+
+
+@pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         ("`room/door.py`: a", "`room/gate.py`: a", "no file room/gate.py"),

@@ -14,7 +14,7 @@ from framegate.profile import extends
 from framegate.signed import heat, inspected, restoration
 from framegate.wire import MAX_EVIDENCE_BYTES
 from framegate_agent import signing
-from framegate_console import door
+from framegate_console import door, tries
 from framegate_controller import bounded_http, server
 from framegate_controller.bundleport import process as bundle_port
 from framegate_controller.ca import template
@@ -23,6 +23,7 @@ from framegate_controller.federation import fetch
 from framegate_controller.fleet import evidence
 from framegate_controller.joinport import limits
 from framegate_controller.playbooks import engine
+from framegate_controller.record import reports
 from framegate_controller.rpc import fleet_front, signin
 from framegate_controller.store.shared import ceremonies
 from framegate_controller.store.shared import limits as sign_in_limits
@@ -33,7 +34,7 @@ from framegate_gateway.ports import conversation, mqtt_frames, open_inference
 from framegate_gateway.receipts import packing, retention
 from framegate_host import cages, witness_file
 from framegate_line import early, rules
-from framegate_proto import trust_feed
+from framegate_proto import caller_share, trust_feed
 from framegate_witness import service as witness
 from support.paths import ROOT
 
@@ -47,6 +48,9 @@ SAID = {
     f"certificate alive, {signing.MAX_HANDSHAKES} a minute": 1,
     f"A console that listens in the plant takes {door.AT_ONCE} connections": 1,
     f"connection, TLS and answer, {bounded_http.ALL_S:.0f} s": 1,
+    "one a second of each reporter, eight of whoever brings them": (
+        (reports.RATE.per_s, reports.HOST_RATE.per_s) == (1, 8)
+    ),
     f"for a site {fetch.FETCH_S:.0f} s": 1,
     f"holds its {bundle_port.MAX_OPEN} connections": 1,
     f"{evidence.MOST_KEPT_BYTES // MIB} MiB kept of one machine": 1,
@@ -81,7 +85,9 @@ SAID = {
     f"a stain of {inspected.LOOSE} grey levels": 1,
     f"more than {round(100 * tolerance.LEFT_OUT)} % of the frames that a golden image": 1,
     f"A class threshold of {inspected.MAX_AT_LEAST} is allowed": 1,
-    "then takes messages of 6 MiB": round(MAX_EVIDENCE_BYTES / MIB) == 6,
+    f"one key has {caller_share.MAX_CALLS} of them at most (N225)": 1,
+    f"{fleet_front.MAX_CONNECTIONS // caller_share.MAX_CALLS} enrolled machines together": 1,
+    "takes messages of 6 MiB": round(MAX_EVIDENCE_BYTES / MIB) == 6,
     "connects, at least every five minutes": server.CONNECTION_AGE_MS <= 300_000,
     "one every two seconds. No other EK": limits.EK_PREFIX[1] == 0.5,
     f"({ceremonies.MAX_CEREMONIES:,} and {ceremonies.MAX_FLOWS:,} are kept)": 1,
@@ -90,8 +96,12 @@ SAID = {
     f"data set counts as {behaviour.Limits().dataset_frames} frames": 1,
     "holds a key in a file for ninety days": template._DEPLOYED.days == 90,
     "for its `life`, 10 minutes by default": policy.LIFE == "10m",
-    "lock that name out for everybody at the console for five minutes": (
-        sign_in_limits.PAIR_WINDOW_MS == 300_000 and 3 < sign_in_limits.PAIR_TRIES <= 6
+    "three wrong ones from each of two addresses lock a name,": (
+        tries.TRIES_AT_ONE == 3 and 3 < sign_in_limits.PAIR_TRIES <= 6
+    ),
+    "and ten from each of three everybody, out at the console for five minutes": (
+        (tries.TRIES, sign_in_limits.ADDRESS_TRIES) == (10, 30)
+        and sign_in_limits.PAIR_WINDOW_MS == sign_in_limits.ADDRESS_WINDOW_MS == 300_000
     ),
 }
 

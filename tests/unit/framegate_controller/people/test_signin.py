@@ -8,6 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import FramegateError, Reason
 from framegate.identity.certificates import Purpose, from_ms, verify_certificate
+from framegate_controller.people.oidc import Authenticated
+from framegate_controller.people.operators import NewOperator, add_operator
 from framegate_controller.people.signin import found_operator
 from framegate_controller.store.shared.limits import ADDRESS_TRIES, NAME_TRIES, PAIR_TRIES
 from framegate_simulators.fixtures.access import PASSWORD, add_person, certificate_request
@@ -227,3 +229,36 @@ def test_disabled_people_stay_out_with_right_factors(front_desk):
     front_desk.person()
     front_desk.change("anna", enabled=False)
     assert refused(front_desk.login) == Reason.SIGN_IN
+
+
+class Provider:
+    """One that saw a person at some time."""
+
+    issuer = "https://id.example"
+
+    def __init__(self, at_ms: int) -> None:
+        self.at_ms = at_ms
+
+    def complete(self, state, answer, source, now_ms) -> Authenticated:
+        return Authenticated("anna-there", self.at_ms)
+
+
+@pytest.mark.parametrize(("ago_s", "enabled"), [(0, True), (3_600, True), (0, False)])
+def test_n143_a_factor_is_as_fresh_as_the_provider_saw_the_person(front_desk, ago_s, enabled):
+    """Whom it saw long ago has shown none just now; whom this fleet barred has no session."""
+    issuer, seen_ms = Provider.issuer, front_desk.clock() - 1000 * ago_s
+    new = NewOperator(
+        name="anna", roles=(), vouched=True, oidc_issuer=issuer, oidc_subject="anna-there"
+    )
+    with front_desk.store.writing() as tx:
+        person, _ = add_operator(tx, new, by="host")
+        tx.people.put(replace(person, enabled=enabled))
+    front_desk.sign_in.oidc = Provider(seen_ms)
+    if not enabled:
+        csr = certificate_request()
+        said = refused(lambda: front_desk.sign_in.oidc_complete(b"s", "c", csr, HERE))
+        assert said == Reason.SIGN_IN
+        return
+    front_desk.sign_in.oidc_complete(b"s", "c", certificate_request(), HERE)
+    with front_desk.store.reading() as tx:
+        assert [s.factor_ms for s in tx.people.sessions(tx.now_ms)] == [seen_ms]

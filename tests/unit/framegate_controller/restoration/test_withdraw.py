@@ -5,12 +5,15 @@ from dataclasses import replace
 import pytest
 
 from framegate.federation.receipts import SiteStanding
-from framegate.identity.names import Kind
+from framegate.identity.names import DeviceId, Kind
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.request import RequestKind, RequestState
+from framegate.machines.rollout import Plan, RolloutState
 from framegate.machines.ticket import TicketState
+from framegate.registry.device import GatewayProcess
 from framegate.registry.operator import OperatorSession
 from framegate.registry.request import AccessRequest
+from framegate.registry.rollout import RolloutRecord
 from framegate.signed.receipt import b64
 from framegate.wire import sha256
 from framegate_controller.people.policies import found_policy
@@ -177,9 +180,36 @@ def test_receipts_whose_entries_were_lost_are_recorded_again(recorder, tmp_path)
 
 def test_gateway_processes_are_forgotten_until_their_host_attests(bench):
     bench.enrol("gw1", Kind.GATEWAY)
+    host = DeviceId("gateway.line-1.gw1")
+    process = GatewayProcess(
+        publics_sha256=b"\x01" * 32, host=host, publics=b"publics", result_id="r"
+    )
+    with bench.store.writing() as tx:
+        tx.gateways.replace(host, [process])
     begun(bench)
     with bench.store.reading() as tx:
-        assert tx.gateways.of_host("gateway.line-1.gw1") == []
+        assert tx.gateways.of_host(host) == []
+
+
+def test_a_rollout_that_ran_waits_for_a_person(bench):
+    """How far it had come, and whether it was stopped since, nobody who restores can know."""
+    plan = Plan(canary=0, waves=(100,), max_fail=1, soak_s=60, shadow=False)
+    record = RolloutRecord(
+        id="ab",
+        profile="simulated-camera",
+        from_revision=1,
+        to_revision=2,
+        plan=plan,
+        state=RolloutState.RUNNING,
+        step=0,
+        step_ms=bench.clock(),
+        started_ms=0,
+    )
+    with bench.store.writing() as tx:
+        tx.rollouts.put(record)
+    assert counts(begun(bench))["running rollouts, paused"] == 1
+    with bench.store.reading() as tx:
+        assert [r.state for r in tx.rollouts.in_state(tuple(RolloutState))] == ["paused"]
 
 
 def test_n198_a_site_that_may_have_been_withdrawn_since_does_not_count(bench, north):

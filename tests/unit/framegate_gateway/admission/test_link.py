@@ -6,9 +6,12 @@ from datetime import UTC, datetime
 import pytest
 
 from framegate.errors import FramegateError, Reason
+from framegate.identity.certificates import spki_of
+from framegate.signed.dsse import parse_envelope
 from framegate.signed.mask import MaskRegions
-from framegate.signed.statement import verify_grant
-from framegate.wire import MAX_FRAME_BYTES
+from framegate.signed.statement import Grant, verify_grant
+from framegate.wire import MAX_FRAME_BYTES, Captured, FrameMetadata, opening_info
+from framegate_agent.camera.session import FrameSession, HeldGrant
 from framegate_gateway.admission.link import CameraLink
 from framegate_gateway.trust.keys import GatewayKeys
 from framegate_simulators.fixtures.gateway import warrant_for
@@ -44,6 +47,29 @@ def test_old_secret_ends_after_its_successor(door):
     )
 
 
+def test_n112_of_two_offers_the_later_alone_is_answered(door):
+    link = door.link()
+    first, second = door.session(link), door.session(link)
+    for session, good in ((first, False), (second, True)):
+        signed = session.opening(door.key)
+        if good:
+            assert link.open(signed.opening, signed.signature) == session.kid
+        else:
+            said = refused(lambda s=signed: link.open(s.opening, s.signature))
+            assert said == Reason.OPENING_REPLAYED
+
+
+def test_a_successor_closes_what_was_open_before_it(door, monkeypatch):
+    monkeypatch.setattr("framegate_gateway.admission.link.OVERLAP_S", 0.0)
+    link, first = door.opened()
+    second = door.session(link)
+    signed = second.opening(door.key)
+    link.open(signed.opening, signed.signature)
+    late, fresh = first.seal(HEAD, b"late"), second.seal(HEAD, b"fresh")
+    assert refused(lambda: link.open_frame(late.metadata, late.sealed)) == Reason.FRAME_SESSION
+    assert link.admit(link.open_frame(fresh.metadata, fresh.sealed))
+
+
 def test_opening_signed_by_another_key_or_for_another_source(door):
     link = door.link()
     session = door.session(link)
@@ -53,6 +79,22 @@ def test_opening_signed_by_another_key_or_for_another_source(door):
     signed = session.opening(door.key)
     other = signed.opening.replace(b"source-1", b"source-2")
     assert refused(lambda: link.open(other, signed.signature)) == Reason.OPENING
+
+
+@pytest.mark.parametrize(
+    "other", [{"host": "gateway.line-1.gw2"}, {"zone": "line-2"}, {"publics_sha256": "00" * 32}]
+)
+def test_n112_a_grant_for_another_host_zone_or_process_opens_nothing(door, other):
+    """Of a camera that was made to look at nothing itself."""
+    link = door.link()
+    offer, envelope = link.offer(), door.grant(**other)
+    own = spki_of(door.key.private.public_key())
+    session = FrameSession(door.hold(door.grant()), offer, "source-1", CAMERA, own)
+    payload = parse_envelope(envelope, Grant.TYPE).payload
+    session.lease = HeldGrant(Grant.parse_payload(payload), envelope, time.monotonic() + 60)
+    session._info = opening_info(offer, payload, own, "source-1")
+    signed = session.opening(door.key)
+    assert refused(lambda: link.open(signed.opening, signed.signature)) == Reason.GRANT
 
 
 def test_grant_with_one_flipped_bit(door):
@@ -127,3 +169,43 @@ def test_frames_under_old_masks_leave_no_camera_and_enter_no_gateway(door):
     assert link.admit(link.open_frame(frame.metadata, frame.sealed)).masks == (
         link._masks[digest].polygons
     )
+
+
+def by_hand(of: FrameSession, **changes) -> tuple[bytes, bytes]:
+    """Metadata and sealed frame of a camera that checks nothing itself."""
+    said = {name: getattr(HEAD, name) for name in Captured.__dataclass_fields__ if name != "size"}
+    body = {**said, "session": of.session, "device": CAMERA, **changes}
+    metadata = FrameMetadata(**body).marshal()
+    return metadata, of._sealer.seal(b"image", metadata)
+
+
+@pytest.mark.parametrize("label", [{"session": b"s" * 16}, {"device": "camera.line-1.cam2"}, {}])
+def test_n101_a_frame_labelled_as_another_session_or_camera_is_none(door, label):
+    link, session = door.opened()
+    frame = by_hand(session, **label)
+    if label:
+        assert refused(lambda: link.open_frame(*frame)) == Reason.FRAME_LABEL
+    else:
+        assert link.admit(link.open_frame(*frame)).image == b"image"
+
+
+OLDER, OTHER, GRANTED, LATER = (letter * 32 for letter in (b"1", b"o", b"2", b"3"))
+
+
+@pytest.mark.parametrize(
+    ("version", "digest", "good"),
+    [(1, OLDER, False), (2, OTHER, False), (0, b"", False), (2, GRANTED, True), (3, LATER, True)],
+)
+def test_masks_that_were_signed_once_are_not_those_in_force(door, version, digest, good):
+    """The gateway saw all of them signed: what its grant says is the least that is masked."""
+    link = door.link()
+    session = door.session(link, mask_version=2, mask_sha256=GRANTED.hex())
+    signed = session.opening(door.key)
+    link.open(signed.opening, signed.signature)
+    for known in (OLDER, OTHER, GRANTED, LATER):
+        link._masks[known] = MaskRegions()
+    opened = link.open_frame(*by_hand(session, mask_version=version, mask_sha256=digest))
+    if good:
+        assert link.admit(opened).metadata.mask_version == version
+    else:
+        assert refused(lambda: link.admit(opened)) == Reason.MASK

@@ -1,0 +1,86 @@
+"""How many calls one caller has under way at a server: certificates are cheap to show again.
+
+Whoever has a certificate may open as many connections as a port has, with calls on each that stay;
+so what a port gives to all is shared by who calls, and a caller is a key, whichever of its
+certificates it shows and from wherever (N225).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Final
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from framegate.errors import Reason, Refused
+from framegate_proto.call_context import passing
+from framegate_proto.edge import presented_certificate
+
+MAX_CALLS: Final = 64
+"""At once of one key: what one connection takes. An agent has three, a gateway five, a person's
+console some for each page that is open.
+"""
+MAX_REMEMBERED: Final = 4_096
+"""Certificates whose key was read once, some kilobytes each."""
+
+
+class CallerShare:
+    """Calls under way at one server, by the key of whoever calls. Of the event loop alone."""
+
+    def __init__(self, most: int = MAX_CALLS) -> None:
+        self._most, self._calls = most, Counter[bytes]()
+
+    @property
+    def under_way(self) -> int:
+        """Calls that have not ended, of all callers."""
+        return self._calls.total()
+
+    @contextmanager
+    def calling(self, key: bytes) -> Iterator[None]:
+        """One more of `key`. Raises Refused (TOO_MANY_TRIES) where it has its share."""
+        if self._calls[key] >= self._most:
+            wanted = f"at most {self._most} calls at once of one key, over all its connections"
+            raise Refused.of(Reason.TOO_MANY_TRIES, wanted, "more", "end some of them")
+        self._calls[key] += 1
+        try:
+            yield
+        finally:
+            self._calls[key] -= 1
+            if not self._calls[key]:
+                del self._calls[key]
+
+
+class CallerShares(grpc.aio.ServerInterceptor):
+    """Refuses calls past a caller's share, before they are looked at; MUST come after
+    `OutlivingContexts`.
+    """
+
+    def __init__(self, share: CallerShare | None = None) -> None:
+        self._share = share or CallerShare()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """See `grpc.aio.ServerInterceptor`."""
+        handler = await continuation(handler_call_details)
+        return handler if handler is None else passing(handler, self._passed)
+
+    @contextmanager
+    def _passed(self, context: Any) -> Iterator[Any]:
+        with self._share.calling(_key_of(presented_certificate(context))):
+            yield context
+
+
+@lru_cache(maxsize=MAX_REMEMBERED)
+def _key_of(certificate: x509.Certificate) -> bytes:
+    key = certificate.public_key()
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
