@@ -14,7 +14,7 @@ import typer
 
 from framegate.errors import Reason, Refused
 from framegate.signed.inspected import LOOSE
-from framegate_host.console import safe, talk, typed
+from framegate_host.console import ask, safe, talk, typed
 from framegate_host.private_files import require_place, write_private
 from framegate_operator.answers import json_object, reading
 from framegate_operator.connection import (
@@ -168,7 +168,7 @@ def _kept(part_type: str, target: Path, reply: Any) -> LearntPart:
             else ""
         )
         talk.print(
-            f"{safe(target)} from {facts['used']} frames{left}; "
+            f"{safe(target)} from {facts['used']} frames{safe(left)}; "
             f"largest shift {facts['largest_shift_px']} px; "
             f"the frame most unlike it differs in {100 * facts['differing_share']:.2f} %"
         )
@@ -188,7 +188,7 @@ def _asked(learnt: LearntPart) -> str:
     if not _at_a_terminal():
         return ""
     words = f"look at {learnt.golden}; where are these parts from, a lot? (empty: not in force)"
-    return str(typer.prompt(words, default="", show_default=False, err=True)).strip()
+    return ask(words, default="", show_default=False).strip()
 
 
 def _at_a_terminal() -> bool:

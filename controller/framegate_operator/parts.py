@@ -224,7 +224,7 @@ def show(
             for digest, image in zip(body["goldens"], reply.goldens, strict=True):
                 suffix = ".png" if image.startswith(bytes([0x89])) else ".jpg"
                 write_private(out / f"{digest[:16]}{suffix}", image)
-            talk.print(f"{len(reply.goldens)} golden images in {out}")
+            talk.print(f"{len(reply.goldens)} golden images in {safe(out)}")
         if output == "json":
             show_json(body)
             return

@@ -37,6 +37,7 @@ from framegate_simulators.attack import (
     playbooks,
     reports,
     rogue_controller,
+    rogue_files,
     segments,
     service,
     sinks,
@@ -74,8 +75,7 @@ THREATS: Final = (
             *range(210, 212),
             *range(213, 223),
             *range(226, 228),
-            *range(229, 241),
-            242,
+            *range(229, 243),
         )
     ),
 )
@@ -120,6 +120,7 @@ MODULES: Final = (
     made_backups,
     taken_port,
     rogue_controller,
+    rogue_files,
     two_readings,
 )
 """Importing them registers their attempts."""

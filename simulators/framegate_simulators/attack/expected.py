@@ -192,6 +192,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N238": ("409; the masks stand",),
         "N240": ("sound: exit [0, 0]; each in two ways: exit [6]",),
         "N239": ("0 of 48 commands",),
+        "N241": ("0 of 11 commands", "10 showed it as text"),
         "N242": ("frame-label, frame-session", "operators: usage, usage"),
     }
 )

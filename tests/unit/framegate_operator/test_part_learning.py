@@ -89,7 +89,7 @@ def test_nobody_is_asked_without_a_terminal_and_the_command_for_later_is_told(fl
 @pytest.mark.parametrize(("answer", "counts"), [("lot 12", True), ("", False), ("  ", False)])
 def test_at_a_terminal_the_answer_decides(fleet, monkeypatch, answer, counts):
     monkeypatch.setattr(part_learning, "_at_a_terminal", lambda: True)
-    monkeypatch.setattr(part_learning.typer, "prompt", lambda *_, **__: answer)
+    monkeypatch.setattr(part_learning, "ask", lambda *_, **__: answer)
     learn("new")
     assert [r.source for r in fleet.added] == (["lot 12"] if counts else [])
 
