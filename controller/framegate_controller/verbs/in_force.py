@@ -21,6 +21,7 @@ from framegate.profile.model import PROFILE_TYPE, parse_profile
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.mask import MaskStatement
 from framegate.signed.part import PartStatement
+from framegate.signed.part_rules import rules_of
 from framegate_controller.inspection.parts import golden_image
 from framegate_controller.people.operators import quorum
 from framegate_controller.record.goals import goals_text
@@ -66,18 +67,10 @@ def _part(tx: Transaction, asked: pb.AddPartRequest) -> Message | None:
     if part is None or part.removed:
         return None
     said = PartStatement.parse_payload(parse_envelope(part.envelope, PartStatement.TYPE).payload)
-    rules = {
-        "thresholds": said.thresholds,
-        "min_size_px": said.min_size_px,
-        "ignore": said.ignore,
-        **({"looks": said.looks} if said.looks else {}),
-        **({"outline": said.outline} if said.outline else {}),
-        **({"tolerant_percent": said.tolerant_percent} if said.tolerant_percent else {}),
-    }
     return pb.AddPartRequest(
         part_type=said.part_type,
         goldens=[golden_image(tx, bytes.fromhex(g)) for g in said.goldens],
-        rules=json.dumps(rules).encode(),
+        rules=json.dumps(rules_of(said)).encode(),
         source=said.source,
     )
 
