@@ -4,6 +4,7 @@ with a member that approvers are not told of.
 
 import contextlib
 import json
+import re
 from dataclasses import fields
 from types import SimpleNamespace
 
@@ -12,13 +13,25 @@ from typer.testing import CliRunner
 
 from framegate.errors import Malformed, Reason
 from framegate.looks.kinds import Look
+from framegate.profile.model import PROFILE_TYPE, parse_profile
+from framegate.profile.weakened import MOST_TOLD, weakened_profile
+from framegate.signed.dsse import seal_envelope
 from framegate.signed.part import PartStatement
 from framegate.signed.part_rules import relearnt, rules_of, weakened
+from framegate_controller.inspection.recipes import weakened_recipe
 from framegate_controller.rpc import parts as part_rows
+from framegate_controller.rpc import profiles as profile_rows
+from framegate_controller.verbs.in_force import in_force
 from framegate_operator import parts as part_commands
 from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.fixtures.verbs import AllowedCaller
+from framegate_simulators.machine.boot import Firmware, profile_toml
+from framegate_simulators.machine.ima import allowlist_of
 from support.boards import statement
 from support.looks import row
+from support.paths import ROOT
+from support.playbooks import HOLD, Response, playbook_toml
+from support.registrations import registration
 
 PNG, OTHER = b"\x89PNG\r\n\x1a\n" + b"one", b"\x89PNG\r\n\x1a\n" + b"two"
 CORNER = {"points": [[0.0, 0.0], [0.1, 0.0], [0.1, 0.1], [0.0, 0.1]]}
@@ -178,3 +191,136 @@ def test_n243_the_command_line_keeps_what_no_option_names(add, tmp_path):
 @pytest.mark.parametrize("words", [("--keep", "--remove"), ()], ids=["both", "neither"])
 def test_n243_what_is_kept_and_taken_away_at_once_is_refused(add, words):
     assert add(*words, code=2) is None
+
+
+# profiles, models and playbooks of a later revision
+
+PROFILE = (
+    (ROOT / "firmware_profiles/simulators-camera-1.0.0.toml")
+    .read_text()
+    .replace("[posture]\n", "[posture]\nfirewall = true\n")
+)
+LESS_DEMANDED = {
+    "posture": (("firewall = true", "firewall = false"), "posture firewall no longer limited"),
+    "secure-boot": (
+        ("[secure_boot]\nrequired = true", "[secure_boot]\nrequired = false"),
+        "Secure Boot no longer required",
+    ),
+    "dbx": ((re.search(r"dbx_minimum = .*\n", PROFILE)[0], ""), "3 revoked hashes no longer"),
+    "sbat": (('"shim,4"', '"shim,3"'), "SBAT shim from 3 on, before 4"),
+    "text": (
+        ('lockdown=integrity"]\nrequired = true', 'lockdown=integrity"]\nrequired = false'),
+        "PCR 8: command line no longer required",
+    ),
+    "event": (
+        ('name = "CRTM version"', 'name = "some version"'),
+        "PCR 0: CRTM version no longer required",
+    ),
+    "file": (('"/etc/ima/ima-policy", ', ""), "files no longer required: /etc/ima/ima-policy"),
+    "violations": (("max_violations = 0", "max_violations = 9"), "9 violations allowed, before 0"),
+    "exclude": (("max_violations = 0", 'max_violations = 0\nexclude = ["/opt/"]'), "not judged"),
+}
+
+
+@pytest.mark.parametrize("change", LESS_DEMANDED, ids=str)
+def test_n243_what_a_profile_no_longer_demands_is_said(change):
+    (was, now), words = LESS_DEMANDED[change]
+    assert was in PROFILE
+    before, after = (parse_profile(t.encode()) for t in (PROFILE, PROFILE.replace(was, now, 1)))
+    (said,) = weakened_profile(before, after)
+    assert words in said
+    assert not weakened_profile(after, before) or change == "event", "the other way is stricter"
+
+
+def test_n243_other_digests_alone_are_no_loosening():
+    before = parse_profile(PROFILE.encode())
+    other = re.sub(r'digests = \["[0-9a-f]{4}', 'digests = ["abcd', PROFILE)
+    assert other != PROFILE and weakened_profile(before, parse_profile(other.encode())) == ()
+
+
+def test_n243_files_and_pcrs_that_go_are_said_and_a_long_list_ends():
+    before = parse_profile(PROFILE.encode())
+    bare = re.sub(r"\[ima\]\n(.+\n)+", "", PROFILE).replace(", 9, 10]", ", 9]")
+    said = weakened_profile(before, parse_profile(bare.encode()))
+    assert said[0] == "PCR 10 no longer covered" and "files that run" in said[-1]
+    renamed = re.sub(r'name = "(?=[a-zA-Z])', 'name = "another ', PROFILE).replace(
+        'name = "another simulated-camera"', 'name = "simulated-camera"'
+    )
+    many = weakened_profile(before, parse_profile(renamed.encode()))
+    assert len(many) == MOST_TOLD + 1 and re.fullmatch(r"and \d+ more", many[-1])
+
+
+def test_n243_whoever_approves_a_profile_reads_what_it_no_longer_demands(bench):
+    bench.enrol()
+    desk = AllowedCaller(bench.store, bench.fleet, profile_rows.ROWS)
+    key, firmware = bench.keys.signing["profile"], Firmware("simulated-camera")
+    text = profile_toml(firmware, "simulated-camera", 2)
+
+    def imported(said: str) -> str:
+        envelope = seal_envelope(PROFILE_TYPE, said.encode(), key.der, key.sign)
+        lists = [allowlist_of(firmware.model, firmware.release)]
+        desk.ask("ImportProfile", pb.ImportProfileRequest(envelope=envelope, allowlists=lists))
+        return desk.aim.summary
+
+    assert "WEAKER" not in imported(text)
+    looser = text.replace("revision = 2", "revision = 3").replace("required = true", "", 1)
+    looser = looser.replace("[secure_boot]\n", "[secure_boot]\nrequired = false\n", 1)
+    said = imported(looser)
+    assert said.endswith("WEAKER PROFILE: Secure Boot no longer required")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({"classes": ["open", "short"]}, {"classes": ["open"]}, "no longer looks for short"),
+        (
+            {"classes": ["open", "short"]},
+            {"classes": ["open", "short"], "good": ["open"]},
+            "no longer looks for open",
+        ),
+        ({"threshold": 0.4}, {"threshold": 0.6}, "threshold 0.6, before 0.4"),
+        ({"threshold": 0.4}, {}, "no threshold, before 0.4"),
+        ({"threshold": 0.4}, {"threshold": "high"}, "cannot be told"),
+        ({"classes": 7}, {}, "cannot be told"),
+    ],
+)
+def test_n243_what_a_model_no_longer_finds_is_said(before, after, said):
+    (told,) = weakened_recipe(*(json.dumps(b).encode() for b in (before, after)))
+    assert said in told
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"\xff", b"7", b'{"threshold": 1e999}'])
+def test_n243_a_recipe_that_is_none_is_said_to_be(raw):
+    assert weakened_recipe(b"{}", raw) == ("what its recipe gives up cannot be told",)
+
+
+def test_n243_models_that_find_the_same_or_more_are_told_as_ever():
+    sound = json.dumps({"classes": ["open"], "threshold": 0.4}).encode()
+    more = json.dumps({"classes": ["open", "short"], "threshold": 0.3}).encode()
+    assert weakened_recipe(sound, sound) == () and weakened_recipe(sound, more) == ()
+
+
+def test_n243_whoever_approves_a_model_reads_what_it_no_longer_finds(bench, models_desk):
+    summaries = []
+    for number, classes in enumerate((("open", "short"), ("open",)), start=1):
+        row = models_desk.ask("RegisterModel", registration(number, classes=classes))
+        models_desk.ask("ApproveModel", pb.ModelRequest(digest=row.digest))
+        models_desk.ask("PromoteModel", pb.ModelRequest(digest=row.digest, zone="line-1"))
+        summaries.append(models_desk.aim.summary)
+    assert "WEAKER" not in summaries[0]
+    assert summaries[1].endswith("WEAKER MODEL: no longer looks for short")
+    models_desk.ask("RollBackModel", pb.ModelRequest(zone="line-1"))
+    assert "WEAKER" not in models_desk.aim.summary
+
+
+def test_n243_a_playbook_stands_beside_the_one_in_its_place(bench):
+    mill = Response(bench)
+    asked = pb.EnablePlaybookRequest(text=playbook_toml(cooldown="2h"), base=1)
+    with mill.store.reading() as tx:
+        assert in_force(tx, "playbook.enable", asked) is None
+    mill.enable(HOLD)
+    with mill.store.reading() as tx:
+        assert in_force(tx, "playbook.enable", asked).text == HOLD
+    mill.disable()
+    with mill.store.reading() as tx:
+        assert in_force(tx, "playbook.enable", asked) is None

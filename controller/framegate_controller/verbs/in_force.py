@@ -17,6 +17,8 @@ from framegate.errors import FramegateError
 from framegate.federation.receipts import SiteStanding
 from framegate.identity.names import Kind
 from framegate.ima.allowlist import allowlist_text
+from framegate.playbooks.parse import parse_playbook
+from framegate.playbooks.statement import PlaybookStatement
 from framegate.profile.model import PROFILE_TYPE, parse_profile
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.mask import MaskStatement
@@ -75,6 +77,15 @@ def _part(tx: Transaction, asked: pb.AddPartRequest) -> Message | None:
     )
 
 
+def _playbook(tx: Transaction, asked: pb.EnablePlaybookRequest) -> Message | None:
+    kept = tx.playbooks.newest(parse_playbook(asked.text).name)
+    if kept is None or kept.ended:
+        return None
+    payload = parse_envelope(kept.envelope, PlaybookStatement.TYPE).payload
+    text = PlaybookStatement.parse_payload(payload).text
+    return pb.EnablePlaybookRequest(text=text, base=asked.base, note=kept.note)
+
+
 def _masks(tx: Transaction, asked: pb.SetMasksRequest) -> Message | None:
     masks = tx.masks.get(tx.devices.find(asked.device, Kind.CAMERA).id)
     if masks is None:
@@ -126,6 +137,7 @@ _READERS: Final = MappingProxyType[str, Reader](
         "profile.import": _profile,
         "part.add": _part,
         "mask.set": _masks,
+        "playbook.enable": _playbook,
         "zone.set": _zone,
         "model.promote": _pin,
         "model.rollback": _pin,

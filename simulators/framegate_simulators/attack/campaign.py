@@ -27,6 +27,7 @@ from framegate_simulators.attack import (
     enrolment,
     frames,
     gateway,
+    kept_guards,
     line,
     looks,
     made_backups,
@@ -75,7 +76,7 @@ THREATS: Final = (
             *range(210, 212),
             *range(213, 223),
             *range(226, 228),
-            *range(229, 243),
+            *range(229, 244),
         )
     ),
 )
@@ -95,6 +96,7 @@ MODULES: Final = (
     vast_numbers,
     line,
     models,
+    kept_guards,
     looks,
     payloads,
     children,
