@@ -110,7 +110,7 @@ check-pages:
 	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py
 
 check-names:
-	@$(PY) scripts/names.py && $(PY) scripts/threats.py && $(PY) scripts/borders.py && $(PY) scripts/blocks.py && $(PY) scripts/exposure.py
+	@$(PY) scripts/names.py && $(PY) scripts/threats.py && $(PY) scripts/borders.py && $(PY) scripts/printing.py && $(PY) scripts/blocks.py && $(PY) scripts/exposure.py
 
 check-code:
 	@$(PY) -m ruff format --check -q . && $(PY) -m ruff check -q .

@@ -12,7 +12,6 @@ import logging
 import os
 import sys
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -31,12 +30,14 @@ from framegate_host import console
 from framegate_host.console import (
     EXIT_UNTRUSTED,
     OutputFormat,
+    Terminal,
     safe,
     service_exit_code,
     talk,
     typed,
 )
-from framegate_host.logs import start_logging
+from framegate_host.logs import start_logging, told_unforeseen
+from framegate_host.printing import show_text
 from framegate_host.private_files import write_private
 from framegate_host.process_memory import hide_memory
 from framegate_host.program import run_program
@@ -106,9 +107,9 @@ def join(
         place = elsewhere(state)
         starting = f"framegate-agent run{place} --source SOURCE"
         if word == "trusted":
-            talk.print(f"[green]{device} is trusted[/]; start it: {safe(starting)}")
+            talk.print(f"[green]{safe(device)} is trusted[/]; start it: {safe(starting)}")
             return
-        talk.print(f"[yellow]{device} is {word}[/]")
+        talk.print(f"[yellow]{safe(device)} is {safe(word)}[/]")
         tell_findings(device, outcome.failures)
         talk.print(f"where the controller's side is settled, start it: {safe(starting)}")
         raise typer.Exit(EXIT_UNTRUSTED)
@@ -139,7 +140,7 @@ def check_source(
         write_private(out, looked.png)
         look, remarks = looked.look, list(looked.look.remarks())
         if output == "json":
-            print(json.dumps({**asdict(look), "remarks": remarks, "png": str(out)}))
+            show_text(json.dumps({**asdict(look), "remarks": remarks, "png": str(out)}))
             return
         talk.print(
             f"{safe(out)}: {look.width} x {look.height} pixels, part {safe(look.part)} of type "
@@ -150,7 +151,7 @@ def check_source(
             f"{100 * look.dark:.0f} % black, {100 * look.bright:.0f} % white"
         )
         for remark in remarks:
-            talk.print(f"[yellow]{remark}[/]")
+            talk.print(f"[yellow]{safe(remark)}[/]")
         talk.print(f"look at it, then: {_after_a_look(state, source, part_type)}")
 
 
@@ -208,7 +209,7 @@ def status(state: Path, output: Output = "table") -> None:
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, "none", hint) from error
         fresh = time.time() - body["at"] < FRESH_S
         if output == "json":
-            print(json.dumps({**body, "fresh": fresh}))
+            show_text(json.dumps({**body, "fresh": fresh}))
         else:
             runs = body["running"] if fresh else _without_status(file, body["at"])
             _show_rows((), [(n, safe(v)) for n, v in _status_rows(body, runs)])
@@ -218,13 +219,12 @@ def status(state: Path, output: Output = "table") -> None:
 
 def _show_rows(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on standard output; its cells may hold markup."""
-    from rich.console import Console  # noqa: PLC0415 - see the module's head
-    from rich.table import Table  # noqa: PLC0415 - see above
+    from rich.table import Table  # noqa: PLC0415 - see the module's head
 
     table = Table(*titles, show_header=bool(titles), box=None)
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    Terminal(highlight=False).print(table)
 
 
 def _without_status(file: StateFile, at: float) -> str:
@@ -271,11 +271,12 @@ def ek(tcti: str, output: Output = "table") -> None:
         digest = sha256(endorsement.public.spki()).hex()
         if output == "json":
             body = {"ek_sha256": digest, "kind": endorsement.label, "maker": facts.maker}
-            print(json.dumps({**body, "certificates": len(endorsement.certificates)}))
+            show_text(json.dumps({**body, "certificates": len(endorsement.certificates)}))
         else:
             count = len(endorsement.certificates)
-            talk.print(f"{facts.maker} TPM, {endorsement.label}, certificates: {count or 'none'}")
-            print(digest)
+            maker, kind = safe(facts.maker), safe(endorsement.label)
+            talk.print(f"{maker} TPM, {kind}, certificates: {count or 'none'}")
+            show_text(digest)
 
 
 @app.command()
@@ -295,7 +296,7 @@ def doctor(
 
     findings = examine(StateFile(state), tcti, boot_log, ima)
     if output == "json":
-        print(json.dumps([asdict(finding) for finding in findings]))
+        show_text(json.dumps([asdict(finding) for finding in findings]))
     else:
         marks = {True: "[green]good[/]", False: "[red]bad[/]"}
         rows = [(marks[f.good], f.check, safe(f.seen), safe(f.fix)) for f in findings]
@@ -306,7 +307,7 @@ def doctor(
 @app.command()
 def version() -> None:
     """Show the version."""
-    print(VERSION)
+    show_text(VERSION)
 
 
 def run_app() -> None:
@@ -318,8 +319,8 @@ def run_app() -> None:
     """
     try:
         code = run_program(app, "framegate-agent")
-    except Exception:  # noqa: BLE001 - a fault of ours: say it all, and still end
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 - a fault of ours: say it all, and still end
+        told_unforeseen(type(error), error, error.__traceback__)
         code = 1
     logging.shutdown()
     sys.stdout.flush()

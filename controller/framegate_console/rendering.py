@@ -20,7 +20,7 @@ from markupsafe import Markup
 from framegate.errors import Malformed
 from framegate.identity.names import split_device_id
 from framegate_console.wording import Words
-from framegate_host.console import printable
+from framegate_host.printing import printable
 
 STATIC: Final = MappingProxyType(
     {

@@ -17,7 +17,7 @@ from framegate_gateway.settings import GatewaySettings
 from framegate_gateway.vault.keys import found_keys, recover_keys
 from framegate_host import console
 from framegate_host.child_process import OWN_PYTHON
-from framegate_host.console import service_exit_code, talk
+from framegate_host.console import safe, service_exit_code, talk
 from framegate_host.logs import start_logging
 from framegate_host.private_files import make_private, require_place, state_folder
 from framegate_host.process_memory import hide_memory
@@ -141,9 +141,9 @@ def vault_init(
         state_folder(state)
         _, recovery = found_keys(state / "vault", agent_socket)
         make_private(recovery_key_out, recovery.encode() + b"\n")
-        talk.print(f"vault in {state / 'vault'}; the gateway uses it from its next start on")
+        talk.print(f"vault in {safe(state / 'vault')}; the gateway uses it from its next start on")
         talk.print(
-            f"[bold]recovery key: {recovery_key_out}[/] - move it off this machine: "
+            f"[bold]recovery key: {safe(recovery_key_out)}[/] - move it off this machine: "
             "after a firmware update nothing else opens the vault"
         )
 

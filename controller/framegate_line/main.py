@@ -15,16 +15,15 @@ from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from framegate.errors import Reason
 from framegate.signed.line_state import STATE_TOPIC
 from framegate_host import console
 from framegate_host.certificate_end import tell_end
-from framegate_host.console import OutputFormat, safe, service_exit_code
+from framegate_host.console import OutputFormat, Terminal, safe, service_exit_code
 from framegate_host.logs import start_logging, started
+from framegate_host.printing import show_text
 from framegate_host.program import run_program
 from framegate_host.report_store import ReportStore
 from framegate_host.rereading import Rereader
@@ -222,22 +221,22 @@ def status(
                 "running": reached is not None,
                 "answers": {name: asdict(peer) for name, peer in (reached or {}).items()},
             }
-            print(json.dumps(body))
+            show_text(json.dumps(body))
             return
         table = Table("", "parts", box=None)
         rows = {"in": count, **counts.outcomes, "open": counts.waiting}
         for name, number in rows.items():
-            table.add_row(escape(name), str(number))
+            table.add_row(safe(name), str(number))
         for reason, number in counts.reasons.items():
-            table.add_row(f"  UNINSPECTED({escape(reason)})", str(number))
+            table.add_row(f"  UNINSPECTED({safe(reason)})", str(number))
         if undiverted:
             table.add_row("would be diverted, went on (pilot)", str(undiverted))
         table.add_row("verdicts too late", str(counts.late))
         table.add_row("counted only, no longer listed", str(counts.pruned))
         table.add_row("ledger", f"{used / 2**20:.1f} of {ledger_quota} MiB")
-        Console(highlight=False).print(table)
+        Terminal(highlight=False).print(table)
         for told in (*_stage_lines(kept), *_reached_lines(reached)):
-            Console(highlight=False, soft_wrap=True).print(told)
+            Terminal(highlight=False, soft_wrap=True).print(told)
 
 
 def _stage_lines(kept: KeptStage | None) -> Iterator[str]:
@@ -245,7 +244,7 @@ def _stage_lines(kept: KeptStage | None) -> Iterator[str]:
     if kept is not None:
         left = max(0, int(kept.valid_until_ms / 1000 - time.time()))
         yield (
-            f"[bold red]THIS LINE DIVERTS NOTHING[/]: its zone is piloted ({kept.stage}), by "
+            f"[bold red]THIS LINE DIVERTS NOTHING[/]: its zone is piloted ({safe(kept.stage)}), by "
             f"{safe(kept.policy)}; enforced in {left} s unless the controller says so again"
         )
 
@@ -279,12 +278,12 @@ def parts(
         rows = book.latest(limit)
         book.close()
         if output == "json":
-            print(json.dumps([_part_body(row) for row in rows]))
+            show_text(json.dumps([_part_body(row) for row in rows]))
             return
         table = Table("trigger", "part", "outcome", "reason", "ms", "age", "", box=None)
         for row in rows:
             table.add_row(*_part_cells(row))
-        Console(highlight=False).print(table)
+        Terminal(highlight=False).print(table)
 
 
 def _part_body(row: PartRow) -> dict[str, object]:
@@ -304,9 +303,9 @@ def _part_body(row: PartRow) -> dict[str, object]:
 def _part_cells(row: PartRow) -> Iterator[str]:
     """A part for people."""
     yield str(row.key.sequence)
-    yield escape("".join(c if c.isprintable() else "?" for c in row.key.part))
-    yield f"[{_STYLES.get(row.outcome, 'white')}]{row.outcome or 'open'}[/]"
-    yield escape(row.reason)
+    yield safe(row.key.part)
+    yield f"[{_STYLES.get(row.outcome, 'white')}]{safe(row.outcome or 'open')}[/]"
+    yield safe(row.reason)
     yield str(row.decided_ms - row.opened_ms) if row.decided_ms else ""
     yield f"{max(0, int(time.time() - row.opened_ms / 1000))} s"
     yield _FATES.get(row.emitted, "")

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from framegate.errors import Unavailable
 from framegate.signed.decision import Decision, Notice
-from framegate_host.console import printable
 from framegate_host.logs import started
+from framegate_host.printing import printable
 from framegate_host.private_files import write_private
 from framegate_line.broker import LineBroker
 from framegate_line.outputs import Output

@@ -17,6 +17,7 @@ from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.signed_folder import SIGNATURE, check_folder
 from framegate_host.console import safe, talk, typed
 from framegate_host.key_files import read_private_key, read_public_key
+from framegate_host.printing import show_line, show_text
 from framegate_models.evaluate_command import evaluate, show_score
 from framegate_models.manifest import sign_folder
 from framegate_models.options import (
@@ -58,19 +59,19 @@ def show(bundle: BundleOption = DEFAULT_BUNDLE, output: Output = "table") -> Non
             "card": json.loads(loaded.training) if loaded.training else {},
         }
         if output == "json":
-            print(json.dumps(body, indent=1))
+            show_text(json.dumps(body, indent=1))
             return
         held_out = body["card"].get("held_out", {})
         for name, value in (
             *((k, v) for k, v in body.items() if k != "card"),
             ("trained on", body["card"].get("trained_on", {}).get("source", "not said")),
         ):
-            print(
+            show_line(
                 f"{name.replace('_', ' '):14}"
                 f" {', '.join(map(str, value)) if isinstance(value, list) else value}"
             )
         if held_out:
-            print(
+            show_line(
                 f"{'figures':14} mAP {100 * held_out['map']:.1f} %, F {100 * held_out['f']:.1f} %"
                 f" on {held_out['images']} held-out images"
             )
@@ -148,7 +149,7 @@ def train(  # noqa: PLR0913 - a command's options
             f"framegate model sign {typed(out)} --key KEY"
         )
         talk.print(
-            f"report {out}.report/report.md: look at its pictures before you approve anything"
+            f"report {safe(out)}.report/report.md: look at its pictures before you approve anything"
         )
 
 
@@ -164,7 +165,7 @@ def data_sign(
     """
     with errors():
         provenance = sign_folder(_folder(folder), read_private_key(key), source, approved_by)
-        print(
+        show_line(
             f"{provenance.files} files, digest {provenance.sha256}, signed by {provenance.signer}:"
             f" {folder / SIGNATURE}"
         )
@@ -182,7 +183,7 @@ def data_verify(
     with errors():
         as_json = output == "json"
         provenance = check_folder(_folder(folder), [read_public_key(path) for path in key])
-        print(
+        show_line(
             json.dumps(asdict(provenance))
             if as_json
             else (

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from framegate.errors import Malformed, Reason, Refused
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
+from framegate_host.console import Terminal, safe
+from framegate_host.printing import show_text
 from framegate_models.options import (
     BundleOption,
     Output,
@@ -138,7 +139,7 @@ def evaluate(  # noqa: PLR0913 - a command's options
             "condition": taken.value,
             **measured.as_dict(),
         }
-        print(json.dumps(body, indent=1)) if as_json else show_score(body)
+        show_text(json.dumps(body, indent=1)) if as_json else show_score(body)
 
 
 def _on_pictures(bundle: Bundle, folders: _Folders, rate: float, threads: int, output: str) -> None:
@@ -155,7 +156,7 @@ def _on_pictures(bundle: Bundle, folders: _Folders, rate: float, threads: int, o
         )
     if output == "json":
         body = {"bundle": bundle.name, "bundle_sha256": bundle.digest.hex(), "threads": threads}
-        print(json.dumps(body | measured.as_dict(), indent=1))
+        show_text(json.dumps(body | measured.as_dict(), indent=1))
         return
     show_pictures(measured)
 
@@ -177,13 +178,13 @@ def show_pictures(measured: PicturesMeasured) -> None:
     table.add_row(f"recall at {100 * figures.rate:g} % false alarms", _percent(figures.recall))
     for name, one in figures.classes.items():
         table.add_row(
-            f"{name}, {one.pictures}",
+            f"{safe(name)}, {one.pictures}",
             f"area {_percent(one.auroc)}, recall {_percent(one.recall)}; {one.flagged} are DEFECT",
         )
     ms = measured.ms
     table.add_row("a frame, median and p99", f"{ms.median:.1f}, {ms.p99:.1f} ms")
     table.add_row("processor time of a frame", f"{ms.processor:.1f} ms")
-    Console(highlight=False).print(table)
+    Terminal(highlight=False).print(table)
 
 
 def _percent(share: float) -> str:
@@ -209,9 +210,9 @@ def show_score(body: dict[str, Any]) -> None:
         f"{100 * body['class_map_iou33']:.2f}, {100 * body['class_map_iou50']:.2f} %",
     )
     for kind, value in body["class_ap_iou33"].items():
-        table.add_row(f"AP {kind}", f"{100 * value:.2f} %")
+        table.add_row(f"AP {safe(kind)}", f"{100 * value:.2f} %")
     for stage, ms in body.get("ms_per_frame", {}).items():
-        table.add_row(f"{stage}, median and p99", f"{ms:.1f}, {body['ms_p99'][stage]:.1f} ms")
+        table.add_row(f"{safe(stage)}, median and p99", f"{ms:.1f}, {body['ms_p99'][stage]:.1f} ms")
     if body["good_images"]:
         table.add_row(
             "good images flagged", f"{body['good_images_flagged']} of {body['good_images']}"
@@ -219,6 +220,6 @@ def show_score(body: dict[str, Any]) -> None:
     table.add_row("bad images missed", f"{body['bad_images_missed']} of {body['bad_images']}")
     table.add_row(
         "the quality gate would refuse",
-        ", ".join(f"{v} {k}" for k, v in body["would_be_refused"].items()) or "none",
+        ", ".join(f"{v} {safe(k)}" for k, v in body["would_be_refused"].items()) or "none",
     )
-    Console(highlight=False).print(table)
+    Terminal(highlight=False).print(table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,8 @@ from framegate.errors import Malformed, Reason, Unavailable
 from framegate_gateway.inference.bundle import write_bundle
 from framegate_gateway.inference.layouts import Kind
 from framegate_host import console
-from framegate_host.console import safe, service_exit_code, talk
+from framegate_host.console import safe, service_exit_code, talk, typed
+from framegate_host.printing import show_line
 from framegate_models.options import picture_size
 
 
@@ -97,20 +97,20 @@ def import_network(  # noqa: PLR0913 - a command's options
         write_bundle(out, bundle.files)
         height, width = imported.results[0].shown.picture.shape[:2]
         for line in (*imported.decided, *words_of(bundle.recipe, (width, height))):
-            print(safe(f"- {line}"))
-        print(
+            show_line(f"- {line}")
+        show_line(
             f"{figures.bad_flagged} of {figures.bad} bad pictures are DEFECT,"
             f" {figures.good_passed} of {figures.good} good ones PASS; of the {figures.unseen} that"
             f" are no known answers {figures.unseen_right} are right."
         )
-        print(f"known answers: {known_count(bundle.known)}")
+        show_line(f"known answers: {known_count(bundle.known)}")
         paths = write_results(
             out.with_name(out.name + ".pictures"), imported.inspector, imported.results
         )
-        print(f"pictures: {', '.join(map(str, paths))}")
+        show_line(f"pictures: {', '.join(map(str, paths))}")
         talk.print(
-            f"bundle {out}, digest {bundle.digest.hex()[:16]}, unsigned: look at the pictures, then"
-            f" framegate model sign {shlex.quote(str(out))} --key KEY"
+            f"bundle {safe(out)}, digest {bundle.digest.hex()[:16]}, unsigned: look at the"
+            f" pictures, then framegate model sign {typed(out)} --key KEY"
         )
 
 

@@ -13,8 +13,9 @@ import typer
 from framegate.errors import Reason, Unavailable
 from framegate_gateway.inference.bundle import write_bundle
 from framegate_gateway.inference.signed_folder import check_folder
-from framegate_host.console import safe, talk
+from framegate_host.console import talk
 from framegate_host.key_files import read_public_key
+from framegate_host.printing import show_line
 from framegate_models.options import Threads, errors, picture_size
 from framegate_models.progress import progress
 
@@ -94,24 +95,24 @@ def learn(  # noqa: PLR0913 - a command's options
         write_bundle(out, bundle.files)
         height, width = learned.results[0].shown.picture.shape[:2]
         for line in (*learned.decided, *words_of(bundle.recipe, (width, height))):
-            print(safe(f"- {line}"))
+            show_line(f"- {line}")
         if learned.stand_out:
             names = ", ".join(learned.stand_out)
-            print(safe(f"stand out among the sound ones, look whether they are: {names}"))
-        print(
+            show_line(f"stand out among the sound ones, look whether they are: {names}")
+        show_line(
             f"drawn damage: {figures.bad_flagged} of {figures.bad} pictures with it are DEFECT,"
             f" {figures.good_passed} of the same {figures.good} without it PASS"
         )
-        print(f"false alarms promised: {100 * false_alarms:g} %")
+        show_line(f"false alarms promised: {100 * false_alarms:g} %")
         if learned.false_alarms.of:
-            print(f"false alarms among parts that were kept back: {learned.false_alarms}")
-        print(f"known answers: {known_count(bundle.known)}")
-        print(f"learned in {time.monotonic() - begun:.0f} s")
+            show_line(f"false alarms among parts that were kept back: {learned.false_alarms}")
+        show_line(f"known answers: {known_count(bundle.known)}")
+        show_line(f"learned in {time.monotonic() - begun:.0f} s")
         paths = write_results(
             out.with_name(out.name + ".pictures"), learned.inspector, learned.results
         )
-        print(f"pictures: {', '.join(map(str, paths))}")
-        print(
+        show_line(f"pictures: {', '.join(map(str, paths))}")
+        show_line(
             f"bundle {out}, digest {bundle.digest.hex()[:16]}, unsigned: look at the pictures, then"
             f" framegate model sign {shlex.quote(str(out))} --key KEY"
         )

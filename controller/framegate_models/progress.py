@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from framegate_host.console import safe, talk
@@ -33,14 +32,14 @@ def progress() -> Iterator[Said]:
         BarColumn(),
         TextColumn("{task.percentage:3.0f} %"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True, highlight=False)) as bar:
+    with Progress(*columns, console=talk) as bar:
         tasks: dict[str, Any] = {}
 
         def said(stage: str, share: float, detail: str) -> None:
             if stage not in tasks:
                 tasks[stage] = bar.add_task(stage, total=1.0, detail="")
-            bar.update(tasks[stage], completed=share, detail=safe(detail))
+            bar.update(tasks[stage], completed=share, detail=detail)
 
         yield said

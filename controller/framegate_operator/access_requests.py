@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from framegate.access.verbs import FLEET_WIDE, Role
-from framegate_host.console import printable, safe, show_json, talk, typed
+from framegate_host.console import confirm, safe, show_json, talk, typed
+from framegate_host.printing import printable, show_text
 from framegate_operator.asked_content import AskedContent, as_json, read_asked, save_bytes, told
 from framegate_operator.asked_parts import parts_under
 from framegate_operator.connection import load_context, operator_stub
@@ -106,12 +107,12 @@ def show(
         row = shown.row if isinstance(shown, AskedContent) else shown
         if save is not None and isinstance(shown, AskedContent):
             for path in save_bytes(shown, save):
-                talk.print(f"{path} written")
+                talk.print(f"{safe(path)} written")
         if output == "json":
             show_json(_request(row) | (as_json(shown) if isinstance(shown, AskedContent) else {}))
             return
         for line in lines:
-            print(line)
+            show_text(line)
 
 
 @app.command("approve")
@@ -129,7 +130,7 @@ def approve(
         for line in _lines(stub, shown):
             talk.print(line, markup=False)
         if _at_a_terminal() and not yes:
-            typer.confirm("approve exactly this?", abort=True, err=True)
+            confirm("approve exactly this?")
         row, digest = (shown.row, shown.digest) if isinstance(shown, AskedContent) else (shown, b"")
         request = pb.DecideRequest(id=row.id, approve=True, reason=reason, content_sha256=digest)
         _decided(stub.DecideAccess(request), output)

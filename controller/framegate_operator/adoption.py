@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from framegate.identity.names import parse_name
-from framegate_host.console import safe, show_json, talk, typed
+from framegate_host.console import confirm, safe, show_json, talk, typed
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, Why, detail_of, summary_json
 from framegate_operator.options import WRITE, Context, Output, SignerKey, write
@@ -77,7 +77,6 @@ def adopt(  # noqa: PLR0913 - a command's options
             if WRITE.get().dry_run:
                 return
             if not yes:
-                device = safe(detail.summary.device)
-                typer.confirm(f"is {device} good as it is? sign this", abort=True, err=True)
+                confirm(f"is {detail.summary.device} good as it is? sign this")
             steps.bring_in(stub, learnt, file, key)
             steps.assign_profile(stub, detail.summary, called, reason or f"adopted as {called}")

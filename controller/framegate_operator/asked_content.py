@@ -16,7 +16,8 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from framegate.errors import Reason, Refused
-from framegate_host.console import printable, typed
+from framegate_host.console import typed
+from framegate_host.printing import printable
 from framegate_host.private_files import private_folder, write_private
 from framegate_proto.asked import content_of, message_of
 from framegate_proto.rendering import has_digests, in_lines, plain, quoted, render

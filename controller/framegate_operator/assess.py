@@ -78,7 +78,7 @@ def _tell(found: Standing, pillar: str) -> None:
     show_table(("pillar", "at least", "assessed", "not assessed"), rows, empty="")
     model = ztmm()
     talk.print(
-        f"{model.name} {model.version}, as read on {model.reviewed}; reviewed by "
+        f"{safe(model.name)} {safe(model.version)}, as read on {model.reviewed}; reviewed by "
         f"{model.reviewer}. A pillar is the least of what was assessed; "
         f"{found.size} entries of the record were read.",
         soft_wrap=True,

@@ -25,6 +25,7 @@ from framegate.record.verify import (
 from framegate.record.witness import head_line, parse_head
 from framegate.signed.receipt import Checkpoint
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk, typed
+from framegate_host.printing import show_text
 from framegate_host.private_files import replacing_private, write_private, write_public
 from framegate_host.program import nearest
 from framegate_host.witness_file import last_head, read_heads, write_head
@@ -85,7 +86,7 @@ def list_(
         if output == "json":
             show_json(rows)
         elif output == "csv":
-            print(as_csv(rows), end="")
+            show_text(as_csv(rows), end="")
         else:
             asked = any((device, event, actor, since))
             empty = "no entry of what was asked for" if asked else "no entries"
@@ -145,7 +146,7 @@ def prove(
             raise Refused.of(Reason.NOT_FOUND, f"a size up to {head.size}", from_size, hint)
         text = json.dumps({"format": PROOF_FORMAT, **proof_json(reply)}, indent=1)
         if out is None:
-            print(text)
+            show_text(text)
         else:
             write_private(out, text.encode() + b"\n")
             root = _root_beside(out, operator.root)
@@ -327,7 +328,7 @@ def _tell_followed(
         )
         return
     talk.print(
-        f"{file}: {head.size} entries{f', grown from {last.size}' if last else ''}, "
+        f"{safe(file)}: {head.size} entries{f', grown from {last.size}' if last else ''}, "
         f"root {head.root[:16]}…"
     )
     for restoration in followed.restored:
@@ -337,7 +338,7 @@ def _tell_followed(
         )
     if lost:
         talk.print(
-            f"[yellow]entries {lost.first} to {lost.last} that {file} witnessed were lost: "
+            f"[yellow]entries {lost.first} to {lost.last} that {safe(file)} witnessed were lost: "
             "framegate audit list --event registry-restored[/]"
         )
 

@@ -21,6 +21,7 @@ from framegate.behaviour.watch import replayed
 from framegate.errors import Malformed, Reason
 from framegate.identity.certificates import from_ms
 from framegate_host.console import safe, show_json
+from framegate_host.printing import show_text
 from framegate_host.private_files import public_folder, write_public
 from framegate_operator.options import Output
 from framegate_operator.output import errors, show_table
@@ -51,12 +52,12 @@ def _sigma(out: Path | None) -> None:
     documents = sigma_rules()
     if out is None:
         every = [document for each in documents.values() for document in each]
-        print(yaml_of(every), end="")
+        show_text(yaml_of(every), end="")
         return
     public_folder(out)
     for name, each in documents.items():
         write_public(out / f"{name}.yml", yaml_of(each).encode())
-        print(out / f"{name}.yml")
+        show_text(out / f"{name}.yml")
 
 
 def behaviour(

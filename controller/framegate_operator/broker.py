@@ -15,7 +15,8 @@ from framegate.identity.names import Kind, parse_name, split_device_id
 from framegate.pilot.word import STAGES_TOPIC
 from framegate.signed.line_state import STATE_TOPIC
 from framegate.signed.report import REPORTS_TOPIC, TAKEN_TOPIC
-from framegate_host.console import talk
+from framegate_host.console import safe, talk, typed
+from framegate_host.printing import show_text
 from framegate_host.private_files import write_public
 from framegate_operator.broker_config import CONNECTIONS, BrokerFiles, mosquitto_conf
 from framegate_operator.connection import load_context, operator_stub
@@ -124,11 +125,12 @@ def acl(
             ]
         text = mosquitto_acl(devices, line or (), reader or ())
         if out is None:
-            print(text, end="")
+            show_text(text, end="")
             return
         write_public(out, text.encode())
         talk.print(
-            f"{out}: {len(devices)} machines, {len(line or ())} lines; have the broker read it:"
+            f"{safe(out)}: {len(devices)} machines, {len(line or ())} lines; have the broker read "
+            "it:"
             " kill -HUP $(pidof mosquitto)"
         )
 
@@ -171,10 +173,10 @@ def config(
         )
         text = mosquitto_conf(files, (host, int(port)), connections=connections, user=user)
         if out is None:
-            print(text, end="")
+            show_text(text, end="")
             return
         write_public(out, text.encode())
-        talk.print(f"{out}: start it with: mosquitto -c {out}")
+        talk.print(f"{safe(out)}: start it with: mosquitto -c {typed(out)}")
         if not user and os.geteuid() == 0:
             talk.print(
                 "Started by root, mosquitto goes on as its own user, who must be able to read these"

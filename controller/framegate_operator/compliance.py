@@ -22,6 +22,7 @@ from framegate.assessment.statement import PostureStatement, parse_said, said_in
 from framegate.errors import Malformed, Reason
 from framegate.identity.pem import certificates, private_key
 from framegate_host.console import safe, show_json, talk, typed
+from framegate_host.printing import show_text
 from framegate_host.private_files import private_folder, write_private
 from framegate_operator.assess import check_words
 from framegate_operator.connection import load_context, operator_stub
@@ -139,7 +140,8 @@ def export_(
             show_json(told | {"expires_ms": found.expires_ms})
             return
         talk.print(
-            f"{out}: {counted(len(files), 'file')}, {found.size} entries of the record, evidence "
+            f"{safe(out)}: {counted(len(files), 'file')}, {found.size} entries of the record, "
+            "evidence "
             f"until {day(found.expires_ms)}",
             soft_wrap=True,
         )
@@ -205,7 +207,7 @@ def statements(
 @app.command("example")
 def example() -> None:
     """Statements to begin with, to be changed and signed."""
-    print(EXAMPLE, end="")
+    show_text(EXAMPLE, end="")
 
 
 def signed_statement(operator: OperatorContext, text: str) -> bytes:

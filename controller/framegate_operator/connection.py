@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import grpc
-import typer
 
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.names import split_device_id
-from framegate_host.console import talk
+from framegate_host.console import ask, talk
 from framegate_operator.answers import CONTROLLER, reading
 from framegate_operator.contexts import OperatorContext, read_context
 from framegate_operator.options import WRITE
@@ -238,10 +237,9 @@ class _OnRefusal:
     def mended(self, error: FramegateError) -> bool:
         """Whether to try again."""
         if error.reason == Reason.FACTOR_NEEDED and sys.stdin.isatty():
-            code = typer.prompt(
+            code = ask(
                 "this needs a fresh second factor; code of your authenticator",
                 hide_input=True,
-                err=True,
             )
             try:
                 self._call(self._stub.ProveFactor, pb.ProveFactorRequest(code=code))

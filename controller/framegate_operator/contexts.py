@@ -20,7 +20,7 @@ from framegate.errors import Reason, Refused, Unavailable
 from framegate.identity import pem
 from framegate.identity.certificates import load_authorities
 from framegate.identity.names import parse_name
-from framegate_host.console import OutputFormat, show_json, talk
+from framegate_host.console import OutputFormat, safe, show_json, talk
 from framegate_host.operator_context import context_body
 from framegate_host.private_files import private_folder, write_private
 from framegate_operator.output import errors, show_table, until
@@ -188,7 +188,8 @@ def add(
         if use:
             write_private(FOLDER / "current", name.encode())
         talk.print(
-            f"context {name}: {kept.server_name} at {kept.fleet_address}; next: framegate login"
+            f"context {safe(name)}: {safe(kept.server_name)} at {safe(kept.fleet_address)}; next: "
+            "framegate login"
             " NAME"
         )
 
@@ -199,7 +200,7 @@ def use(name: NameArgument) -> None:
     with errors():
         read_context(parse_name(name))
         write_private(FOLDER / "current", name.encode())
-        talk.print(f"using {name}; next: framegate whoami")
+        talk.print(f"using {safe(name)}; next: framegate whoami")
 
 
 @app.command("list")

@@ -15,6 +15,7 @@ from framegate.transparency.head import TreeHead
 from framegate.transparency.note import parse_note, parse_note_key, verified_keys
 from framegate.transparency.proof import FORKED_HINT
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk, typed
+from framegate_host.printing import show_text
 from framegate_host.private_files import write_private, write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.decision_files import (
@@ -97,7 +98,7 @@ def show(output: Output = "table", context: Context = None) -> None:
 def key(context: Context = None) -> None:
     """The log's key, for whoever runs a witness: framegate witness watch KEY."""
     with errors():
-        print(_whole(context).key)
+        show_text(_whole(context).key)
 
 
 @app.command("prove")
@@ -116,7 +117,7 @@ def prove(
         decisions = [parse_decision(e) for e in export.entries]
         index = _index_of(what, decisions)
         write_private(out, proof_of(export, index).data)
-        talk.print(f"{out}: {decisions[index].kind} {safe(decisions[index].subject)}")
+        talk.print(f"{safe(out)}: {safe(decisions[index].kind)} {safe(decisions[index].subject)}")
         talk.print(f"next: framegate log verify {typed(out)} --key KEY --cosigner KEY")
 
 
@@ -136,7 +137,7 @@ def export(
         write_private(out, exported.data)
         root = out.with_name(out.name + ".root.pem")
         write_public(root, load_context(context).root)
-        talk.print(f"{out}: {len(exported.entries)} decisions")
+        talk.print(f"{safe(out)}: {len(exported.entries)} decisions")
         talk.print(f"next: framegate log verify {typed(out)} --root {typed(root)} --cosigner KEY")
 
 
@@ -164,7 +165,8 @@ def verify(
             return
         for decision in verified.decisions[-10:]:
             talk.print(
-                f"[green]{decision.kind}[/] {safe(decision.subject)} {decision.version}, "
+                f"[green]{safe(decision.kind)}[/] {safe(decision.subject)} "
+                f"{safe(decision.version)}, "
                 f"sha256 {decision.sha256[:16]}"
             )
         talk.print(f"in {safe(head.origin)} of {head.size} decisions, cosigned by {', '.join(by)}")
@@ -204,7 +206,9 @@ def compare(
         if output == "json":
             show_json({"log": known.name, "heads": sorted(by_size), "forked": forked})
         elif not forked:
-            talk.print(f"[green]no two of one size differ[/]: {len(by_size)} heads of {known.name}")
+            talk.print(
+                f"[green]no two of one size differ[/]: {len(by_size)} heads of {safe(known.name)}"
+            )
         if forked:
             first = forked[0]
             wanted = f"one root over {first['decisions']} decisions"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from framegate_host.console import safe, show_json, talk
+from framegate_host.console import confirm, safe, show_json, talk
 from framegate_operator import adoption, machine_details, tickets
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, Why, detail_of, summary_json
@@ -104,7 +104,7 @@ def retire(
 ) -> None:
     """Take it out of the fleet for good; only a new ticket brings it back."""
     if not yes:
-        typer.confirm(f"retire {safe(name)} for good?", abort=True, err=True)
+        confirm(f"retire {name} for good?")
     _change_state(kind, "retire", name, reason, output, context)
 
 

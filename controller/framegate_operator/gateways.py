@@ -89,7 +89,7 @@ def status(output: Output = "table", context: Context = None) -> None:
             empty="no gateway process has shown itself to the controller: framegate gateway list",
         )
         for row in (r for r in rows if r["decisions"]):
-            talk.print(f"{names[row['gateway']]}: {safe(row['decisions'])}")
+            talk.print(f"{safe(names[row['gateway']])}: {safe(row['decisions'])}")
         for kept in (k for r in rows for k in r["receipts"]):
             _warn(kept)
 

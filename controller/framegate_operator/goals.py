@@ -23,6 +23,7 @@ from framegate.assessment.page import day
 from framegate.assessment.reading import DAY_MS, View
 from framegate.errors import Malformed, Reason
 from framegate_host.console import show_json, talk
+from framegate_host.printing import show_text
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import errors, show_table
@@ -110,7 +111,7 @@ def set_(file: File, output: Output = "table", context: Context = None) -> None:
 @app.command("example")
 def example() -> None:
     """Goals to begin with, to be changed and put in force."""
-    print(EXAMPLE, end="")
+    show_text(EXAMPLE, end="")
 
 
 @app.command("facts")

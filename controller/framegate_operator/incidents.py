@@ -12,6 +12,7 @@ from framegate.record.event import Severity
 from framegate.record.incident_events import IncidentVerdict
 from framegate.record.incident_export import incident_finding, page, timeline
 from framegate_host.console import safe, show_json, talk
+from framegate_host.printing import show_text
 from framegate_host.private_files import write_private
 from framegate_operator.answers import CONTROLLER, reading
 from framegate_operator.connection import load_context, operator_stub
@@ -85,10 +86,10 @@ def show(
             return
         text = _text(output, reply, entries)
         if out is None:
-            print(text, end="")
+            show_text(text, end="")
             return
         write_private(out, text.encode())
-        talk.print(f"{out}: incident {incident}, {len(entries)} entries of the record")
+        talk.print(f"{safe(out)}: incident {incident}, {len(entries)} entries of the record")
 
 
 @app.command()

@@ -20,6 +20,7 @@ from framegate.signed.pin import anchor_of, key_anchor, parse_pin, root_anchor
 from framegate.wire import sha256
 from framegate_host.console import safe, show_json, talk
 from framegate_host.key_files import read_private_key, read_public_key
+from framegate_host.printing import show_text
 from framegate_host.private_files import write_public
 from framegate_operator.answers import CONTROLLER, json_object
 from framegate_operator.connection import load_context, operator_stub
@@ -95,8 +96,8 @@ def sign(
         files = _files(bundle)
         signature = sign_model(bundle.resolve().name, files, private, issuers)
         write_public(bundle / SIGNATURE_NAME, signature)
-        talk.print(f"{len(files)} files signed: {bundle / SIGNATURE_NAME}")
-        print(bundle_digest(files).hex())
+        talk.print(f"{len(files)} files signed: {safe(bundle / SIGNATURE_NAME)}")
+        show_text(bundle_digest(files).hex())
 
 
 @app.command()
@@ -118,7 +119,7 @@ def verify(
             )
             return
         talk.print(f"[green]signed by {safe(verified.signer)}[/]")
-        print(verified.digest.hex())
+        show_text(verified.digest.hex())
 
 
 @app.command()

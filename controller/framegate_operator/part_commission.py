@@ -144,7 +144,4 @@ def _tell(target: Path, part_type: str, cameras: Sequence[str], proposal: Propos
         f"{len(proposal.limits)} looks, from {safe(', '.join(cameras))}: {safe(target)}, picture"
         f" {safe(target.with_suffix('.svg'))}"
     )
-    talk.print(
-        f"next: framegate part add {typed(part_type)} --golden IMAGE --source TEXT"
-        f" --looks {typed(target)}"
-    )
+    talk.print(f"next: framegate part add {typed(part_type)} --keep --looks {typed(target)}")

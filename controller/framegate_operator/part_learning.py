@@ -14,7 +14,8 @@ import typer
 
 from framegate.errors import Reason, Refused
 from framegate.signed.inspected import LOOSE
-from framegate_host.console import safe, talk, typed
+from framegate.signed.part_rules import relearnt
+from framegate_host.console import ask, safe, talk, typed
 from framegate_host.private_files import require_place, write_private
 from framegate_operator.answers import json_object, reading
 from framegate_operator.connection import (
@@ -44,12 +45,15 @@ class LearntPart:
     golden: Path
     outline: Path | None
     tolerant: int
+    known: bool
+    """Whether the fleet has rules for it: they are kept."""
 
     @property
     def adding(self) -> str:
         """The command that puts it in force."""
         more = f"--outline {typed(self.outline)} " if self.outline else ""
         more += f"--tolerant {self.tolerant} " if self.tolerant else ""
+        more += "--keep " if self.known else ""
         return (
             f"framegate part add {typed(self.part_type)} --golden {typed(self.golden)} "
             f"{more}--source TEXT"
@@ -58,14 +62,7 @@ class LearntPart:
     def request(self, source: str) -> pb.AddPartRequest:
         """The part as the model's own rules judge it."""
         outline = read_regions(self.outline, Reason.PART) if self.outline else []
-        rules = {
-            "thresholds": [],
-            "min_size_px": 0.0,
-            "ignore": [],
-            "looks": [],
-            "outline": outline,
-            **({"tolerant_percent": self.tolerant} if self.tolerant else {}),
-        }
+        rules = relearnt(None, outline, self.tolerant)
         return pb.AddPartRequest(
             part_type=self.part_type,
             goldens=[self.golden.read_bytes()],
@@ -113,7 +110,7 @@ def learn(  # noqa: PLR0913 - a command's options
         known = _is_known(operator, part_type)
         if known and source:
             wanted = f"{part_type} to be new to the fleet, beside --source"
-            hint = "learn it without --source, then framegate part add with all of its rules"
+            hint = "learn it without --source; framegate part add --keep keeps its rules"
             raise Refused.of(Reason.CONFLICT, wanted, "known: it has rules of its own", hint)
         request = pb.LearnGoldenRequest(
             part_type=part_type,
@@ -137,7 +134,7 @@ def learn(  # noqa: PLR0913 - a command's options
             )
         if WRITE.get().dry_run:
             return
-        learnt = _kept(part_type, out or Path(file_name(part_type)), reply)
+        learnt = _kept(part_type, out or Path(file_name(part_type)), reply, known=known)
         source = source or ("" if known else _asked(learnt))
         if source:
             _put_in_force(operator, learnt, source)
@@ -151,7 +148,7 @@ def _is_known(operator: OperatorContext, part_type: str) -> bool:
         return any(r.part_type == part_type for r in stub.ListParts(pb.ListRequest()).parts)
 
 
-def _kept(part_type: str, target: Path, reply: Any) -> LearntPart:
+def _kept(part_type: str, target: Path, reply: Any, *, known: bool) -> LearntPart:
     """Write what was learnt beside `target`, and say what it is worth."""
     write_private(target, reply.image)
     facts = json_object(reply.facts, "what was learnt of the part")
@@ -168,7 +165,7 @@ def _kept(part_type: str, target: Path, reply: Any) -> LearntPart:
             else ""
         )
         talk.print(
-            f"{safe(target)} from {facts['used']} frames{left}; "
+            f"{safe(target)} from {facts['used']} frames{safe(left)}; "
             f"largest shift {facts['largest_shift_px']} px; "
             f"the frame most unlike it differs in {100 * facts['differing_share']:.2f} %"
         )
@@ -178,7 +175,7 @@ def _kept(part_type: str, target: Path, reply: Any) -> LearntPart:
                 f" {facts['most_tolerated']} grey levels at most; by more than {LOOSE} on"
                 f" {facts['tolerant_percent']} % of the picture, where it is transparent"
             )
-        return LearntPart(part_type, target, outline, facts["tolerant_percent"])
+        return LearntPart(part_type, target, outline, facts["tolerant_percent"], known)
 
 
 def _asked(learnt: LearntPart) -> str:
@@ -188,7 +185,7 @@ def _asked(learnt: LearntPart) -> str:
     if not _at_a_terminal():
         return ""
     words = f"look at {learnt.golden}; where are these parts from, a lot? (empty: not in force)"
-    return str(typer.prompt(words, default="", show_default=False, err=True)).strip()
+    return ask(words, default="", show_default=False).strip()
 
 
 def _at_a_terminal() -> bool:

@@ -12,6 +12,7 @@ from framegate.errors import Malformed, Reason, Refused
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.inspected import LOOSE, MAX_TOLERANT
 from framegate.signed.part import PartStatement, left_by
+from framegate.signed.part_rules import rules_of
 from framegate_host.console import safe, show_json, talk, typed
 from framegate_host.private_files import private_folder, write_private
 from framegate_operator.connection import (
@@ -106,6 +107,12 @@ def add(  # noqa: PLR0913 - a command's options
     looks: _Looks = None,
     outline: _Outline = None,
     tolerant: _Tolerant = 0,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="What no option here names stays as it is in force, golden images too."
+        ),
+    ] = False,
     remove: Annotated[
         bool, typer.Option("--remove", help="Take the part away: its frames become UNINSPECTED.")
     ] = False,
@@ -116,9 +123,9 @@ def add(  # noqa: PLR0913 - a command's options
     them; gateways take them at once.
     """
     with errors():
-        if bool(golden) == remove:
+        if bool(golden or keep) == remove:
             raise Refused.of(
-                Reason.USAGE, "--golden IMAGE, or --remove", "both" if remove else "neither"
+                Reason.USAGE, "--golden IMAGE or --keep, or --remove", "both" if remove else "none"
             )
         rules = {
             "thresholds": [_threshold(t) for t in threshold or []],
@@ -126,17 +133,22 @@ def add(  # noqa: PLR0913 - a command's options
             "ignore": read_regions(ignore, Reason.PART) if ignore else [],
             "looks": read_looks(looks, part_type) if looks else [],
             "outline": read_regions(outline, Reason.PART) if outline else [],
-            **({"tolerant_percent": tolerant} if tolerant else {}),
+            "tolerant_percent": tolerant,
         }
         goldens = [g.read_bytes() for g in golden or []]
-        request = pb.AddPartRequest(
-            part_type=part_type,
-            goldens=goldens,
-            rules=json.dumps(rules).encode(),
-            source=source,
-            remove=remove,
-        )
         with operator_stub(load_context(context)) as stub:
+            if keep:
+                standing = stub.ShowPart(pb.PartRequest(part_type=part_type))
+                before = _statement(standing.row)
+                rules = {**rules_of(before), **{k: v for k, v in rules.items() if v}}
+                goldens, source = goldens or list(standing.goldens), source or before.source
+            request = pb.AddPartRequest(
+                part_type=part_type,
+                goldens=goldens,
+                rules=json.dumps(rules).encode(),
+                source=source,
+                remove=remove,
+            )
             row = stub.AddPart(request)
         if output == "json":
             show_json(_shown(row))
@@ -224,7 +236,7 @@ def show(
             for digest, image in zip(body["goldens"], reply.goldens, strict=True):
                 suffix = ".png" if image.startswith(bytes([0x89])) else ".jpg"
                 write_private(out / f"{digest[:16]}{suffix}", image)
-            talk.print(f"{len(reply.goldens)} golden images in {out}")
+            talk.print(f"{len(reply.goldens)} golden images in {safe(out)}")
         if output == "json":
             show_json(body)
             return
@@ -260,8 +272,12 @@ def _threshold(text: str) -> dict[str, Any]:
         ) from error
 
 
+def _statement(row: Any) -> PartStatement:
+    return PartStatement.parse_payload(parse_envelope(row.envelope, PartStatement.TYPE).payload)
+
+
 def _shown(row: Any) -> dict[str, Any]:
-    part = PartStatement.parse_payload(parse_envelope(row.envelope, PartStatement.TYPE).payload)
+    part = _statement(row)
     return {
         "part_type": part.part_type,
         "version": part.version,

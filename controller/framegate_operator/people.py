@@ -16,6 +16,7 @@ from framegate.identity.certificates import load_certificate
 from framegate.identity.names import parse_name
 from framegate_host.console import safe, show_json, talk, typed
 from framegate_host.operator_context import context_body
+from framegate_host.printing import show_text
 from framegate_host.private_files import require_place, write_private
 from framegate_operator.answers import CONTROLLER
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
@@ -118,7 +119,7 @@ def _give(
             "give them the file and this code, good for a day; they run: framegate context add"
             f" NAME {typed(path)}; framegate login {typed(person.name)} --enrol"
         )
-        print(reply.enrolment)
+        show_text(reply.enrolment)
     else:
         how = "--from THEIR-CONTEXT" if of_site else "--oidc"
         talk.print(f"they run: framegate context add NAME {typed(path)}; framegate login {how}")

@@ -14,6 +14,7 @@ from framegate.playbooks.cacao import cacao_of
 from framegate.playbooks.parse import MAX_BYTES, parse_playbook
 from framegate.playbooks.playbook import Playbook
 from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk, typed
+from framegate_host.printing import show_text
 from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
@@ -92,7 +93,7 @@ def test(file: File, output: Output = "table") -> None:
             show_table(("case", "", ""), rows, empty="no cases beside it")
             undo = [(a.value, NATURES[a].command or playbook.undo[a]) for a in playbook.do]
             show_table(("does", "undone by"), undo, empty="")
-            talk.print(f"valid: {playbook.name}, mode {playbook.mode}")
+            talk.print(f"valid: {safe(playbook.name)}, mode {playbook.mode}")
     if any(r.failure for r in results):
         raise typer.Exit(EXIT_FAILED)
 
@@ -220,10 +221,10 @@ def export(
     with errors():
         text = json.dumps(cacao_of(_read(file)), indent=1)
         if out is None:
-            print(text)
+            show_text(text)
         else:
             write_public(out, text.encode() + b"\n")
-            talk.print(f"{out}: CACAO 2.0")
+            talk.print(f"{safe(out)}: CACAO 2.0")
 
 
 def _read(file: Path) -> Playbook:

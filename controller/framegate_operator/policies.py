@@ -47,7 +47,7 @@ def init(out: Annotated[Path, typer.Option(help="Folder to write.")]) -> None:
         public_folder(example)
         write_public(example / "example.json", json.dumps(EXAMPLE, indent=1).encode() + b"\n")
         talk.print(
-            f"{out}: {', '.join(sorted(default_files()))}, tests/example.json; "
+            f"{safe(out)}: {', '.join(sorted(default_files()))}, tests/example.json; "
             f"next: framegate policy test {typed(out)}"
         )
 
@@ -64,7 +64,8 @@ def pull(
         write_folder(out, policy.files)
         write_public(out / "VERSION", f"{policy.version}\n".encode())
         talk.print(
-            f"{out}: {policy.label}; next: change it, then framegate policy validate {typed(out)}"
+            f"{safe(out)}: {safe(policy.label)}; next: change it, then framegate policy validate "
+            f"{typed(out)}"
         )
 
 
@@ -89,7 +90,7 @@ def validate(folder: Folder, output: Output = "table") -> None:
         show_table(("policy", "effect"), sorted(policy.effects.items()), empty="")
         for name in missing:
             talk.print(
-                f"[yellow]without {name}: what the default policy forbids by it is allowed[/]"
+                f"[yellow]without {safe(name)}: what the default policy forbids by it is allowed[/]"
             )
         tell_missing(policy, f"framegate policy update {shlex.quote(str(folder))}")
         talk.print(f"valid: {len(policy.effects)} policies, {policy.sha256.hex()[:16]}")
@@ -193,10 +194,10 @@ def explain(
                 }
             )
             return
-        talk.print(f"{policy.label}")
+        talk.print(f"{safe(policy.label)}")
         for name in sorted(policy.files):
             if name != SCHEMA:
-                data.print(f"[bold]{name}[/]")
+                data.print(f"[bold]{safe(name)}[/]")
                 data.print(
                     "\n".join(map(safe, policy.files[name].rstrip().splitlines())), soft_wrap=True
                 )

@@ -85,7 +85,7 @@ def import_(  # noqa: PLR0913 - a command's options
         talk.print(f"{what}, signed by {safe(row.signer)}: {kept}, {row.devices} devices")
         if for_rollout:
             options = "--canary 1 --waves 10,50,100 --max-fail 1 --soak 1h"
-            talk.print(f"next: framegate rollout start {row.name} {options}")
+            talk.print(f"next: framegate rollout start {safe(row.name)} {options}")
 
 
 def import_profile(
@@ -133,7 +133,7 @@ def _reference(file: Path, kind: str, out: Path, name: str) -> None:
     profile = parse_profile(text.encode())
     write_public(out, text.encode())
     talk.print(
-        f"{out}: {len(profile.rules)} events from the vendor's reference values; "
+        f"{safe(out)}: {len(profile.rules)} events from the vendor's reference values; "
         "the vendor's signature is not checked here: check where the file came from"
     )
     show_remarks(profile, "table")

@@ -162,12 +162,12 @@ def write_learnt(learnt: Learnt, out: Path) -> FirmwareProfile:
     profile = parse_profile(text.encode())
     write_public(out, text.encode())
     pcrs = ",".join(map(str, profile.selection.pcrs))
-    talk.print(f"{out}: {len(profile.rules)} events, {len(profile.texts)} texts, PCR {pcrs}")
+    talk.print(f"{safe(out)}: {len(profile.rules)} events, {len(profile.texts)} texts, PCR {pcrs}")
     if learnt.allowlist:
         beside = out.with_suffix(".allowlist")
         write_public(beside, learnt.allowlist)
         files, digest = learnt.allowlist.count(b"sha"), sha256(learnt.allowlist).hex()
-        talk.print(f"{beside}: {files} files, sha256:{digest}")
+        talk.print(f"{safe(beside)}: {files} files, sha256:{digest}")
     show_remarks(profile, "table")
     return profile
 
@@ -195,7 +195,7 @@ def allowlist_(
         content = allowlist_text(allowed)
         write_public(out, content)
         talk.print(
-            f"{out}: {counted(len(set(allowed)), 'file')}; in the profile: "
+            f"{safe(out)}: {counted(len(set(allowed)), 'file')}; in the profile: "
             f'allowlists = ["sha256:{sha256(content).hex()}"]'
         )
 

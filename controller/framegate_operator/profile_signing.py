@@ -16,7 +16,7 @@ from framegate.identity import pem
 from framegate.profile.model import PROFILE_TYPE, parse_profile
 from framegate.profile.review import lint
 from framegate.signed.dsse import parse_envelope, seal_envelope
-from framegate_host.console import safe, talk, typed
+from framegate_host.console import confirm, safe, talk, typed
 from framegate_host.private_files import write_public
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
@@ -62,7 +62,7 @@ def sign_profile(file: Path, key: Path, out: Path | None = None, *, force: bool 
             PROFILE_TYPE, raw, der, lambda m: private.sign(m, ec.ECDSA(hashes.SHA256()))
         )
         write_public(target, signed)
-    talk.print(f"{target}: signed by {safe(certificate.subject.rfc4514_string())}")
+    talk.print(f"{safe(target)}: signed by {safe(certificate.subject.rfc4514_string())}")
     return target
 
 
@@ -121,7 +121,7 @@ def revoke_signer(
             else parse_envelope(raw, PROFILE_TYPE).certificate
         )
         if not yes:
-            typer.confirm("revoke this signer for good?", abort=True, err=True)
+            confirm("revoke this signer for good?")
         with operator_stub(load_context(context)) as stub:
             row = stub.RevokeSigner(pb.RevokeSignerRequest(certificate=der, reason=reason))
         talk.print(f"revoked: {safe(row.subject)} ({safe(row.reason)})")

@@ -10,6 +10,7 @@ import typer
 from framegate.profile.model import FirmwareProfile, parse_profile
 from framegate.profile.review import diff, explain
 from framegate_host.console import EXIT_FAILED, safe, show_json
+from framegate_host.printing import show_text
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read
 from framegate_operator.output import ago, data, errors, short_id, show_table
@@ -75,7 +76,7 @@ def show(
 ) -> None:
     """Print a profile of the fleet as TOML."""
     with errors():
-        print(_fetch(name, revision, context)[1], end="")
+        show_text(_fetch(name, revision, context)[1], end="")
 
 
 app.command("sign")(sign)

@@ -24,7 +24,8 @@ from framegate.assessment.review import (
     review,
     to_do,
 )
-from framegate_host.console import show_json, talk
+from framegate_host.console import safe, show_json, talk
+from framegate_host.printing import show_text
 from framegate_host.private_files import write_private
 from framegate_operator.assess import check_words
 from framegate_operator.options import Context, read
@@ -67,10 +68,10 @@ def review_(
             return
         text = review_page(found, fleet)
         if out is None:
-            print(text, end="")
+            show_text(text, end="")
             return
         write_private(out, text.encode())
-        talk.print(f"{out}: {day(found.from_ms)} to {day(found.to_ms)}")
+        talk.print(f"{safe(out)}: {day(found.from_ms)} to {day(found.to_ms)}")
 
 
 def _tell(found: Review) -> None:

@@ -211,7 +211,7 @@ def export(
                 f"[yellow]--limit {limit} is reached: older ones of that time may be left[/]"
             )
         talk.print(
-            f"{count} receipts in {out}, the fleet's root in {root}; "
+            f"{count} receipts in {safe(out)}, the fleet's root in {safe(root)}; "
             f"verify: framegate receipt verify {typed(out)} --root {typed(root)}"
         )
 

@@ -16,6 +16,7 @@ from cryptography import x509
 from framegate.errors import Malformed, Reason, Refused
 from framegate.evidence.ear import MAX_EAR_BYTES, SUBMOD, verify_ear
 from framegate_host.console import EXIT_UNTRUSTED, show_json, talk
+from framegate_host.printing import show_text
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
 from framegate_operator.options import Context, Output, read
@@ -54,7 +55,7 @@ def show(
         with operator_stub(fleet) as stub:
             ear = _by_id(stub, result) or _last_of(stub, result)
         if output == "jwt":
-            print(ear)
+            show_text(ear)
             return
         _tell(verify_ear(ear, fleet.root_certificate), output)
 

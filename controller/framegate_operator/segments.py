@@ -34,6 +34,7 @@ from framegate.segment.refusal import FEED_LOST, SPOOFED, Verdict
 from framegate.segment.ruling import TRUSTED, Ruling
 from framegate.segment.site_map import SeenFlow
 from framegate_host.console import EXIT_FAILED, EXIT_UNTRUSTED, safe, show_json, talk, typed
+from framegate_host.printing import show_text
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, Output, read, write
 from framegate_operator.output import ago, ago_ms, data, errors, show_table
@@ -217,14 +218,14 @@ def render(
     with errors():
         chosen = chosen_segment(_segments(folder), segment)
         if as_ == "nft":
-            print(rules_of(chosen) + bridge_rules_of(chosen), end="")
+            show_text(rules_of(chosen) + bridge_rules_of(chosen), end="")
         elif as_ == "radius":
-            print(radius_users(chosen, Vlans(join=join_vlan, zones={})), end="")
+            show_text(radius_users(chosen, Vlans(join=join_vlan, zones={})), end="")
         else:
             made = network_policies if as_ == "kubernetes" else cilium_policies
             for body in made(chosen, namespace):
-                print("---")
-                print(json.dumps(body, indent=1))
+                show_text("---")
+                show_text(json.dumps(body, indent=1))
 
 
 def _segments(folder: Path) -> Mapping[str, Segment]:

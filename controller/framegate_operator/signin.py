@@ -14,7 +14,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import Malformed, Reason, Refused
-from framegate_host.console import safe, show_json, talk
+from framegate_host.console import ask, safe, show_json, talk
 from framegate_host.private_files import write_private
 from framegate_host.sign_in_prompts import ask_password, show_authenticator, show_recovery_codes
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
@@ -170,7 +170,7 @@ def _tell(session: pb.SignedIn, kept: OperatorContext, output: str) -> None:
         show_recovery_codes(session.recovery_codes)
     roles = ", ".join(session.roles) or "none yet"
     who = f"signed in as [bold]{safe(session.operator)}[/], {until(session.expires_ms)}"
-    talk.print(f"{who}; roles: {roles}; {kept.path}")
+    talk.print(f"{who}; roles: {roles}; {safe(kept.path)}")
     for line in session.notices:
         talk.print(f"[yellow]{safe(line)}[/]")
 
@@ -304,7 +304,9 @@ def _enrolled(stub: Any, operator: str, csr: bytes, given: _Given) -> pb.SignedI
         uri, out = stub.EnrolBegin(begin).totp_uri, given.totp_uri_out
         if out is not None:
             write_private(out, uri.encode() + b"\n")
-            talk.print(f"{out}: for your authenticator; then the same command with --code CODE")
+            talk.print(
+                f"{safe(out)}: for your authenticator; then the same command with --code CODE"
+            )
             raise typer.Exit(0)
         show_authenticator(uri)
         code = _ask("a code of your authenticator")
@@ -327,4 +329,4 @@ def _ask(what: str) -> str:
     if not sys.stdin.isatty():
         wanted = f"a terminal to ask for {what}, or an option"
         raise Malformed.of(Reason.USAGE, wanted, "neither", "framegate login --help")
-    return str(typer.prompt(what, err=True)).strip()
+    return ask(what).strip()

@@ -17,6 +17,7 @@ from framegate.segment.site_map import (
     site_map,
 )
 from framegate_host.console import EXIT_UNTRUSTED, safe, show_json, talk
+from framegate_host.printing import show_text
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.options import Context, read
 from framegate_operator.output import ago, ago_ms, errors, moment_ms, show_table
@@ -65,7 +66,7 @@ def _show(drawn: SiteMap, output: str) -> None:
     if output == "json":
         show_json(map_as_dict(drawn))
     elif output in drawings:
-        print(drawings[output](drawn), end="")
+        show_text(drawings[output](drawn), end="")
     else:
         _table(drawn.edges, "the segment allows nothing, and no enforcer reported a flow since")
         for said in drawn.unseen:

@@ -107,7 +107,7 @@ def add(
             return
         talk.print(f"{safe(row.name)}: fleet {safe(row.fleet)} counts here")
         for key in keys:
-            talk.print(f"key {key}")
+            talk.print(f"key {safe(key)}")
         talk.print(f"next: framegate site show {typed(row.name)}")
 
 
@@ -146,7 +146,7 @@ def bundle(
             write_public(out, raw)
         talk.print(f"fleet {safe(parsed.fleet)}, sequence {parsed.sequence}")
         for key in sorted(parsed.keys):
-            talk.print(f"key {key}: read it to them by another way than this file's")
+            talk.print(f"key {safe(key)}: read it to them by another way than this file's")
 
 
 @app.command("status")

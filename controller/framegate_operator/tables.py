@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from rich.cells import cell_len
-from rich.style import Style
 from rich.table import Table
+from rich.text import Text
 
-from framegate_host.console import ROWS_READ, Terminal, printable, safe, talk
+from framegate_host.console import ROWS_READ, Terminal, safe, talk
+from framegate_host.printing import printable, show_text
 
 WIDE: Final = 240
 """Columns where standard output is no terminal: nothing is cut off in a file or pipe."""
@@ -125,14 +126,17 @@ def _records(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def _plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     cells = [list(columns), *rows]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    colour = data.is_terminal
     for line in cells:
-        out = []
-        for text, width in zip(line, widths, strict=True):
-            style = _style(text) if colour else None
-            padded = text + " " * (width - cell_len(text))
-            out.append(Style.parse(style).render(padded) if style else padded)
-        print((" " * _BETWEEN).join(out).rstrip())
+        padded = [text + " " * (w - cell_len(text)) for text, w in zip(line, widths, strict=True)]
+        if data.is_terminal:
+            data.print(_coloured(line, padded), soft_wrap=True)
+        else:
+            show_text((" " * _BETWEEN).join(padded).rstrip())
+
+
+def _coloured(line: Sequence[str], padded: Sequence[str]) -> Text:
+    parts = [Text(full, _style(text) or "") for text, full in zip(line, padded, strict=True)]
+    return Text(" " * _BETWEEN).join(parts)
 
 
 def _longest_word(text: str) -> int:

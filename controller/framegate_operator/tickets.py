@@ -11,6 +11,7 @@ import typer
 
 from framegate.wire import Ticket, ticket_text
 from framegate_host.console import safe, show_json, talk, typed
+from framegate_host.printing import show_text
 from framegate_host.private_files import require_place, write_private
 from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.machines import Name, Why, detail_of
@@ -128,7 +129,7 @@ def _give(reply: pb.InviteReply, out: Path | None, output: str, hours: float, *,
         talk.print(f"{told} On the machine: framegate-agent join TICKET")
         if qr:
             _qr(text).terminal(out=sys.stderr, compact=True)
-        print(text)
+        show_text(text)
 
 
 def _places(out: Path | None, *, qr: bool) -> tuple[Path, ...]:
@@ -147,7 +148,7 @@ def _write(device: str, text: str, out: Path, *, qr: bool) -> None:
         write_private(out, text.encode() + b"\n")
     except OSError as error:  # it was given out: whoever asked is to have it
         talk.print(f"[red]{safe(out)} cannot be written[/]: {safe(error.strerror)}; the ticket is:")
-        print(text)
+        show_text(text)
         raise
     talk.print(f"ticket for {safe(device)}: {safe(out)}")
     talk.print(f"on the machine: framegate-agent join {typed(out)}, or run --ticket {typed(out)}")
@@ -156,7 +157,7 @@ def _write(device: str, text: str, out: Path, *, qr: bool) -> None:
         drawn = io.BytesIO()
         _qr(text).save(drawn, kind="png", scale=4)
         write_private(picture, drawn.getvalue())
-        talk.print(f"the same as a QR code: {picture}")
+        talk.print(f"the same as a QR code: {safe(picture)}")
 
 
 def _qr(text: str) -> Any:

@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import typer
 from fido2.client import DefaultClientDataCollector, Fido2Client, UserInteraction
 from fido2.hid import CtapHidDevice
 from fido2.webauthn import CredentialCreationOptions, CredentialRequestOptions
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate_host.console import talk
+from framegate_host.console import ask, talk
 
 
 class UsbKey:
@@ -54,7 +53,7 @@ class _Person(UserInteraction):
         talk.print("touch your security key")
 
     def request_pin(self, permissions: Any, rp_id: str | None) -> str | None:
-        return str(typer.prompt("PIN of your security key", hide_input=True, err=True))
+        return ask("PIN of your security key", hide_input=True)
 
 
 def _answered(work: Callable[[], Mapping[str, Any]]) -> str:

@@ -16,7 +16,7 @@ from framegate.identity.certificates import Purpose as P
 from framegate.identity.certificates import from_ms, verify_certificate
 from framegate.receipt_verifier import ReceiptRefused, verify_receipt
 from framegate.signed.dsse import envelope_certificate, parse_envelope, verify_envelope
-from framegate_host.console import EXIT_UNAVAILABLE, safe, show_failures, show_json, talk
+from framegate_host.console import EXIT_UNAVAILABLE, confirm, safe, show_failures, show_json, talk
 from framegate_host.private_files import private_folder, require_place, write_private
 from framegate_operator.answers import json_object, reading
 from framegate_operator.connection import (
@@ -124,9 +124,7 @@ def erase(
         operator, problem, keys, count = load_context(context), None, 0, 0
         camera, failed = device_named(operator, camera, "camera"), dict[str, FramegateError]()
         if not yes:
-            typer.confirm(
-                f"Erase all frames of {camera} {day or 'of every day'}, for ever?", abort=True
-            )
+            confirm(f"Erase all frames of {camera} {day or 'of every day'}, for ever?")
         for device, address in gateways(operator):
             try:
                 with gateway_stub(operator, device, address) as stub:
@@ -185,7 +183,9 @@ def export_frame(
             return
         _require_receipt(reply.receipt, operator, None)
         write_private(out, reply.image)
-        talk.print(f"{out} from {safe(device)}; {reply.quota_left} frames left of today's quota")
+        talk.print(
+            f"{safe(out)} from {safe(device)}; {reply.quota_left} frames left of today's quota"
+        )
 
 
 @datasets.command("export")
@@ -287,8 +287,9 @@ def _dataset(
                 count, refused = _manifest(reply.manifest, digests, operator)
                 write_private(out / f"{device}.manifest.json", reply.manifest)
                 talk.print(
-                    f"{count} frames from {safe(device)} in {out}, {refused} left behind for want "
-                    f"of a valid receipt; manifest {device}.manifest.json"
+                    f"{count} frames from {safe(device)} in {safe(out)}, {refused} left behind "
+                    "for want "
+                    f"of a valid receipt; manifest {safe(device)}.manifest.json"
                 )
                 continue
             verdict = _require_receipt(reply.receipt, operator, reply.image)

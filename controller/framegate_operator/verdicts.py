@@ -17,7 +17,8 @@ from rich.text import Text
 from framegate.errors import Reason, Refused, Unavailable
 from framegate.receipt_verifier import VerifiedReceipt
 from framegate.signed.statement import Verdict
-from framegate_host.console import EXIT_UNTRUSTED, printable, safe, show_failures, show_json, talk
+from framegate_host.console import EXIT_UNTRUSTED, safe, show_failures, show_json, talk
+from framegate_host.printing import printable, show_text
 from framegate_host.private_files import require_place, write_private
 from framegate_operator.answers import reading
 from framegate_operator.connection import first_answer, gateway_stub, gateways, load_context
@@ -118,7 +119,7 @@ def watch(
                 for batch in stub.WatchVerdicts(pb.ListVerdictsRequest(device=wanted), stream=True):
                     for verdict in verified_verdicts(operator, batch.verdicts):
                         if output == "json":
-                            print(json.dumps(asdict(verdict)), flush=True)
+                            show_text(json.dumps(asdict(verdict)), flush=True)
                         else:
                             _watched(verdict)
                     if time.monotonic() > end:
@@ -183,7 +184,7 @@ def picture(
         maker = maker_of(operator, request.verdict_id)
         device, reply = first_answer(operator, lambda s: s.Picture(request), nothing, of=maker)
         write_private(out, reply.png)
-        talk.print(f"{out} from {safe(device)}")
+        talk.print(f"{safe(out)} from {safe(device)}")
 
 
 @app.command()
@@ -255,7 +256,7 @@ def _draw(operator: OperatorContext, receipt: VerifiedReceipt, picture: Path) ->
     maker = receipt.claims["iss"]
     device, reply = first_answer(operator, lambda s: s.ShowVerdict(request), nothing, of=maker)
     write_private(picture, reply.png)
-    talk.print(f"{picture} from {safe(device)}")
+    talk.print(f"{safe(picture)} from {safe(device)}")
 
 
 _ROOMY: Final = 100

@@ -13,6 +13,7 @@ from framegate.errors import Malformed, Reason, Refused
 from framegate.transparency.note import parse_note_key
 from framegate_host.console import safe, show_json, talk, typed
 from framegate_host.logs import start_logging, started
+from framegate_host.printing import show_text
 from framegate_host.ready_file import write_ready
 from framegate_host.signals import STOP_SIGNALS
 from framegate_operator.connection import load_context, operator_stub
@@ -39,7 +40,7 @@ def init(
     from framegate_witness.state import make_witness  # noqa: PLC0415 - where a witness is run
 
     with errors():
-        print(make_witness(state, name).text)
+        show_text(make_witness(state, name).text)
         talk.print(f"next: framegate witness watch KEY --state {typed(state)}")
 
 
@@ -80,7 +81,7 @@ def show(state: State, output: Output = "table") -> None:
         if output == "json":
             show_json({"key": known.text, "logs": rows})
             return
-        print(known.text)
+        show_text(known.text)
         cells = [
             (r["log"], r["decisions"] or "none yet", (r["root"] or "")[:16], _when(r["at_s"]))
             for r in rows

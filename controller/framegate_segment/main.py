@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from framegate.errors import Malformed, Reason, Unavailable
 from framegate.segment.radius import Vlans, radius_pairs
 from framegate_host import console
-from framegate_host.console import OutputFormat, service_exit_code
+from framegate_host.console import OutputFormat, Terminal, service_exit_code
 from framegate_host.logs import start_logging
+from framegate_host.printing import show_text
 from framegate_host.program import run_program
 from framegate_host.service_manager import service_manager
 from framegate_host.setting_commands import config_commands
@@ -74,7 +74,7 @@ def drops(
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, "no such folder", hint)
         rows = sorted(read_drops(state / DROPS), key=lambda d: -d.number)[:limit]
         if output == "json":
-            print(json.dumps([asdict(d) for d in rows]))
+            show_text(json.dumps([asdict(d) for d in rows]))
             return
         table = Table("", "age", "", "conduit", "from", "to", "because", box=None)
         for d in rows:
@@ -83,7 +83,7 @@ def drops(
             cells = (str(d.number), age, d.verdict, d.conduit, d.source, where, d.because)
             table.add_row(*map(escape, cells))
         if rows:
-            Console(highlight=False).print(table)
+            Terminal(highlight=False).print(table)
         else:
             console.talk.print("no packet was refused here, so far as this record goes")
 
@@ -107,7 +107,7 @@ def vlan(
             raise Malformed.of(Reason.USAGE, wanted, "none")
         vlans = Vlans(join=join_vlan, zones=_zones(zone_vlan or []))
         now = time.time_ns() // 1_000_000
-        print(radius_pairs(attributes_now(switch_state, mac, vlans, now)))
+        show_text(radius_pairs(attributes_now(switch_state, mac, vlans, now)))
 
 
 def _zones(given: list[str]) -> dict[str, int]:

@@ -17,9 +17,11 @@ from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.errors import MarkupError
 from rich.markup import escape
+from rich.segment import Segment
+from rich.text import Text
 
 from framegate.errors import (
     EvidenceRejected,
@@ -30,6 +32,7 @@ from framegate.errors import (
     Unavailable,
 )
 from framegate.redaction import redacted
+from framegate_host.printing import printable, show_text, steerless
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -63,21 +66,36 @@ ROWS_READ: Final = 100
 
 
 class Terminal(Console):
-    """Prints no text that could steer a terminal, whoever wrote it (N239): what is printed is read
-    as ours, and one name that was not made `safe` is enough.
+    """Prints no text that could steer a terminal, whoever wrote it, in a table neither (N239): what
+    is printed is read as ours, and one name that was not made `safe` is enough. No address stands
+    behind words, and nothing in an address (`fd00:100::1`) is a name of an emoji.
     """
 
-    def print(self, *objects: Any, **how: Any) -> None:
-        """See `Console.print`. Markup that is none is printed as it stands."""
-        shown = [_unsteered(o) if isinstance(o, str) else o for o in objects]
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**{**how, "emoji": False})
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """See `Console.render_str`. Markup that is none is printed as it stands."""
+        shown, how = steerless(text), {**how, "emoji": False}
         try:
-            super().print(*shown, **how)
+            return super().render_str(shown, **how)
         except MarkupError:
-            super().print(*shown, **{**how, "markup": False})
+            return super().render_str(shown, **{**how, "markup": False})
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """See `Console.render`. Whatever was made of a text on another way is looked at here."""
+        return map(_harmless, super().render(renderable, options))
 
 
-def _unsteered(text: str) -> str:
-    return "\n".join(map(printable, text.split("\n")))
+def _harmless(segment: Segment) -> Segment:
+    text, style, control = segment
+    if control:  # a cursor that is moved: no text becomes one
+        return segment
+    if style is not None and style.link:
+        style = style.update_link(None)
+    return Segment(steerless(text), style)
 
 
 talk = Terminal(stderr=True, highlight=False, soft_wrap=True)
@@ -153,20 +171,23 @@ def typed(word: object) -> str:
     return safe(shlex.quote(str(word)))
 
 
-def printable(text: str) -> str:
-    """`text` without anything that could steer a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def show_json(value: Any) -> None:
     """One JSON document on stdout; long lists a row a line."""
     if isinstance(value, list) and len(value) > ROWS_READ:
         rows = ",\n".join(json.dumps(row, sort_keys=True) for row in value)
-        print(f"[\n{rows}\n]")
+        show_text(f"[\n{rows}\n]")
     else:
-        print(json.dumps(value, indent=1, sort_keys=True))
+        show_text(json.dumps(value, indent=1, sort_keys=True))
+
+
+def confirm(question: str) -> None:
+    """Ask somebody at a terminal whether to go on. Raises `typer.Abort` where they say no."""
+    typer.confirm(printable(question), abort=True, err=True)
+
+
+def ask(question: str, **how: Any) -> str:
+    """What somebody at a terminal answers; `how` as `typer.prompt` takes it."""
+    return str(typer.prompt(printable(question), err=True, **how))
 
 
 def _help() -> str:

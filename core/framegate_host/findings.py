@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rich.console import Console
-
 from framegate.errors import Failure, Reason
-from framegate_host.console import show_failures, talk
+from framegate_host.console import Terminal, show_failures, talk
 
 KINDS_SHOWN: Final = 8
 """Kinds of findings that a person reads."""
 
 
-def show_kinds(failures: Sequence[Failure], console: Console = talk) -> int:
+def show_kinds(failures: Sequence[Failure], console: Terminal = talk) -> int:
     """Show the first finding of each kind, and how many more of it there are; returns how many
     findings were left out.
     """

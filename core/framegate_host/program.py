@@ -19,7 +19,8 @@ from typer.core import TyperOption
 
 from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailable
 from framegate_host.console import EXIT_FAILED, EXIT_USAGE, exit_code, show_failures, talk
-from framegate_host.logs import tell_crashes
+from framegate_host.logs import tell_crashes, tell_unforeseen
+from framegate_host.printing import show_text
 
 _DISTRIBUTION: Final = "framegate"
 _WrongUse: type[Exception] = typer.BadParameter.__mro__[1]
@@ -50,6 +51,7 @@ def run_program(app: typer.Typer, name: str) -> int:
     is raised.
     """
     tell_crashes()
+    tell_unforeseen()
     _speak()
     command: Any = typer.main.get_command(app)
     command.params.append(_version_option(name))
@@ -60,7 +62,7 @@ def run_program(app: typer.Typer, name: str) -> int:
         )
     except _WrongUse as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # it is written by now, or is the message
-            print(str(error), end="")
+            show_text(str(error), end="")
             return EXIT_USAGE
         show_failures([_wrong_use(error)])
         return EXIT_USAGE
@@ -153,7 +155,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def _version_option(name: str) -> Any:
     def show(context: typer.Context, _: Any, wanted: bool) -> None:
         if wanted and not context.resilient_parsing:
-            print(f"{name} {importlib.metadata.version(_DISTRIBUTION)}")
+            show_text(f"{name} {importlib.metadata.version(_DISTRIBUTION)}")
             raise typer.Exit(0)
 
     return TyperOption(

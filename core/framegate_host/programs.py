@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from framegate_host.printing import say
 from framegate_host.start_imports import import_to_stay
 
 EXIT_INTERRUPTED: Final = 130
@@ -67,7 +68,7 @@ class Program:
             missing = (error.name or "").split(".")[0]
             if not missing or missing.startswith(OURS):
                 raise
-            print(self.advice(missing), file=sys.stderr)
+            say(self.advice(missing))
             raise SystemExit(EXIT_UNAVAILABLE) from None
 
     def advice(self, missing: str) -> str:

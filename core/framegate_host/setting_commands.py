@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from framegate.redaction import redacted
-from framegate_host.console import EXIT_USAGE, OutputFormat, safe, show_failures, show_json, talk
+from framegate_host.console import (
+    EXIT_USAGE,
+    OutputFormat,
+    Terminal,
+    safe,
+    show_failures,
+    show_json,
+    talk,
+)
 from framegate_host.setting_flags import config_option
 from framegate_host.setting_records import Declared, Place, Settings, declared
 from framegate_host.setting_values import toml_of
@@ -82,7 +89,7 @@ def _print(resolved: Resolved[Any]) -> None:
     table = Table("setting", "value", "from", box=None)
     for one in declared(resolved.record).values():
         table.add_row(one.name, *_cells(one, resolved))
-    Console(highlight=False).print(table)
+    Terminal(highlight=False).print(table)
 
 
 def _cells(one: Declared, resolved: Resolved[Any]) -> tuple[str, str]:

@@ -6,10 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
 from framegate.errors import Malformed, Reason
-from framegate_host.console import talk
+from framegate_host.console import ask, talk
 
 
 def ask_password(what: str, file: Path | None, *, new: bool = False) -> str:
@@ -23,7 +21,7 @@ def ask_password(what: str, file: Path | None, *, new: bool = False) -> str:
             "neither",
             "--password-file FILE",
         )
-    return str(typer.prompt(what, hide_input=True, confirmation_prompt=new, err=True))
+    return ask(what, hide_input=True, confirmation_prompt=new)
 
 
 def show_authenticator(uri: str) -> None:

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from framegate.errors import Reason, Unavailable
 from framegate_agent.camera.sources import FrameSource, write_shots
-from framegate_host.console import OutputFormat, errors
+from framegate_host.console import OutputFormat, Terminal, errors
 from framegate_host.program import run_program
 from framegate_simulators.boards.boards import write_boards
 from framegate_simulators.boards.camera import DrawnBoards, TriggeredBoards
@@ -103,7 +102,7 @@ def up(
 
     with errors():
         try:
-            TryPlant(folder, rate, Console(highlight=False), metrics=metrics).run()
+            TryPlant(folder, rate, Terminal(highlight=False), metrics=metrics).run()
         except PlantError as error:
             raise Unavailable.of(Reason.UNAVAILABLE, "a fleet that runs", str(error)) from error
         except KeyboardInterrupt:

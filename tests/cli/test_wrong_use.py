@@ -24,38 +24,18 @@ from cryptography.x509.oid import NameOID
 
 from support import command_walk
 from support.command_walk import leaves, run, run_each, run_here
+from support.passed_over import ASKED_FOR_ALL, SERVE, SHARED
 from support.paths import ROOT
 
 PROGRAMS = sorted(command_walk.PROGRAMS)
 ELSEWHERE = {"framegate-gateway model", "framegate-gateway data"}
 """Their words are framegate-models', which is walked."""
-SERVE = {
-    "framegate-console run": "serves until it is ended",
-    "framegate witness run": "serves until it is ended",
-    "framegate-gateway run": "waits for its host's agent",
-    "framegate-gateway backend": "waits for its host's agent",
-    "framegate-sim camera": "writes frames for as long as it is read",
-    "framegate-sim sensor": "writes windows for as long as it is read",
-    "framegate-sim machine": "keeps a simulated machine on",
-    "framegate-sim attack": "is a campaign of its own, of minutes",
-    "framegate-sim attack-model": "is a campaign of its own, of minutes",
-    "framegate-sim fleet": "raises a fleet that lives for minutes",
-    "framegate-sim up": "starts a fleet and leaves it running",
-    "framegate-sim link": "passes connections on until it is ended",
-    "framegate-sim lying-gateway": "serves",
-}
-"""What does not end by itself when it is used as it should be, and has tests of its own."""
 KINDS = ("missing", "binary", "folder", "object", "certificate", "torn")
 ALL_KINDS = len(KINDS)
 STEPS = 2
 """Of these kinds each file of a command is given so many, others to the next one: code that reads
 a kind of file is met by many commands. The whole walk is among `make plants`.
 """
-
-
-SHARED = {"context", "config"}
-"""Files that one piece of code reads for every command: asked of a few."""
-ASKED_FOR_ALL = {"framegate fleet", "framegate camera retire", "framegate-line status"}
 
 
 def _files(leaf):

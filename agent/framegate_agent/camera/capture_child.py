@@ -23,6 +23,7 @@ from framegate_agent.camera.maker_program import start_program
 from framegate_agent.camera.source_names import named_source
 from framegate_host.confinement import EXIT_UNCONFINED, Confinement
 from framegate_host.logs import tell_crashes
+from framegate_host.printing import say
 
 if TYPE_CHECKING:
     from framegate_agent.camera.sources import Shot
@@ -48,7 +49,7 @@ def main() -> None:
         _serve(args)
         sys.stdout.buffer.flush()
     except FramegateError as error:
-        print(f"framegate: {error}", file=sys.stderr, flush=True)
+        say(f"framegate: {error}")
         code = EXIT_UNCONFINED if error.reason == Reason.UNCONFINED else 1
     except (BrokenPipeError, KeyboardInterrupt):
         code = 0
@@ -89,7 +90,7 @@ def _serve(args: argparse.Namespace) -> None:
         masker.take(line)
         masker.follow(sys.stdin.buffer, lambda: _gone(program is not None))
     confinement.close_calls()
-    print(f"framegate: {caged.cage.name}: {confinement.isolation}", file=sys.stderr, flush=True)
+    say(f"framegate: {caged.cage.name}: {confinement.isolation}")
     out = sys.stdout.buffer
     if args.look:
         look_once(_shots(program, caged, args.part_type), out, masker)

@@ -11,7 +11,6 @@ file.
 from __future__ import annotations
 
 import struct
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from framegate_agent.camera.look import look_at, write_look
 from framegate_agent.camera.masking import Masker
 from framegate_agent.camera.pictures import decoded, encoded, picture_of
 from framegate_agent.camera.sealing import Sealer
+from framegate_host.printing import say
 
 UNNAMED: Final = "part"
 """The type of parts of which nobody says what they are."""
@@ -82,7 +82,7 @@ class FolderSource:
             try:
                 image = decoded(path.read_bytes())
             except (Malformed, OSError) as error:
-                print(f"framegate: {path.name!a} skipped: {error}", file=sys.stderr)
+                say(f"framegate: {path.name!a} skipped: {error}")
                 continue
             stem = path.stem.removesuffix("_test")
             yield Shot(stem, self._part_type or stem, image)
@@ -171,12 +171,10 @@ def write_shots(
             return
         if sequence - first_sequence <= RECENT_FRAMES and not told:
             told = True
-            print(
+            say(
                 f"framegate: {sequence - first_sequence} pictures, now again from the first: "
                 f"within a session a gateway refuses one that is among the last {RECENT_FRAMES} "
                 "(frame-frozen)",
-                file=sys.stderr,
-                flush=True,
             )
 
 
@@ -192,7 +190,7 @@ def relay(program: IO[bytes], out: BinaryIO, sealer: Sealer) -> None:
         try:
             head, data = sealer.masked(frame.head, frame.data)
         except FramegateError as error:
-            print(f"framegate: {frame.head.part!a} is not sealed: {error}", file=sys.stderr)
+            say(f"framegate: {frame.head.part!a} is not sealed: {error}")
             continue
         _write(out, head, data)
 

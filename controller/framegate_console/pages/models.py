@@ -14,6 +14,7 @@ from starlette.responses import Response
 from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.part import MAX_LESSON, MIN_LESSON, PartStatement
+from framegate.signed.part_rules import relearnt
 from framegate.signed.pin import parse_pin
 from framegate.wire import sha256
 from framegate_console.calls import Endpoint
@@ -116,13 +117,7 @@ async def part(visit: Visit) -> Response:
     part_type = visit.path("part")
     live = visit.live
     await live.look()
-    try:
-        reply = await visit.calls.operator("ShowPart", pb.PartRequest(part_type=part_type))
-        row, count = _part(reply.row), len(reply.goldens)
-    except Refused as error:
-        if error.reason != Reason.NOT_FOUND:
-            raise
-        row, count = None, 0
+    row = await _in_force(visit, part_type)
     seen = [v for v in latest(live, "", 200) if v.part_type == part_type]
     gateways = await visit.calls.gateways()
     return visit.show(
@@ -130,7 +125,7 @@ async def part(visit: Visit) -> Response:
         title="part.title",
         part_type=part_type,
         p=row,
-        goldens=count,
+        goldens=len(row.goldens) if row is not None else 0,
         frames=tiles([v for v in seen if v.outcome != "UNINSPECTED"][:CHOICE]),
         prefix=CHOSEN,
         gateways=gateways,
@@ -138,6 +133,17 @@ async def part(visit: Visit) -> Response:
         most=MAX_LESSON,
         scripts=("regions.js",),
     )
+
+
+async def _in_force(visit: Visit, part_type: str) -> PartStatement | None:
+    """The part as it is signed; None where the fleet has no such part."""
+    try:
+        reply = await visit.calls.operator("ShowPart", pb.PartRequest(part_type=part_type))
+    except Refused as error:
+        if error.reason != Reason.NOT_FOUND:
+            raise
+        return None
+    return _part(reply.row)
 
 
 async def golden(visit: Visit) -> Response:
@@ -203,12 +209,15 @@ async def _learnt(visit: Visit, at: Endpoint, request: Any, reason: str) -> Any:
 async def lesson(visit: Visit) -> Response:
     """What was learnt, to be looked at; and to be put in force by `put_in_force`."""
     learnt = _lesson(visit)
+    before = await _in_force(visit, learnt.part_type)
     return visit.show(
         "lesson.html",
         title="lesson.title",
         id=visit.path("id"),
         lesson=learnt,
         digest=sha256(learnt.image).hex(),
+        regions=json.dumps(before.ignore if before is not None else []),
+        p=before,
         scripts=("regions.js",),
     )
 
@@ -219,16 +228,15 @@ async def lesson_image(visit: Visit) -> Response:
 
 
 async def put_in_force(visit: Visit) -> Response:
-    """Ask for the part with this golden image: the message that `framegate part add` sends."""
+    """Ask for the part with this golden image: the message that `framegate part add --keep` sends.
+    Thresholds, sizes and second looks stay as they are in force at this moment (N184).
+    """
     learnt, form = _lesson(visit), await visit.form()
-    rules = {
-        "thresholds": [],
-        "min_size_px": 0.0,
-        "ignore": regions_of(form.get("regions"), Reason.PART),
-        "outline": list(learnt.facts.outline),
-        "tolerant_percent": learnt.facts.tolerant_percent,
-    }
+    ignored = regions_of(form.get("regions"), Reason.PART)
     await factor(visit)
+    before = await _in_force(visit, learnt.part_type)
+    rules = relearnt(before, learnt.facts.outline, learnt.facts.tolerant_percent)
+    rules["ignore"] = ignored
     request = pb.AddPartRequest(
         part_type=learnt.part_type,
         goldens=[learnt.image],

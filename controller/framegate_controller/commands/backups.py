@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from cryptography import x509
-from rich.console import Console
 from rich.table import Table
 
 from framegate.errors import Malformed, Reason
@@ -33,7 +32,7 @@ from framegate_controller.restoration.restore import (
     restore_in_place,
 )
 from framegate_controller.settings import ControllerSettings
-from framegate_host.console import OutputFormat, safe, show_json, talk, typed
+from framegate_host.console import OutputFormat, Terminal, safe, show_json, talk, typed
 from framegate_host.setting_flags import with_settings
 
 Output = OutputFormat
@@ -67,11 +66,11 @@ def backup(
 
 def _tell_backup(out: Path, manifest: BackupManifest, passphrase: Path) -> None:
     talk.print(
-        f"{out}: fleet {safe(manifest.fleet)}, {manifest.size} entries of the record, "
+        f"{safe(out)}: fleet {safe(manifest.fleet)}, {manifest.size} entries of the record, "
         f"trust revision {manifest.revision}, {len(manifest.files)} files"
     )
     talk.print(
-        f"[yellow]not in it: the keys' passphrase. Keep a copy of {passphrase} elsewhere: "
+        f"[yellow]not in it: the keys' passphrase. Keep a copy of {safe(passphrase)} elsewhere: "
         "without it this backup opens nothing[/]"
     )
     in_files = manifest.key_store.startswith("encrypted file")
@@ -171,13 +170,13 @@ def _as_json(restored: Restored) -> dict[str, Any]:
 def _tell_restored(restored: Restored, ask: Ask) -> None:
     begun, restoration = restored.begun, restored.begun.restoration
     talk.print(
-        f"[bold]fleet {safe(restored.fleet)} is restored in {ask.state}[/]: restoration "
+        f"[bold]fleet {safe(restored.fleet)} is restored in {safe(ask.state)}[/]: restoration "
         f"{restoration.number}, trust revision {begun.revision_before} -> {restoration.revision}"
     )
     table = Table("lost or void", "how much", "what to do next", box=None)
     for row in _rows(restored):
         table.add_row(safe(row.what), safe(row.count), safe(row.next))
-    Console(highlight=False, soft_wrap=True).print(table)
+    Terminal(highlight=False, soft_wrap=True).print(table)
     if not restored.key_store.startswith("encrypted file"):
         talk.print(f"[yellow]the CAs' private keys are in {safe(restored.key_store)}[/]")
     talk.print(

@@ -20,7 +20,7 @@ from framegate_controller.commands.options import at_the_host, errors, known_key
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
 from framegate_host.certificate_end import Life
-from framegate_host.console import talk, typed
+from framegate_host.console import safe, talk, typed
 from framegate_host.private_files import private_folder, write_private, write_public
 from framegate_host.setting_flags import with_settings
 
@@ -47,7 +47,9 @@ def server_certificate(
         write_public(out / "root.pem", keys.root.pem)
         clients = keys.generations_pem("gateway-ca", "broker-ca", "operator-ca")
         write_public(out / "clients.pem", clients + keys.root.pem)
-        talk.print(f"{out}/{name}.key, {name}.pem (90 days), root.pem, clients.pem")
+        talk.print(
+            f"{safe(out)}/{safe(name)}.key, {safe(name)}.pem (90 days), root.pem, clients.pem"
+        )
 
 
 @with_settings(ControllerSettings)
@@ -71,7 +73,7 @@ def line_certificate(
         _hand_out(at, certificate, out / "line", private_pem(key), chain)
         _write_authorities(out, keys)
         talk.print(
-            f"{out}: line.key, line.pem (90 days), root.pem, authorities.pem; "
+            f"{safe(out)}: line.key, line.pem (90 days), root.pem, authorities.pem; "
             f"next: framegate-line run --credentials {typed(out)}"
         )
 
@@ -96,7 +98,7 @@ def enforcer_certificate(
         _hand_out(at, certificate, out / "enforcer", private_pem(key), chain)
         _write_authorities(out, keys)
         talk.print(
-            f"{out}: enforcer.key, enforcer.pem (90 days), root.pem, authorities.pem; "
+            f"{safe(out)}: enforcer.key, enforcer.pem (90 days), root.pem, authorities.pem; "
             f"next: framegate-segment run --credentials {typed(out)}"
         )
 

@@ -20,7 +20,7 @@ from framegate_controller.commands.options import (
 )
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
-from framegate_host.console import talk, typed
+from framegate_host.console import safe, talk, typed
 from framegate_host.private_files import state_folder
 from framegate_host.setting_flags import with_settings
 
@@ -50,10 +50,10 @@ def add_controller(
                 serial = f"{made.issuing[label].certificate.serial_number:x}"
                 tx.record(CaMade(label=label, serial=serial))
         keep_address(StoreAt(out, at.address, at.password_file))
-        talk.print(f"{out}: another controller of fleet {keys.fleet}, on {at}")
+        talk.print(f"{safe(out)}: another controller of fleet {safe(keys.fleet)}, on {safe(at)}")
         talk.print(
             "[yellow]the fleet's root key is in it, and the passphrase of its keys: carry it over "
-            f"a channel that you trust, and put {out}/keys/passphrase elsewhere[/]"
+            f"a channel that you trust, and put {safe(out)}/keys/passphrase elsewhere[/]"
         )
         talk.print(
             f"next, there: framegate-controller run --state {typed(out)} --name controller-2 "

@@ -28,7 +28,7 @@ from framegate_controller.people.signin import found_operator
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.ports import Store
-from framegate_host.console import OutputFormat, show_json, talk, typed
+from framegate_host.console import OutputFormat, safe, show_json, talk, typed
 from framegate_host.operator_context import context_body
 from framegate_host.private_files import private_folder, require_place, state_folder, write_private
 from framegate_host.setting_flags import with_settings
@@ -109,10 +109,13 @@ def init(  # noqa: PLR0913 - a command's options
                 }
             )
             return
-        talk.print(f"fleet [bold]{fleet}[/] made in {state}; CA keys: {keys.key_store.place}")
+        talk.print(
+            f"fleet [bold]{safe(fleet)}[/] made in {safe(state)}; CA keys: "
+            f"{safe(keys.key_store.place)}"
+        )
         show_authenticator(uri)
         show_recovery_codes(codes)
-        talk.print(f"context for operators: {path}")
+        talk.print(f"context for operators: {safe(path)}")
         talk.print(
             "next: framegate-controller profile add FILE; framegate-controller run; "
             f"framegate login {typed(name)} --context {typed(path)}"

@@ -23,7 +23,7 @@ from framegate_controller.commands.options import (
 from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
-from framegate_host.console import talk, typed
+from framegate_host.console import safe, talk, typed
 from framegate_host.private_files import require_place, write_private
 from framegate_host.setting_flags import with_settings
 
@@ -56,7 +56,8 @@ def profile_add(
                 tx.evidence.add_allowlist(each.read_bytes(), tx.now_ms)
             profile = add_profile(tx, keys, file.read_bytes())
         talk.print(
-            f"profile {profile.name} {profile.version} revision {profile.revision} is in force"
+            f"profile {safe(profile.name)} {safe(profile.version)} revision {profile.revision} is "
+            "in force"
         )
 
 
@@ -100,6 +101,6 @@ def profile_signer(
         )
         write_private(out, private_pem(key) + certificate.public_bytes(Encoding.PEM))
         talk.print(
-            f"{out}: key and certificate of profile signer {name}, {days} days; "
+            f"{safe(out)}: key and certificate of profile signer {safe(name)}, {days} days; "
             f"next: framegate profile sign FILE --key {typed(out)}"
         )

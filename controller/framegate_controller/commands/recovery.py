@@ -19,7 +19,8 @@ from framegate_controller.people.operators import quorum, reset_factors
 from framegate_controller.people.signin import seal_break_glass
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.settings import ControllerSettings
-from framegate_host.console import talk, typed
+from framegate_host.console import safe, talk, typed
+from framegate_host.printing import show_text
 from framegate_host.private_files import require_place, write_private
 from framegate_host.setting_flags import with_settings
 
@@ -53,7 +54,7 @@ def break_glass(
             code = seal_break_glass(tx)
         write_private(out, code.encode() + b"\n")
         talk.print(
-            f"{out}: a sealed credential, good once; whoever uses it is told to everybody "
+            f"{safe(out)}: a sealed credential, good once; whoever uses it is told to everybody "
             "until somebody else has looked into it"
         )
 
@@ -78,4 +79,4 @@ def recover_operator(
                 raise Refused.of(Reason.APPROVAL_NEEDED, wanted, people, hint)
             _, code = reset_factors(tx, tx.people.find(name))
         talk.print(f"next, within 24 h: framegate login {typed(name)} --enrol")
-        print(code)
+        show_text(code)

@@ -25,7 +25,7 @@ from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.copying import require_whole_file
 from framegate_controller.store.running import no_other, stopped
 from framegate_controller.store.transfer import move_rows
-from framegate_host.console import OutputFormat, show_json, talk
+from framegate_host.console import OutputFormat, safe, show_json, talk
 from framegate_host.setting_flags import with_settings
 
 stores = typer.Typer(
@@ -51,7 +51,7 @@ def store_migrate(
     with errors():
         _require_there(at)
         with registry_at(at) as registry:
-            talk.print(f"{at}: schema {registry.schema()}")
+            talk.print(f"{safe(at)}: schema {registry.schema()}")
 
 
 @stores.command("check")
@@ -81,7 +81,8 @@ def store_check(
             show_json({"store": str(at), **asdict(checked)})
             return
         talk.print(
-            f"[green]{at} is whole[/]: {checked.entries} entries, {checked.heads} signed heads, "
+            f"[green]{safe(at)} is whole[/]: {checked.entries} entries, {checked.heads} signed "
+            "heads, "
             f"root {checked.root[:16]}"
         )
 
@@ -133,10 +134,10 @@ def store_move(
             show_json({"store": str(target), "rows": rows, **asdict(checked)})
             return
         talk.print(
-            f"[green]{target} has the registry now[/]: {rows} rows; the record's {checked.entries} "
-            f"entries have the root {checked.root[:16]}, as before"
+            f"[green]{safe(target)} has the registry now[/]: {rows} rows; the record's "
+            f"{checked.entries} entries have the root {checked.root[:16]}, as before"
         )
-        talk.print(f"left behind, for you to delete: {left}\nnext: framegate-controller run")
+        talk.print(f"left behind, for you to delete: {safe(left)}\nnext: framegate-controller run")
 
 
 def _require_same(before: CheckedRecord, after: CheckedRecord) -> None:

@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason, Refused
-from framegate.looks.limits import loosened, parse_limits
 from framegate.payload.contract import MAGIC
 from framegate.record.fleet_events import PartRemoved, PartSet
 from framegate.registry.model import Part
 from framegate.signed.dsse import parse_envelope, strict_json
-from framegate.signed.inspected import GRID, LOOSE, cells_of
+from framegate.signed.inspected import LOOSE
 from framegate.signed.mask import as_fractions
 from framegate.signed.part import (
     MAX_GOLDEN_BYTES,
@@ -23,8 +22,8 @@ from framegate.signed.part import (
     PartStatement,
     check_part,
     left_by,
-    outline_area,
 )
+from framegate.signed.part_rules import weakened
 from framegate.wire import sha256
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.store.ports import Transaction
@@ -73,30 +72,17 @@ class PartChange:
 
     def weakened(self, tx: Transaction) -> str:
         """What of the guard in force this takes away or loosens, in words; "" for nothing."""
-        earlier = tx.parts.get(self.part.part_type)
-        if earlier is None or earlier.removed or self.part.removed:
-            return ""
-        payload = parse_envelope(earlier.envelope, PartStatement.TYPE).payload
-        before = PartStatement.parse_payload(payload)
-        said = [f"{name}, of a later version, goes" for name in before.later]
-        own = [row for row in before.looks if row.get("look") not in before.later]
-        said += loosened(parse_limits(own), parse_limits(self.part.looks))
-        if before.outline and not self.part.outline:
-            said.append("its outline goes: shares are of the picture")
-        elif before.outline != self.part.outline and before.outline:
-            said.append(f"another outline, of {_percent(self.part)}, before {_percent(before)}")
-        if before.tolerant_percent < self.part.tolerant_percent:
-            said.append(
-                f"golden images tolerate more than {LOOSE} grey levels on"
-                f" {self.part.tolerant_percent} % of the picture, before {before.tolerant_percent}"
-            )
+        before = _before(tx, self.part.part_type)
+        said = () if before is None or self.part.removed else weakened(before, self.part)
         return f". WEAKER GUARD: {'; '.join(said)}" if said else ""
 
 
-def _percent(part: PartStatement) -> str:
-    """How much of the picture a part's outline is."""
-    cells = cells_of(outline_area(part.outline) or ())
-    return f"{100 * cells // (GRID * GRID)} % of the picture"
+def _before(tx: Transaction, part_type: str) -> PartStatement | None:
+    """A part's latest version, one that was taken away too: it has the rules that it had."""
+    earlier = tx.parts.get(part_type)
+    if earlier is None:
+        return None
+    return PartStatement.parse_payload(parse_envelope(earlier.envelope, PartStatement.TYPE).payload)
 
 
 def parse_change(
@@ -104,8 +90,9 @@ def parse_change(
 ) -> PartChange:
     """What is asked for. Raises Malformed (PART)."""
     read = _parse_rules(rules)
-    if remove and goldens:
-        raise Malformed.of(Reason.PART, "no golden images of a part that goes", len(goldens))
+    if remove and (goldens or any(read.values())):
+        wanted = "no golden images and no rules of a part that goes"
+        raise Malformed.of(Reason.PART, wanted, f"{len(goldens)} images, {ascii(read)[:80]}")
     if not remove:
         _check_goldens(goldens, source)
     part = PartStatement(
@@ -174,14 +161,17 @@ def set_part(
     """Sign a part under its next version, or take it away. Raises Refused (PART), also for
     thresholds of classes that no registered model has: they would hold of nothing.
 
-    One that was taken away stays as such, so that its version never falls.
+    One that was taken away stays as such, so that its version never falls, and with its rules: who
+    adds it again is told what of them goes (N184).
     """
-    asked = change.part
-    earlier = tx.parts.get(asked.part_type)
-    if earlier is None and (asked.removed or tx.parts.count() >= MAX_PARTS):
+    asked, before = change.part, _before(tx, change.part.part_type)
+    if before is None and (asked.removed or tx.parts.count() >= MAX_PARTS):
         wanted = f"a part there is, and at most {MAX_PARTS}"
         raise Refused.of(Reason.PART, wanted, ascii(asked.part_type[:60]), "framegate part list")
-    _require_known(tx, asked)
+    if before is not None and asked.removed:
+        asked = replace(before, goldens=(), source=asked.source, removed=1)
+    else:
+        _require_known(tx, asked)
     summary = change.summary + change.weakened(tx)
     for image in change.goldens:
         tx.parts.keep_golden(image)

@@ -17,10 +17,13 @@ from framegate.errors import FramegateError
 from framegate.federation.receipts import SiteStanding
 from framegate.identity.names import Kind
 from framegate.ima.allowlist import allowlist_text
+from framegate.playbooks.parse import parse_playbook
+from framegate.playbooks.statement import PlaybookStatement
 from framegate.profile.model import PROFILE_TYPE, parse_profile
 from framegate.signed.dsse import parse_envelope
 from framegate.signed.mask import MaskStatement
 from framegate.signed.part import PartStatement
+from framegate.signed.part_rules import rules_of
 from framegate_controller.inspection.parts import golden_image
 from framegate_controller.people.operators import quorum
 from framegate_controller.record.goals import goals_text
@@ -66,20 +69,21 @@ def _part(tx: Transaction, asked: pb.AddPartRequest) -> Message | None:
     if part is None or part.removed:
         return None
     said = PartStatement.parse_payload(parse_envelope(part.envelope, PartStatement.TYPE).payload)
-    rules = {
-        "thresholds": said.thresholds,
-        "min_size_px": said.min_size_px,
-        "ignore": said.ignore,
-        **({"looks": said.looks} if said.looks else {}),
-        **({"outline": said.outline} if said.outline else {}),
-        **({"tolerant_percent": said.tolerant_percent} if said.tolerant_percent else {}),
-    }
     return pb.AddPartRequest(
         part_type=said.part_type,
         goldens=[golden_image(tx, bytes.fromhex(g)) for g in said.goldens],
-        rules=json.dumps(rules).encode(),
+        rules=json.dumps(rules_of(said)).encode(),
         source=said.source,
     )
+
+
+def _playbook(tx: Transaction, asked: pb.EnablePlaybookRequest) -> Message | None:
+    kept = tx.playbooks.newest(parse_playbook(asked.text).name)
+    if kept is None or kept.ended:
+        return None
+    payload = parse_envelope(kept.envelope, PlaybookStatement.TYPE).payload
+    text = PlaybookStatement.parse_payload(payload).text
+    return pb.EnablePlaybookRequest(text=text, base=asked.base, note=kept.note)
 
 
 def _masks(tx: Transaction, asked: pb.SetMasksRequest) -> Message | None:
@@ -133,6 +137,7 @@ _READERS: Final = MappingProxyType[str, Reader](
         "profile.import": _profile,
         "part.add": _part,
         "mask.set": _masks,
+        "playbook.enable": _playbook,
         "zone.set": _zone,
         "model.promote": _pin,
         "model.rollback": _pin,

@@ -11,6 +11,7 @@ from framegate.identity.names import Zone, parse_name
 from framegate.registry.model import Model
 from framegate_controller.events.notices import AccessChanged
 from framegate_controller.inspection.models import earlier_model, pin_model
+from framegate_controller.inspection.recipes import weakened_recipe
 from framegate_controller.people.authority import Aim
 from framegate_controller.store.ports import Transaction
 from framegate_controller.verbs.models import ModelView, view_of
@@ -43,6 +44,10 @@ class PinModel(Verb[ModelView]):
         """See `Verb.aim`."""
         model = self.which(tx)
         summary = f"{model.name} {model.version} ({model.digest[:16]}) in force in {self.zone}"
+        pin = tx.models.pin(self.zone)
+        before = tx.models.get(pin.digest) if pin is not None else None
+        said = weakened_recipe(before.recipe, model.recipe) if before is not None else ()
+        summary += f". WEAKER MODEL: {'; '.join(said)}" if said else ""
         return Aim(self.NAME, self.zone, model.digest, summary)
 
     def run(self, tx: Transaction, call: Call) -> Outcome[ModelView]:

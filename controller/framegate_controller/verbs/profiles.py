@@ -9,6 +9,7 @@ from typing import Self
 from framegate.errors import FramegateError, Reason, Refused
 from framegate.identity.names import Kind
 from framegate.profile.model import PROFILE_TYPE, FirmwareProfile, parse_profile
+from framegate.profile.weakened import weakened_profile
 from framegate.registry.rollout import ProfileRevision
 from framegate.signed.dsse import parse_envelope
 from framegate_controller.events.notices import AttestNow, DeviceChanged, Notice
@@ -70,7 +71,16 @@ class ImportProfile(Verb[ProfileView]):
         summary = (
             f"firmware profile {claimed.name} {claimed.version} revision {claimed.revision}{when}"
         )
-        return Aim("profile.import", target=claimed.name, summary=summary)
+        return Aim("profile.import", target=claimed.name, summary=summary + self._weakened(tx))
+
+    def _weakened(self, tx: Transaction) -> str:
+        """What machines no longer have to show by it, in words; "" for nothing."""
+        current = tx.profiles.in_force(self.claimed.name)
+        if current is None:
+            return ""
+        before = parse_profile(parse_envelope(current.envelope, PROFILE_TYPE).payload)
+        said = weakened_profile(before, self.claimed)
+        return f". WEAKER PROFILE: {'; '.join(said)}" if said else ""
 
     def run(self, tx: Transaction, call: Call) -> Outcome[ProfileView]:
         """See `Verb.run`."""

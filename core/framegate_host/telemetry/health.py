@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from framegate_host.console import printable
+from framegate_host.printing import printable
 
 MAX_PROBLEM = 200
 """Characters of a problem: a line on somebody's screen."""

@@ -27,6 +27,7 @@ from framegate_simulators.attack import (
     enrolment,
     frames,
     gateway,
+    kept_guards,
     line,
     looks,
     made_backups,
@@ -37,6 +38,7 @@ from framegate_simulators.attack import (
     playbooks,
     reports,
     rogue_controller,
+    rogue_files,
     segments,
     service,
     sinks,
@@ -74,8 +76,7 @@ THREATS: Final = (
             *range(210, 212),
             *range(213, 223),
             *range(225, 228),
-            *range(229, 241),
-            242,
+            *range(229, 244),
         )
     ),
 )
@@ -95,6 +96,7 @@ MODULES: Final = (
     vast_numbers,
     line,
     models,
+    kept_guards,
     looks,
     payloads,
     children,
@@ -120,6 +122,7 @@ MODULES: Final = (
     made_backups,
     taken_port,
     rogue_controller,
+    rogue_files,
     two_readings,
 )
 """Importing them registers their attempts."""

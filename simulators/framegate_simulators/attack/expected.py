@@ -193,6 +193,8 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N238": ("409; the masks stand",),
         "N240": ("sound: exit [0, 0]; each in two ways: exit [6]",),
         "N239": ("0 of 48 commands",),
+        "N241": ("0 of 11 commands", "10 showed it as text"),
+        "N243": ("no defects below 9 px, before 4", "residual goes"),
         "N242": ("frame-label, frame-session", "operators: usage, usage"),
     }
 )

@@ -18,7 +18,7 @@ from framegate_controller.ca.issue import issue_server
 from framegate_host.private_files import write_private
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import Seen, Target, attempt
-from framegate_simulators.attack.worst_answers import KINDS, Kind, worst_answer
+from framegate_simulators.attack.worst_answers import KINDS, STEERING, Kind, worst_answer
 
 ASKED: Final = (
     ("status",),
@@ -38,7 +38,6 @@ ASKED: Final = (
     ("operator", "list"),
     ("operator", "roles", "eve", "viewer"),
 )
-STEERING: Final = ("\x1b", "\x07", "\u202e")
 SERVICE: Final = "Operator"
 
 

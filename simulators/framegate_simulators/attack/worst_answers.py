@@ -13,6 +13,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 STEERS: Final = "\x1b[2J\x1b]0;owned\x07\u202e\n[bold]all is well[/]"
+STEERING: Final = ("\x1b", "\x07", "\u202e")
+"""None of these is printed, whoever sent it."""
 DEEP: Final = 3
 _LARGEST: Final[Mapping[int, Any]] = {
     FieldDescriptor.TYPE_UINT64: 2**64 - 1,

@@ -23,9 +23,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from rich.console import Console
 from rich.table import Table
 
+from framegate_host.console import Terminal
 from framegate_simulators.plant.line_plant import LINE, LinePlant
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import PlantError
@@ -245,7 +245,7 @@ no reader is in the way.
 """
 
 
-def show(result: Mapping[str, Any], console: Console) -> None:
+def show(result: Mapping[str, Any], console: Terminal) -> None:
     """As a table: a process a row, its samples as bars."""
     table = Table("process", "MiB", "at the end", "most", "over the run", box=None)
     for name, one in sorted(result["memory"].items()):
@@ -275,7 +275,7 @@ def main() -> None:
     parser.add_argument("--build", type=Path, default=Path("build"))
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
-    console = Console(highlight=False, width=None if os.isatty(1) else 120)
+    console = Terminal(highlight=False, width=None if os.isatty(1) else 120)
     options = ("--receipt-quota", RECEIPT_QUOTA_MIB)
     with (
         Plant(interval_s=4.0, logs=args.build / "soak-logs") as plant,

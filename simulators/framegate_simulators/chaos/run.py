@@ -25,8 +25,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-
+from framegate_host.console import Terminal
 from framegate_simulators.chaos import disk, receipts_faults, registry_faults, shared_faults
 from framegate_simulators.chaos.cell import Founded, found
 from framegate_simulators.chaos.line_faults import LineRuns, line_possible
@@ -182,7 +181,7 @@ def main() -> None:
     parser.add_argument("--build", type=Path, default=Path("build"))
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     on_line = args.runs // LINE_SHARE if args.line is None else args.line
     on_database = args.runs // 2 if args.shared is None else args.shared
     folder = Path(tempfile.mkdtemp(prefix="fg-chaos-"))
@@ -211,7 +210,7 @@ def main() -> None:
     raise SystemExit(code)
 
 
-def _told(tallies: Sequence[Tally], build: Path, seed: int, console: Console) -> int:
+def _told(tallies: Sequence[Tally], build: Path, seed: int, console: Terminal) -> int:
     """Write and print what came of them; the exit code."""
     results: list[dict[str, Any]] = [tally.body() for tally in tallies]
     body = {

@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-
+from framegate_host.console import Terminal
 from framegate_simulators.demo.cast import Cast
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.plant.plant import Plant
@@ -60,7 +59,7 @@ expires = {expires}
 class AssessDemo(Story):
     """The acts in the order in which they are told."""
 
-    def __init__(self, plant: Plant, console: Console) -> None:
+    def __init__(self, plant: Plant, console: Terminal) -> None:
         super().__init__(plant, console)
         self.cast = Cast(plant, console)
         self.before: dict[str, str] = {}

@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from framegate_host.console import Terminal
 from framegate_simulators.plant.diverter import Part
 from framegate_simulators.plant.line_plant import LinePlant
 
@@ -21,7 +22,7 @@ BELT: Final = 60
 class BeltView:
     """The conveyor drawn while parts go by, on a terminal; nothing is drawn where there is none."""
 
-    def __init__(self, line: LinePlant, console: Console, live: bool) -> None:
+    def __init__(self, line: LinePlant, console: Terminal, live: bool) -> None:
         self.line, self.console, self.live = line, console, live
 
     @contextlib.contextmanager

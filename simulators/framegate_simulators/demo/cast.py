@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rich.console import Console
-
+from framegate_host.console import Terminal
 from framegate_host.private_files import write_private
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import PlantError
@@ -16,7 +15,7 @@ from framegate_simulators.plant.site import Site
 class Cast:
     """The people and machines of the story, and what they all do: be refused, ask, be approved."""
 
-    def __init__(self, plant: Plant, console: Console) -> None:
+    def __init__(self, plant: Plant, console: Terminal) -> None:
         self.plant, self.console = plant, console
         self.cameras: list[Site] = []
         self.gateway: Site

@@ -19,9 +19,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
 from rich.panel import Panel
 
+from framegate_host.console import Terminal
 from framegate_simulators.demo.fleet_view import FleetView
 from framegate_simulators.demo.own_images import SOURCE_LIMIT, frames_of, inspect_folder
 from framegate_simulators.demo.story import Scene, Story
@@ -43,7 +43,7 @@ class Demo(Story):
     """Runs the acts in order; each returns what was observed, or raises PlantError."""
 
     def __init__(
-        self, plant: Plant, build: Path, source: Path | None, console: Console, live: bool
+        self, plant: Plant, build: Path, source: Path | None, console: Terminal, live: bool
     ) -> None:
         super().__init__(plant, console)
         self.build, self.source = build, source
@@ -339,7 +339,7 @@ def main() -> None:
         raise SystemExit(2)
     args.build.mkdir(parents=True, exist_ok=True)
     live = sys.stdout.isatty() and not os.environ.get("CI")
-    console = Console(
+    console = Terminal(
         force_terminal=None if live else False, width=None if live else 160, highlight=False
     )
     console.print(

@@ -15,9 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from rich.console import Console
-
-from framegate_host.console import typed
+from framegate_host.console import Terminal, typed
 from framegate_simulators.fixtures.access import PASSWORD
 from framegate_simulators.plant.console_plant import ConsolePlant
 from framegate_simulators.plant.plant import Plant
@@ -35,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, default=Path("build"))
     args = parser.parse_args()
-    console, looks = Console(highlight=False), os.environ.get("CI") == "true"
+    console, looks = Terminal(highlight=False), os.environ.get("CI") == "true"
     if looks and shutil.which(BROWSER) is None:
         console.print(
             "skipped: no chromium here, which takes the pictures (apt-get install chromium)"
@@ -56,7 +54,7 @@ def main() -> None:
             _stay(shown, console)
 
 
-def _stay(shown: ConsolePlant, console: Console) -> None:
+def _stay(shown: ConsolePlant, console: Terminal) -> None:
     """Say where to look, and let things happen until somebody ends it."""
     over = threading.Event()
 

@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
-from rich.console import Console
-
+from framegate_host.console import Terminal
 from framegate_simulators.demo.fleet_view import FleetView
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.fixtures.postgres import local_postgres
@@ -37,7 +36,7 @@ class Paired(Story):
 
     plant: PairedPlant
 
-    def __init__(self, plant: PairedPlant, console: Console) -> None:
+    def __init__(self, plant: PairedPlant, console: Terminal) -> None:
         super().__init__(plant, console)
         self.plant = plant
         self.view = FleetView(plant, console, live=False)

@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
 from rich.table import Table
 
 from framegate.errors import Reason
 from framegate.signed.statement import Outcome, Verdict
+from framegate_host.console import Terminal
 from framegate_simulators.plant.line_plant import operator_keys
 from framegate_simulators.plant.observer import Observer
 from framegate_simulators.plant.plant import Plant
@@ -157,7 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, default=Path("build"))
     args = parser.parse_args()
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     args.build.mkdir(exist_ok=True)
     try:
         with Plant(interval_s=4.0) as plant, plant.explained():

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, Final
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from framegate_host.console import Terminal
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import wait_for
 from framegate_simulators.plant.site import Site
@@ -27,7 +27,7 @@ STYLE: Final = {
 class FleetView:
     """What is seen of the cameras: by the controller, and by their agents' own counts."""
 
-    def __init__(self, plant: Plant, console: Console, live: bool) -> None:
+    def __init__(self, plant: Plant, console: Terminal, live: bool) -> None:
         self.plant, self.console, self.live = plant, console, live
         self.cameras: list[Site] = []
 

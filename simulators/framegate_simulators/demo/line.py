@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
 from rich.panel import Panel
 
+from framegate_host.console import Terminal
 from framegate_simulators.demo.belt_view import BeltView
 from framegate_simulators.demo.story import Scene, Story
 from framegate_simulators.plant.line_plant import LINE, TARGETS, LinePlant
@@ -49,7 +49,7 @@ class OfflineCheck:
 class DemoLine(Story):
     """Runs the acts in order."""
 
-    def __init__(self, line: LinePlant, build: Path, console: Console, live: bool) -> None:
+    def __init__(self, line: LinePlant, build: Path, console: Terminal, live: bool) -> None:
         super().__init__(line.plant, console)
         self.line, self.build, self.masked = line, build, ""
         self.belt = BeltView(line, console, live)
@@ -308,7 +308,7 @@ def main() -> None:
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
     live = sys.stdout.isatty() and not os.environ.get("CI")
-    console = Console(
+    console = Terminal(
         force_terminal=None if live else False, width=None if live else 160, highlight=False
     )
     console.print(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 
-from rich.console import Console
-
+from framegate_host.console import Terminal
 from framegate_simulators.demo.rolling_fleet import RollingFleet
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.plant.processes import PlantError
 
 
-def learn(fleet: RollingFleet, firmware: Firmware, console: Console) -> str:
+def learn(fleet: RollingFleet, firmware: Firmware, console: Terminal) -> str:
     """Update a machine that is not in production, let it join as a suspect, learn from what it
     shows.
     """

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from rich.console import Console
 
+from framegate_host.console import Terminal
 from framegate_host.private_files import write_private, write_public
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.fixtures.plates import write_plates
@@ -48,7 +48,7 @@ LEARNING_S: Final = 900.0
 class DemoPart(Story):
     """The acts in order."""
 
-    def __init__(self, plant: Plant, console: Console) -> None:
+    def __init__(self, plant: Plant, console: Terminal) -> None:
         super().__init__(plant, console)
         self.folder = Path("build") / "part"
         shutil.rmtree(self.folder, ignore_errors=True)

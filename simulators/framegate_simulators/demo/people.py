@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from rich.console import Console
-
+from framegate_host.console import Terminal
 from framegate_simulators.demo import accounts, approvals, emergencies, policies, record
 from framegate_simulators.demo.cast import Cast
 from framegate_simulators.demo.story import Scene, Story, tell
@@ -21,7 +20,7 @@ INTERVAL_S: Final = 2.0
 class PeopleDemo(Story):
     """The acts in the order in which they are told."""
 
-    def __init__(self, plant: Plant, console: Console) -> None:
+    def __init__(self, plant: Plant, console: Terminal) -> None:
         super().__init__(plant, console)
         self.cast = Cast(plant, console)
 

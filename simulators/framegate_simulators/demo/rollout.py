@@ -10,8 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from rich.console import Console
-
+from framegate_host.console import Terminal
 from framegate_simulators.demo import new_profile
 from framegate_simulators.demo.rolling_fleet import RollingFleet
 from framegate_simulators.demo.story import Scene, Story, tell
@@ -37,7 +36,7 @@ IMPLANTED: Final = replace(NEW, kernel="kernel 6.12.10 (implanted)")
 class RolloutDemo(Story):
     """Runs the acts in order; each returns what was observed, or raises PlantError."""
 
-    def __init__(self, plant: Plant, console: Console) -> None:
+    def __init__(self, plant: Plant, console: Terminal) -> None:
         super().__init__(plant, console)
         self.fleet = RollingFleet(plant)
         self.canary: list[str] = []

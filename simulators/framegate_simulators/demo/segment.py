@@ -10,9 +10,8 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
-from rich.console import Console
-
 from framegate.segment.policy import FILE
+from framegate_host.console import Terminal
 from framegate_simulators.demo.cast import Cast
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.plant.namespaces import ROUTER, Network, unavailable
@@ -38,7 +37,7 @@ _FORGOTTEN: Final = (
 class SegmentDemo(Story):
     """The acts in the order in which they are told."""
 
-    def __init__(self, plant: Plant, console: Console) -> None:
+    def __init__(self, plant: Plant, console: Terminal) -> None:
         super().__init__(plant, console)
         self.cast = Cast(plant, console)
         self.open = ExitStack()

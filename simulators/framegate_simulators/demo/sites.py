@@ -11,9 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-
-from framegate_host.console import EXIT_DENIED, EXIT_UNTRUSTED
+from framegate_host.console import EXIT_DENIED, EXIT_UNTRUSTED, Terminal
 from framegate_simulators.demo.cast import Cast
 from framegate_simulators.demo.foreign_model import ForeignModel
 from framegate_simulators.demo.story import Scene, Story, tell
@@ -41,7 +39,7 @@ WIRE: Final = "wire"
 class SitesDemo(Story):
     """The acts in the order in which they are told; `plant` is the site south."""
 
-    def __init__(self, plant: Plant, console: Console) -> None:
+    def __init__(self, plant: Plant, console: Terminal) -> None:
         super().__init__(plant, console)
         self.north = Plant(interval_s=INTERVAL_S, fleet="north")
         self.cast = Cast(plant, console)

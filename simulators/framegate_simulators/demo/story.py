@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from rich.console import Console
 from rich.table import Table
 
+from framegate_host.console import Terminal
 from framegate_simulators.plant.orderly_end import ends_in_order
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import PlantError
@@ -48,7 +48,7 @@ class Story:
     subclass with a `plan`.
     """
 
-    def __init__(self, plant: Plant, console: Console) -> None:
+    def __init__(self, plant: Plant, console: Terminal) -> None:
         self.plant, self.console = plant, console
         self.acts: list[Act] = []
 
@@ -93,7 +93,7 @@ class Story:
 
 
 def tell(
-    kind: Callable[[P, Console], Story],
+    kind: Callable[[P, Terminal], Story],
     plant: Callable[[], AbstractContextManager[P]],
     *,
     name: str,
@@ -106,7 +106,7 @@ def tell(
     parser = argparse.ArgumentParser(description=summary)
     parser.add_argument("--build", type=Path, default=Path("build"), help=f"folder for {name}.json")
     build = parser.parse_args().build
-    console, begun = Console(highlight=False), time.monotonic()
+    console, begun = Terminal(highlight=False), time.monotonic()
     console.print(f"SIMULATED: {simulated}", soft_wrap=True)
     with ends_in_order(), plant() as running:
         story = kind(running, console)

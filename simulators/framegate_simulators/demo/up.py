@@ -18,11 +18,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from rich.console import Console
 from rich.markup import escape
 
 from framegate.errors import Reason, Refused
-from framegate_host.console import printable
+from framegate_host.console import Terminal
+from framegate_host.printing import printable
 from framegate_host.private_files import private_folder, write_private
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.plant.log_tail import LogTail
@@ -64,7 +64,7 @@ class TryPlant:
     """The fleet in `folder`, made anew at each start. Use `run`."""
 
     def __init__(
-        self, folder: Path, rate: float, console: Console, *, metrics: bool = False
+        self, folder: Path, rate: float, console: Terminal, *, metrics: bool = False
     ) -> None:
         self._folder, self._rate, self._console = folder.absolute(), rate, console
         self._metrics = metrics

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-
+from framegate_host.console import Terminal
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.fixtures.postgres import LocalPostgres, local_postgres
 from framegate_simulators.plant.paired import SECOND, PairedPlant
@@ -58,7 +57,7 @@ class UpgradeDemo(Story):
 
     plant: MixedPlant
 
-    def __init__(self, plant: MixedPlant, console: Console) -> None:
+    def __init__(self, plant: MixedPlant, console: Terminal) -> None:
         super().__init__(plant, console)
         self.camera: Site
         self.gateway: Site

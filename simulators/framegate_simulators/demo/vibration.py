@@ -11,9 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-
 from framegate.receipt_verifier import ReceiptPending, verify_receipt
+from framegate_host.console import Terminal
 from framegate_simulators.demo.part import signing_keys
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.plant.plant import Plant
@@ -44,7 +43,7 @@ TROUBLES: Final = {
 class DemoVibration(Story):
     """The acts in order."""
 
-    def __init__(self, plant: Plant, console: Console) -> None:
+    def __init__(self, plant: Plant, console: Terminal) -> None:
         super().__init__(plant, console)
         self.folder = Path("build") / "vibration"
         shutil.rmtree(self.folder, ignore_errors=True)

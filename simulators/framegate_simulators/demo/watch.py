@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from rich.console import Console
-
+from framegate_host.console import Terminal
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.demo.watched_plant import (
     BURST,
@@ -62,7 +61,7 @@ SHOWN: Final = (
 class WatchDemo(Story):
     """The acts in the order in which they are told."""
 
-    def __init__(self, plant: Plant, console: Console) -> None:
+    def __init__(self, plant: Plant, console: Terminal) -> None:
         super().__init__(plant, console)
         self.at = WatchedPlant(plant, console)
 

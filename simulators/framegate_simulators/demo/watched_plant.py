@@ -8,8 +8,7 @@ import json
 import shutil
 from typing import Any, Final
 
-from rich.console import Console
-
+from framegate_host.console import Terminal
 from framegate_host.private_files import private_folder
 from framegate_simulators.demo.cast import Cast
 from framegate_simulators.plant.plant import Plant
@@ -31,7 +30,7 @@ class WatchedPlant:
     security. PlantError where anything fails.
     """
 
-    def __init__(self, plant: Plant, console: Console) -> None:
+    def __init__(self, plant: Plant, console: Terminal) -> None:
         plant.metrics = {}
         self.plant, self.cast = plant, Cast(plant, console)
         self.monitoring = Monitoring(plant)

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
 from rich.table import Table
 
+from framegate_host.console import Terminal
 from framegate_simulators.fleet.plan import Plan, Shares
 from framegate_simulators.fleet.run import MOST_KEPT, run_fleet, wrong
 
@@ -57,7 +57,7 @@ class Served:
     rate: float
 
 
-def curve(sizes: Sequence[int], served: Served, console: Console) -> dict[str, Any]:
+def curve(sizes: Sequence[int], served: Served, console: Terminal) -> dict[str, Any]:
     """A run a size, and how cost grows over them."""
     runs = []
     for devices in sizes:
@@ -106,7 +106,7 @@ _SHOWN: Final = (
 )
 
 
-def show(result: dict[str, Any], console: Console) -> None:
+def show(result: dict[str, Any], console: Terminal) -> None:
     """As a table."""
     table = Table("", *(str(r["plan"]["devices"]) for r in result["runs"]), box=None)
     for name, group, member in _SHOWN:
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--build", type=Path, default=Path("build"))
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     served = Served(args.controllers, args.store == "postgres", args.seconds, args.rate)
     result = curve(args.devices, served, console)
     name = f"-postgres-{served.controllers}" if served.database else ""

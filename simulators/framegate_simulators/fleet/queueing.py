@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
 from rich.table import Table
+
+from framegate_host.console import Terminal
 
 JITTER: Final = 0.05
 """Of an interval, as simulated machines have it (`worker.py`)."""
@@ -115,7 +116,7 @@ def main() -> None:
     parser.add_argument("--write-ms", type=float, default=WRITE_MS)
     parser.add_argument("--cores", type=int, default=1, help="that the controller had")
     args = parser.parse_args()
-    console, cpu_ms = Console(highlight=False), args.cpu_ms
+    console, cpu_ms = Terminal(highlight=False), args.cpu_ms
     if args.measured.exists():
         table = Table("machines", "busy", "p50, ms", "simulated", "p99, ms", "simulated", box=None)
         for run in json.loads(args.measured.read_text())["runs"]:

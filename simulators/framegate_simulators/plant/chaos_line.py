@@ -12,9 +12,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from framegate_host.console import Terminal
 from framegate_simulators.plant.line_plant import TARGETS, LinePlant
 from framegate_simulators.plant.plant import Plant
 
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--build", type=Path, default=Path("build"))
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.print(
         f"{args.runs} runs, seed {args.seed}: {', '.join(TARGETS)} die by kill -9 at random moments"
     )

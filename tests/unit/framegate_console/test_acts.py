@@ -5,11 +5,13 @@ good frames, a policy tried out, a rollout paused, pictures under the gateways' 
 import json
 import re
 import time
+from html import unescape
 
 import pytest
 
 from framegate.access.verbs import Role
 from framegate.errors import Reason, Refused
+from framegate.looks.kinds import Look
 from framegate.profile.model import PROFILE_TYPE
 from framegate.signed.dsse import parse_envelope, seal_envelope
 from framegate.signed.mask import MaskStatement
@@ -23,6 +25,7 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.fixtures.frames import passed
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
+from support.looks import row
 from support.verb_requests import FILES, GOLDEN_PNG
 
 pytestmark = pytest.mark.slow
@@ -192,6 +195,37 @@ async def test_a_part_is_learnt_by_looking_at_good_frames(teacher, walk, tmp_pat
     of_files = await stub.AddPart(typed, metadata=BECAUSE)
     assert (learnt.version, of_files.version) == (1, 2)
     assert as_signed(PartStatement, learnt.envelope) == as_signed(PartStatement, of_files.envelope)
+
+
+async def test_n243_a_part_learnt_anew_keeps_the_guard_that_is_in_force(teacher, walk):
+    """Thresholds, sizes and second looks, whatever they are by then; regions as they are drawn."""
+    alone(walk)
+    guard = {
+        "thresholds": [{"kind": "short", "at_least": 0.4}],
+        "min_size_px": 4.0,
+        "looks": [row(), row(Look.CONTRAST)],
+    }
+    good = {f"chosen:{n:064x}": "on" for n in (2, 3)}
+    answer = await teacher.post("/part/board-7", frames="12", reason="again", **good)
+    stub = rpc.OperatorStub(walk.channel(Role.ENGINEER))
+    whole = {**guard, "ignore": json.loads(DRAWN)}
+    typed = pb.AddPartRequest(
+        part_type="board-7", goldens=[GOLDEN_PNG], rules=json.dumps(whole).encode(), source="a lot"
+    )
+    await stub.AddPart(typed, metadata=BECAUSE)
+    lesson = answer.headers["location"]
+    page = (await teacher.get(lesson)).text
+    (drawn,) = re.findall(r'name="regions" id="regions" value="([^"]*)"', page)
+    assert json.loads(unescape(drawn)) == json.loads(DRAWN), "those in force are drawn"
+    form = {"regions": DRAWN, "source": "a good lot", "reason": "again"}
+    assert (await teacher.post(lesson, **form)).status == 303
+    learnt = (await stub.ShowPart(pb.PartRequest(part_type="board-7"))).row
+    payload = parse_envelope(learnt.envelope, PartStatement.TYPE).payload
+    now = PartStatement.parse_payload(payload)
+    assert (now.version, now.source) == (2, "a good lot")
+    assert (list(now.thresholds), now.min_size_px) == (guard["thresholds"], 4.0)
+    assert [r["look"] for r in now.looks] == ["residual", "contrast"]
+    assert "WEAKER" not in walk.entries("part-set")[-1]["detail"]
 
 
 @pytest.mark.parametrize("chosen", [(1, 2), (9,), (0, 9)], ids=["two-gateways", "none", "a-guess"])

@@ -89,16 +89,17 @@ def test_nobody_is_asked_without_a_terminal_and_the_command_for_later_is_told(fl
 @pytest.mark.parametrize(("answer", "counts"), [("lot 12", True), ("", False), ("  ", False)])
 def test_at_a_terminal_the_answer_decides(fleet, monkeypatch, answer, counts):
     monkeypatch.setattr(part_learning, "_at_a_terminal", lambda: True)
-    monkeypatch.setattr(part_learning.typer, "prompt", lambda *_, **__: answer)
+    monkeypatch.setattr(part_learning, "ask", lambda *_, **__: answer)
     learn("new")
     assert [r.source for r in fleet.added] == (["lot 12"] if counts else [])
 
 
 def test_the_rules_of_a_part_that_is_known_are_not_lost(fleet):
     refused = learn("old", "--source", "lot 12", code=5)
-    assert "new to the fleet" in refused and "framegate part add" in refused
+    assert "new to the fleet" in refused and "framegate part add --keep" in refused
     assert not fleet.added and not fleet.learnt, "nothing was begun"
-    assert "framegate part add old" in learn("old") and not fleet.added
+    told = learn("old")
+    assert "framegate part add old" in told and "--keep --source" in told and not fleet.added
 
 
 def test_a_dry_run_writes_and_adds_nothing(fleet, tmp_path):
@@ -107,7 +108,7 @@ def test_a_dry_run_writes_and_adds_nothing(fleet, tmp_path):
 
 
 def test_names_that_a_shell_would_take_apart_are_quoted(tmp_path):
-    part = LearntPart("my part", tmp_path / "a b.png", tmp_path / "a b.outline.toml", 0)
+    part = LearntPart("my part", tmp_path / "a b.png", tmp_path / "a b.outline.toml", 0, False)
     assert "--golden '" in part.adding and "add 'my part'" in part.adding
     assert "--outline '" in part.adding and "--tolerant" not in part.adding
 
