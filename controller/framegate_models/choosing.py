@@ -1,12 +1,13 @@
 """Which way of learning suits a part: each is tried on sound pictures that it did not learn from,
-and on such with damage drawn on them. Nobody's defects are looked at.
+and on such with damage drawn on them. Nobody's defects are looked at. The usual way is taken unless
+another finds more than chance explains.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 
 from framegate_gateway.inference.recipe import PictureInput
 from framegate_gateway.inference.session import new_session
-from framegate_models.anomaly_accuracy import auroc, recall_up_to
+from framegate_models.anomaly_accuracy import auroc
+from framegate_models.comparing import CLEARLY, Told, share_more
 from framegate_models.damage import ALL, damaged
 from framegate_models.descriptions import (
     Describer,
@@ -39,6 +41,7 @@ from framegate_models.strangeness import (
 )
 from framegate_models.surface import Surface, Units
 from framegate_models.surface_graph import NUMBERS, OUTPUTS, judging_graph
+from framegate_models.trials import USUAL, Chosen, Trial
 
 FOLDS: Final = 4
 """In turn each quarter of the parts is judged by what was learned from the others."""
@@ -61,75 +64,6 @@ DRAWN_SEED: Final = 1000
 """Added to the plan's: damage to choose by is not damage that known answers are made of."""
 SENT_SEED: Final = 2000
 """Added to the plan's, for the light and the loss that each picture is sent with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A way and what came of it: `numbers` (n, k) of the sound pictures by what was learned from
-    others, and of the same as cameras send them (`sent`), the `units` made of these; of `drawn`
-    pictures with damage the area under ROC, the mean share found up to the promised rate of false
-    alarms, and the share that is DEFECT by those units.
-    """
-
-    way: Way
-    numbers: Floats
-    sent: Floats
-    units: Units
-    auroc: float
-    near: float
-    flagged: float
-    drawn: int
-
-    @property
-    def strange(self) -> Floats:
-        """How far above what they hardly ever show the sound pictures are (n,)."""
-        return strange_by(self.way, self.numbers, self.units).most
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The surface learned in the way that found most, for pictures that come as `given` and are
-    described by the graph `describing`; its trial and those of all ways that were tried, compared
-    `up_to` a share of false alarms.
-    """
-
-    describing: bytes
-    surface: Surface
-    given: PictureInput
-    trial: Trial
-    trials: tuple[Trial, ...]
-    up_to: float
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """What was tried and chosen, for whoever signs it."""
-        best = self.trial
-        lines = [
-            f"learned {best.way}: of {len(self.trials)} ways it finds most drawn damage up to"
-            f" {100 * self.up_to:g} % false alarms ({best.drawn} scratches, spots, patches, blurs"
-            " and chips on sound pictures that it had not learned from)"
-        ]
-        lines += [
-            f"{one.way}: {100 * one.near:.1f} % found, {100 * one.flagged:.0f} % DEFECT, area under"
-            f" ROC {100 * one.auroc:.1f} %{' (chosen)' if one is best else ''}"
-            for one in self.trials
-        ]
-        return tuple(lines)
-
-    def as_rows(self) -> list[dict[str, Any]]:
-        """As a card has it."""
-        return [
-            {
-                "way": str(one.way),
-                "drawn": one.drawn,
-                "drawn_found": round(one.near, 4),
-                "up_to": self.up_to,
-                "drawn_flagged": round(one.flagged, 4),
-                "drawn_auroc": round(one.auroc, 4),
-                "chosen": one is self.trial,
-            }
-            for one in self.trials
-        ]
 
 
 class Inputs(NamedTuple):
@@ -169,31 +103,30 @@ class Choosing:
         self._drawn = _drawn(learned, how.seed)
 
     def best(self, inputs: Inputs) -> Chosen:
-        """The way that finds most drawn damage at few false alarms, learned from all pictures."""
-        trials: list[Trial] = []
-        best: tuple[Trial, _Looked] | None = None
-        for evened, given in enumerate(inputs):
-            looked = self._looked(given, bool(evened))
-            mine = self._trials(looked)
-            trials += mine
-            better = max(mine, key=lambda one: one.near)
-            # the other's descriptions are let go: they may fill the memory
-            if best is None or better.near > best[0].near:
-                best = better, looked
-        if best is None:
-            raise AssertionError("there are inputs")
-        trial, looked = best
+        """The usual way, or the one that finds most drawn damage at few false alarms of those that
+        clearly find more; learned from all pictures.
+        """
+        looked = [self._looked(given, bool(evened)) for evened, given in enumerate(inputs)]
+        trials = [trial for one in looked for trial in self._trials(one)]
+        usual = next(one for one in trials if one.way == USUAL)
+        surely = tuple(
+            share_more(one.told, usual.told, self._rate, self._how.seed) for one in trials
+        )
+        better = [one for one, sure in zip(trials, surely, strict=True) if sure >= CLEARLY]
+        trial = max(better, key=lambda one: one.near, default=usual)
+        taken = looked[trial.way.evened]
         self._how.said("learning", 0.0, str(trial.way))
-        surface = self._surfaces([trial.way], looked, looked.descriptions, self._how.seed)[0]
-        units = self._units(trial, looked)
+        surface = self._surfaces([trial.way], taken, taken.descriptions, self._how.seed)[0]
+        units = self._units(trial, taken)
         self._how.said("learning", 1.0, "")
         return Chosen(
-            looked.describer.model,
+            taken.describer.model,
             replace(surface, units=units),
-            looked.given,
+            taken.given,
             trial,
             tuple(trials),
             self._rate,
+            surely,
         )
 
     def _looked(self, given: PictureInput, evened: bool) -> _Looked:
@@ -227,8 +160,7 @@ class Choosing:
             told("trying", fold / FOLDS, f"quarter {fold + 1} by the others")
             judges = self._judges(ways, looked, self._folds != fold, fold)
             for number in np.flatnonzero(self._folds == fold):
-                scales = looked.descriptions.scales
-                shown = [one[number : number + 1].astype(np.float32) for one in scales]
+                shown = looked.descriptions.shown(int(number))
                 for judge, rows in zip(judges, sound, strict=True):
                     rows[number] = _numbers(judge, shown)
                 shown = self._as_sent(looked, int(number))
@@ -261,30 +193,37 @@ class Choosing:
 
     def _units(self, trial: Trial, looked: _Looked) -> Units:
         """Of the way that was chosen: its pictures judged by quarters and by tenths."""
-        again: list[Any] = [None] * len(self._learned)
+        files: list[Any] = [None] * len(self._learned)
+        sent: list[Any] = [None] * len(self._learned)
         for tenth in range(TENTHS):
             self._how.said(
                 "learning", tenth / TENTHS, f"threshold, tenth {tenth + 1} by the others"
             )
             judge = self._judges([trial.way], looked, self._tenths != tenth, FOLDS + tenth)[0]
             for number in np.flatnonzero(self._tenths == tenth):
-                again[number] = _numbers(judge, self._as_sent(looked, int(number)))
-        return units_of(trial.way, np.concatenate([trial.sent, again]), self._rate, 2)
+                files[number] = _numbers(judge, looked.descriptions.shown(int(number)))
+                sent[number] = _numbers(judge, self._as_sent(looked, int(number)))
+        judged = [np.concatenate(two) for two in ((trial.numbers, files), (trial.sent, sent))]
+        return units_of(trial.way, judged, self._rate, 2)
 
     def _trial(self, way: Way, sound: Floats, sent: Floats, moved: Floats, bad: Floats) -> Trial:
-        # what is promised is promised of frames as cameras send them, not as files were kept; of
-        # parts that lie otherwise than those that were shown it is not
-        units = units_of(way, sent, self._rate)
+        # what is promised is promised of pictures as they were kept, and as cameras send them: JPEG
+        # takes grain away, so that files without its loss are stranger; of parts that lie otherwise
+        # than those that were shown it is not
+        units = units_of(way, [sound, sent], self._rate)
         good, damage = (strange_by(way, numbers, units) for numbers in (moved, bad))
+        # in the order in which `_trials` shows them
+        of = [one.of for fold in range(FOLDS) for one in self._drawn if self._folds[one.of] == fold]
+        told = Told(np.array(of, np.int64), good.score, damage.score)
         return Trial(
             way,
             sound,
             sent,
             units,
+            told,
             auroc(damage.score, good.score),
-            recall_up_to(damage.score, good.score, self._rate),
+            told.found(self._rate),
             float((damage.most > 0).mean()),
-            len(bad),
         )
 
 

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framegate.errors import Malformed, Reason, Unavailable
+from framegate_gateway.inference.bending import register_bent
 from framegate_gateway.inference.decoding import decode_gray
-from framegate_gateway.inference.registration import MIN_LIKENESS, reference, register
+from framegate_gateway.inference.registration import MIN_LIKENESS, reference
 from framegate_models.sampling import LabelledPair
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
@@ -137,10 +138,10 @@ def read_annotation(path: Path, classes: int) -> tuple[NDArray[np.float32], NDAr
 
 
 def registered(pair: LabelledPair) -> LabelledPair:
-    """The pair with its golden image moved under the frame, as inspection will see it; as it was
+    """The pair with its golden image laid under the frame, as inspection will see it; as it was
     where the two are too unlike to be registered.
     """
-    moved = register(reference(pair.golden), pair.frame)
+    moved = register_bent(reference(pair.golden), pair.frame)
     if moved.likeness < MIN_LIKENESS:
         return pair
     return LabelledPair(pair.name, moved.golden, pair.frame, pair.boxes, pair.kinds)

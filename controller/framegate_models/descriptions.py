@@ -59,6 +59,10 @@ class Descriptions:
     scales: Described
     pictures: NDArray[np.int64]
 
+    def shown(self, number: int) -> list[NDArray[np.float32]]:
+        """Those of the picture of this number itself, as `Describer.of`."""
+        return [one[number : number + 1].astype(np.float32) for one in self.scales]
+
     def of(self, chosen: NDArray[np.bool_]) -> Descriptions:
         """Those that are `chosen` (n,)."""
         fine, coarse = self.scales

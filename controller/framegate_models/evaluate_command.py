@@ -102,6 +102,7 @@ def evaluate(  # noqa: PLR0913 - a command's options
                 Reason.USAGE,
                 "--data DIR for pairs, --good DIR --bad DIR for an anomaly model",
                 "neither",
+                "framegate-models evaluate --help",
             )
         listed = read_split(data_folder, split_file(data_folder, split))
         if not listed:

@@ -29,7 +29,8 @@ from framegate_models.anomaly_accuracy import (
     PixelCurve,
     anomaly_accuracy,
 )
-from framegate_models.sound_pictures import NAMED_DIGITS, mask_of, picture_paths
+from framegate_models.picture_files import picture_paths, reading
+from framegate_models.sound_pictures import NAMED_DIGITS, mask_of
 
 WARM_UP: Final = 3
 """Frames whose time does not count: the runtime sets memory aside."""
@@ -76,7 +77,7 @@ def pictures_inspector(bundle: Bundle, threads: int = 2) -> PictureInspector:
             Reason.MODEL,
             "a bundle of the kind anomaly",
             bundle.recipe.kind.value,
-            "pairs are measured by --data; the others when they are imported",
+            "--bundle DIR of one that was learned; pairs are measured by --data",
         )
     verify_network(bundle.model, bundle.recipe)
     session = new_session(bundle.model, threads)
@@ -114,12 +115,13 @@ def measure_pictures(
     """Inspect each picture of folders of sound and of bad parts, one at a time; sound ones that the
     bundle's card says it learned from are left out. A bad folder's name is its kind of defect.
 
-    Raises Refused (DATA_SET) where nothing is left to measure on.
+    Raises Refused (DATA_SET) for a folder without pictures, and where none is left to measure on;
+    Unavailable (DATA_SET) for no folder; Malformed (IMAGE) naming a file that is no picture.
     """
     inspector = pictures_inspector(bundle, threads)
     known = learned_digests(bundle)
-    rows = [(path, "") for path in picture_paths(good)]
-    rows += [(path, folder.name) for folder in bad for path in picture_paths(folder)]
+    rows = [(path, "") for path in _pictures(good)]
+    rows += [(path, folder.name) for folder in bad for path in _pictures(folder)]
     judged: list[Judged] = []
     pixels, times, learned = PixelCurve(), [], 0
     for number, (path, shows) in enumerate(rows):
@@ -128,7 +130,8 @@ def measure_pictures(
         if not shows and sha256(data).hex()[:NAMED_DIGITS] in known:
             learned += 1
             continue
-        one = look(inspector, data)
+        with reading(path):
+            one = look(inspector, data)
         judged.append(Judged(path.name, shows, one.score, bool(len(one.detections))))
         times.append((1000 * one.seconds, 1000 * one.processor))
         size = inspector.decode(data).gray.shape
@@ -151,6 +154,15 @@ def measure_pictures(
     )
     accuracy = anomaly_accuracy(judged, pixels, rate)
     return PicturesMeasured(accuracy, tuple(judged), ms, learned, promised_rate(bundle))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Of a folder that figures are to be about: of none there are none."""
+    paths = picture_paths(folder)
+    if not paths:
+        hint = "name a folder with JPEG or PNG files in it"
+        raise Refused.of(Reason.DATA_SET, f"pictures in {folder}", "none", hint)
+    return paths
 
 
 def learned_digests(bundle: Bundle) -> frozenset[str]:

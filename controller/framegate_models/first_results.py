@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.errors import FramegateError, Reason, Refused
 from framegate_gateway.inference.bundle import MAX_PART_BYTES, MIN_EACH_ANSWER, KnownAnswer
 from framegate_gateway.inference.detections import Detections
 from framegate_gateway.inference.known_answers import SCORE_SLACK
@@ -22,8 +22,8 @@ from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.picture_inspector import PictureInspector
 from framegate_gateway.inference.region_answers import anomaly_scores
 from framegate_gateway.inference.variants import drawn_variant, is_steady
+from framegate_models.picture_files import picture_paths, reading
 
-SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
 MAX_PICTURES: Final = 500
 """Of each folder, in order of name: enough to judge by, in minutes."""
 MIN_PICTURES: Final = 2 * MIN_EACH_ANSWER
@@ -83,23 +83,29 @@ class FirstResults:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def read_pictures(inspector: PictureInspector, folder: Path, *, good: bool) -> list[Shown]:
-    """The pictures of a folder, in order of name. Raises Unavailable (DATA_SET) for none, Malformed
-    (IMAGE) for one that is none.
+def enough_pictures(folder: Path) -> list[Path]:
+    """Files of the pictures of a folder, in order of name, `MAX_PICTURES` at most. Raises
+    Unavailable (DATA_SET) for no folder, Refused (DATA_SET) for too few.
     """
-    if not folder.is_dir():
-        raise Unavailable.of(Reason.DATA_SET, "a folder of pictures", f"none at {folder}")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    paths = picture_paths(folder)
     if len(paths) < MIN_PICTURES:
         raise Refused.of(
             Reason.DATA_SET,
             f"at least {MIN_PICTURES} pictures in {folder}",
             len(paths),
-            "a model is judged by good and by bad pictures",
+            "put more there: a model is judged by good and by bad pictures",
         )
+    return paths[:MAX_PICTURES]
+
+
+def read_pictures(inspector: PictureInspector, folder: Path, *, good: bool) -> list[Shown]:
+    """The pictures of a folder, in order of name. Raises as `enough_pictures`, and Malformed
+    (IMAGE) naming a file that is no picture.
+    """
     shown = []
-    for path in paths[:MAX_PICTURES]:
-        picture = inspector.decode(path.read_bytes()).picture
+    for path in enough_pictures(folder):
+        with reading(path):
+            picture = inspector.decode(path.read_bytes()).picture
         png = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
         shown.append(Shown(path.name, png, picture, good))
     return shown

@@ -16,6 +16,7 @@ from framegate_gateway.inference.bundle import MAX_MODEL_BYTES
 from framegate_gateway.inference.graph import inputs_of, outputs_of, parse_network, tensors_of
 from framegate_gateway.inference.recipe import Tensor
 
+EXPORT_HINT: Final = "export it as ONNX: torch.onnx.export, yolo export, anomalib export"
 _STANDARD: Final = ("", "ai.onnx")
 
 
@@ -63,16 +64,18 @@ def _read(path: Path) -> Any:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise Unavailable.of(Reason.MODEL, f"an ONNX file {path}", error.strerror) from error
+        hint = "name the file that the exporter wrote"
+        came = error.strerror or error
+        raise Unavailable.of(Reason.MODEL, f"an ONNX file {path}", came, hint) from error
     try:
-        return onnx.load_model_from_string(data)
+        proto = onnx.load_model_from_string(data)
     except Exception as error:
-        raise Malformed.of(
-            Reason.MODEL_GRAPH,
-            "an ONNX model",
-            type(error).__name__,
-            "export it as ONNX: torch.onnx.export, yolo export, anomalib export",
-        ) from error
+        came = f"{path}: {type(error).__name__}"
+        raise Malformed.of(Reason.MODEL_GRAPH, "an ONNX model", came, EXPORT_HINT) from error
+    if not proto.graph.node:  # nothing at all reads as an empty one
+        came = f"{path}: {len(data)} bytes without one"
+        raise Malformed.of(Reason.MODEL_GRAPH, "an ONNX model with operators", came, EXPORT_HINT)
+    return proto
 
 
 def _is_outside(tensor: Any) -> bool:

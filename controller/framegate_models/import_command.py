@@ -75,9 +75,8 @@ def import_network(  # noqa: PLR0913 - a command's options
         which = _kind(kind)
         named = tuple(classes or ()) or (("anomaly",) if which == Kind.ANOMALY else ())
         if not named:
-            raise Malformed.of(
-                Reason.MODEL, "the network's classes, in its order", "none", "--class NAME"
-            )
+            hint = "--class NAME for each"
+            raise Malformed.of(Reason.USAGE, "the network's classes, in its order", "none", hint)
         wish = Wish(
             which,
             named,
@@ -117,6 +116,8 @@ def import_network(  # noqa: PLR0913 - a command's options
 def _kind(said: str) -> Kind:
     kinds = [kind.value for kind in Kind if kind != Kind.PAIR]
     if said not in kinds:
-        hint = "pairs are trained here: framegate-models model train" if said == "pair" else ""
-        raise Malformed.of(Reason.MODEL, f"--kind {', '.join(kinds)}", ascii(said)[:40], hint)
+        hint = "pairs are trained here: framegate-models model train"
+        if said != "pair":
+            hint = "name the one that it does; framegate-models import --help"
+        raise Malformed.of(Reason.USAGE, f"--kind {', '.join(kinds)}", ascii(said)[:40], hint)
     return Kind(said)

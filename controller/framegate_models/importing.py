@@ -32,6 +32,7 @@ from framegate_models.first_results import (
     FirstResults,
     Said,
     Shown,
+    enough_pictures,
     first_results,
     fitted_thresholds,
     gap,
@@ -42,6 +43,7 @@ from framegate_models.first_results import (
 )
 from framegate_models.foreign_graph import ForeignGraph, read_graph
 from framegate_models.gated import gated, placed
+from framegate_models.picture_files import reading
 from framegate_models.proposal import (
     PREPARATIONS,
     Wish,
@@ -79,13 +81,13 @@ def import_model(path: Path, wish: Wish, good: Path, bad: Path, threads: int = 2
     4. it tells good pictures from bad ones, also those that become no known answers (N186);
     5. it gives its known answers, also to the same pictures, moved.
 
-    Raises Malformed, Refused or Unavailable (MODEL, MODEL_GRAPH, DATA_SET, INFERENCE,
+    Raises Malformed, Refused or Unavailable (USAGE, MODEL, MODEL_GRAPH, DATA_SET, IMAGE, INFERENCE,
     KNOWN_ANSWER).
     """
     graph = read_graph(path)  # 1
     session = new_session(graph.model, threads)
     given = proposed_input(graph, wish)
-    said = _said_to_one(session, graph, given, _first(bad))
+    said = _said_to_one(session, graph, given, enough_pictures(bad)[0])
     output = proposed_output(graph, wish, said, given)  # 2
     recipe = proposed_recipe(graph, wish, given, output)
     verify_network(graph.model, recipe)
@@ -112,18 +114,15 @@ def import_model(path: Path, wish: Wish, good: Path, bad: Path, threads: int = 2
     return Imported(bundle, inspector, tuple(results), figures, tuple(decided))
 
 
-def _first(folder: Path) -> bytes:
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in {".png", ".jpg", ".jpeg"})
-    if not paths:
-        raise Unavailable.of(Reason.DATA_SET, f"pictures in {folder}", "none")
-    return paths[0].read_bytes()
-
-
 def _said_to_one(
-    session: Any, graph: ForeignGraph, given: PictureInput, picture: bytes
+    session: Any, graph: ForeignGraph, given: PictureInput, path: Path
 ) -> Mapping[str, Any]:
-    """All outputs of the network to one picture, by name. Raises Malformed (MODEL_GRAPH)."""
-    decoded = decode_gray(picture) if given.channels == 1 else decode_colour(picture)
+    """All outputs of the network to the picture at `path`, by name. Raises Malformed (MODEL_GRAPH,
+    IMAGE).
+    """
+    picture = path.read_bytes()
+    with reading(path):
+        decoded = decode_gray(picture) if given.channels == 1 else decode_colour(picture)
     placing = placing_of(given, (decoded.shape[0], decoded.shape[1]))
     feeds: dict[str, Any] = {given.name: tensor_of(given, decoded, placing)}
     if given.sizes:
@@ -135,10 +134,14 @@ def _said_to_one(
         raise Malformed.of(
             Reason.MODEL_GRAPH,
             f"a network that takes {given.width}x{given.height} pixels",
-            f"{type(error).__name__}: {error}"[:200],
+            _in_one_line(error)[:160],
             "--size WxH as it was exported for",
         ) from error
     return {name: np.asarray(array) for name, array in zip(names, arrays, strict=True)}
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 class _Tried(NamedTuple):

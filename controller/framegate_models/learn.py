@@ -24,7 +24,7 @@ from framegate_gateway.inference.session import new_session, picture_runner
 from framegate_gateway.inference.signed_folder import Provenance
 from framegate_models.anomaly_accuracy import Share
 from framegate_models.assemble import bundle_files
-from framegate_models.choosing import Choosing, Chosen, Inputs
+from framegate_models.choosing import Choosing, Inputs
 from framegate_models.damage import damaged
 from framegate_models.descriptions import Looking
 from framegate_models.first_results import (
@@ -46,6 +46,7 @@ from framegate_models.surface_graph import (
     SCORE,
     surface_graph,
 )
+from framegate_models.trials import Chosen
 
 KNOWN_FROM: Final = 32
 """Sound pictures that known answers are taken from, and as many with damage drawn on them."""

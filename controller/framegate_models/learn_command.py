@@ -17,6 +17,7 @@ from framegate_host.console import talk
 from framegate_host.key_files import read_public_key
 from framegate_host.printing import show_line
 from framegate_models.options import Threads, errors, picture_size
+from framegate_models.picture_files import require_folder
 from framegate_models.progress import progress
 
 
@@ -71,8 +72,7 @@ def learn(  # noqa: PLR0913 - a command's options
         if out.exists() and any(out.iterdir()):
             hint = "choose another name; nothing is overwritten"
             raise Unavailable.of(Reason.MODEL, f"an empty folder {out}", "one with files", hint)
-        if not good.is_dir():
-            raise Unavailable.of(Reason.DATA_SET, "a folder of pictures", f"none at {good}")
+        require_folder(good)
         provenance = check_folder(good, [read_public_key(path) for path in data_key or []])
         if not provenance.signer or provenance.signer == "unverified":
             talk.print("[yellow]nobody vouches for these pictures[/]; the card will say so")

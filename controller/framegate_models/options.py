@@ -46,10 +46,10 @@ def split_file(folder: Path, split: Path | None) -> Path | None:
 
 
 def picture_size(said: str) -> tuple[int, int] | None:
-    """Width and height as WxH says them, None for "". Raises Malformed (MODEL)."""
+    """Width and height as WxH says them, None for "". Raises Malformed (USAGE)."""
     if not said:
         return None
     match = _SIZE.fullmatch(said)
     if match is None:
-        raise Malformed.of(Reason.MODEL, "--size WxH", ascii(said)[:40], "--size 640x640")
+        raise Malformed.of(Reason.USAGE, "--size WxH", ascii(said)[:40], "--size 640x640")
     return int(match[1]), int(match[2])

@@ -87,13 +87,14 @@ class Wish:
 
 def parse_members(told: Sequence[str]) -> dict[str, Any]:
     """`input.fit=letterbox`-like arguments by member; values are JSON, or text where they are none.
-    Raises Malformed (MODEL).
+    Raises Malformed (USAGE).
     """
     members: dict[str, Any] = {}
     for one in told:
         name, equals, value = one.partition("=")
         if not equals or not name:
-            raise Malformed.of(Reason.MODEL, "--set MEMBER=VALUE", ascii(one)[:80])
+            hint = "--set input.fit=letterbox"
+            raise Malformed.of(Reason.USAGE, "--set MEMBER=VALUE", ascii(one)[:80], hint)
         try:
             members[name] = json.loads(value)
         except ValueError:
@@ -156,8 +157,14 @@ def proposed_output(
     graph: ForeignGraph, wish: Wish, said: Mapping[str, Any], given: PictureInput
 ) -> Output:
     """What the network's answer means; `said` are its outputs to one picture, by name. Raises
-    Malformed (MODEL) where no layout of the kind fits, or more than one does.
+    Malformed (USAGE) for a layout that there is not, (MODEL) where none of the kind fits, or more
+    than one does.
     """
+    known = [layout.name for layout in layouts_of(wish.kind)]
+    if wish.layout and wish.layout not in known:
+        hint = "leave it out: where one alone fits, it is taken"
+        came = ascii(wish.layout)[:40]
+        raise Malformed.of(Reason.USAGE, f"--layout {', '.join(known)}", came, hint)
     fitting: dict[str, tuple[Tensor, ...]] = {}
     for layout in layouts_of(wish.kind):
         tensors = _roles(layout, graph, wish, said)
@@ -256,7 +263,7 @@ def proposed_recipe(graph: ForeignGraph, wish: Wish, given: PictureInput, output
 
 
 def with_members(recipe: Recipe, members: Mapping[str, Any], model_sha256: str) -> Recipe:
-    """`recipe` with members told otherwise, as JSON would have them. Raises Malformed (MODEL)."""
+    """`recipe` with members told otherwise, as JSON would have them. Raises Malformed (USAGE)."""
     if not members:
         return recipe
     body = recipe_body(recipe, model_sha256)
@@ -267,9 +274,18 @@ def with_members(recipe: Recipe, members: Mapping[str, Any], model_sha256: str) 
             known = ", ".join(
                 [f"input.{m}" for m in body["input"]] + [f"output.{m}" for m in body["output"]]
             )
-            raise Malformed.of(Reason.MODEL, f"place, {known}", ascii(name)[:60])
+            hint = "--set MEMBER=VALUE with one of these"
+            raise Malformed.of(Reason.USAGE, f"place, {known}", ascii(name)[:60], hint)
         inside[last] = value
-    return parse_recipe(json.dumps(body).encode(), model_sha256)
+    try:
+        return parse_recipe(json.dumps(body).encode(), model_sha256)
+    except Malformed as error:
+        # without them it was verified: what is wrong was told
+        told = " ".join(f"--set {name}={json.dumps(value)}" for name, value in members.items())
+        hint = "tell it otherwise, or leave it out"
+        raise Malformed.of(
+            Reason.USAGE, error.failures[0].expected, ascii(told)[1:-1][:200], hint
+        ) from error
 
 
 def prepared_otherwise(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:

@@ -13,15 +13,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from framegate.errors import Malformed, Reason, Refused, Unavailable
+from framegate.errors import Malformed, Reason, Refused
 from framegate.wire import sha256
 from framegate_gateway.inference.decoding import decode_colour
+from framegate_models.picture_files import picture_paths, reading
 
-SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
 MIN_SOUND: Final = 20
 """Pictures of sound parts to learn from: of fewer nobody can tell what is usual."""
 MAX_SOUND: Final = 2_000
 """More tell nothing new of one part and fill the memory."""
+PART_HINT: Final = "--part 'num_([0-9]+)'"
 NAMED_DIGITS: Final = 16
 """Hexadecimal digits of a picture's digest by which a card names it."""
 
@@ -46,17 +47,6 @@ class Split:
 
     learned: tuple[Sound, ...]
     kept_back: tuple[Sound, ...]
-
-
-def picture_paths(folder: Path) -> list[Path]:
-    """Files of pictures below a folder, in order of name; what is a mask (`X.png` beside `X.jpg`)
-    is none. Raises Unavailable (DATA_SET) where there is no such folder.
-    """
-    if not folder.is_dir():
-        raise Unavailable.of(Reason.DATA_SET, "a folder of pictures", f"none at {folder}")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    photographs = {p.with_suffix("") for p in paths if p.suffix.lower() in {".jpg", ".jpeg"}}
-    return [p for p in paths if p.suffix.lower() != ".png" or p.with_suffix("") not in photographs]
 
 
 def mask_of(path: Path, size: tuple[int, int]) -> NDArray[np.bool_] | None:
@@ -98,7 +88,9 @@ def _sound(path: Path, pattern: re.Pattern[str] | None) -> Sound:
     data = path.read_bytes()
     match = pattern.search(path.name) if pattern else None
     part = match[1] if match else path.name
-    return Sound(path.name, part, sha256(data).hex()[:NAMED_DIGITS], decode_colour(data))
+    with reading(path):
+        picture = decode_colour(data)
+    return Sound(path.name, part, sha256(data).hex()[:NAMED_DIGITS], picture)
 
 
 def _pattern(said: str) -> re.Pattern[str] | None:
@@ -107,11 +99,11 @@ def _pattern(said: str) -> re.Pattern[str] | None:
     try:
         pattern = re.compile(said)
     except re.error as error:
-        raise Malformed.of(Reason.USAGE, "--part PATTERN", f"{said!a}: {error}"[:120]) from error
+        came = f"{said!a}: {error}"[:120]
+        raise Malformed.of(Reason.USAGE, "--part PATTERN", came, PART_HINT) from error
     if pattern.groups != 1:
-        raise Malformed.of(
-            Reason.USAGE, "a pattern with one group", f"{pattern.groups}", "--part 'num_([0-9]+)'"
-        )
+        came = f"{pattern.groups} in {said!a}"[:120]
+        raise Malformed.of(Reason.USAGE, "--part with one group", came, PART_HINT)
     return pattern
 
 

@@ -72,22 +72,25 @@ def learned_surfaces(
     return surfaces
 
 
-def units_of(way: Way, numbers: Floats, rate: float, times: int = 1) -> Units:
+def units_of(way: Way, shown: Sequence[Floats], rate: float, times: int = 1) -> Units:
     """Units by which a sound picture's score or its hottest place is above 0 at `rate`, by the
-    `numbers` (n, k) of sound pictures that were not learned from, each so many `times`.
+    numbers (n, k) of sound pictures that were not learned from, each so many `times`: the same
+    pictures `shown` in one way or several, of each of which that holds.
     """
+    numbers = np.concatenate(shown)
     each = tuple(unit_of(column) for column in numbers.T)
-    together = of_pictures(way, numbers, each)
+    together = [of_pictures(way, one, each) for one in shown]
     if not way.nearest:
-        most = hardly_above(together, rate, times)
+        most = max(hardly_above(one, rate, times) for one in together)
         return Units(each, Unit(most=most), replace(each[0], most=most))
-    picture = unit_of(together)
-    score = (together - picture.mean) / picture.spread
-    top = (numbers[:, 0] - each[0].mean) / each[0].spread
+    picture = unit_of(np.concatenate(together))
+    scores = [(one - picture.mean) / picture.spread for one in together]
+    tops = [(one[:, 0] - each[0].mean) / each[0].spread for one in shown]
+    by_score, by_top = rate * (1 - HEAT_SHARE), rate * HEAT_SHARE
     return Units(
         each,
-        replace(picture, most=hardly_above(score, rate * (1 - HEAT_SHARE), times)),
-        replace(each[0], most=hardly_above(top, rate * HEAT_SHARE, times)),
+        replace(picture, most=max(hardly_above(one, by_score, times) for one in scores)),
+        replace(each[0], most=max(hardly_above(one, by_top, times) for one in tops)),
     )
 
 

@@ -24,4 +24,5 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise Unavailable.of(Reason.USAGE, f"a key in {path}", error.strerror or error) from error
+        came, hint = error.strerror or error, "name the PEM file that it is in"
+        raise Unavailable.of(Reason.USAGE, f"a key in {path}", came, hint) from error

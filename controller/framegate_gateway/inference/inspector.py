@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framegate.errors import Reason, Refused, Unavailable
+from framegate_gateway.inference.bending import laid
 from framegate_gateway.inference.bundle import KnownAnswer
 from framegate_gateway.inference.decoding import decode_gray
 from framegate_gateway.inference.detections import (
@@ -73,6 +74,7 @@ class Inspector:
             moved = register(golden.reference, frame)
             if moved.likeness < MIN_LIKENESS:
                 moved = Registered(golden.image, (0.0, 0.0), moved.likeness)
+        moved = laid(moved, frame)
         allowed = None
         if golden.tolerance is not None:
             allowed = nearest_allowed(frame, moved, golden.tolerance)

@@ -15,7 +15,8 @@ import numpy as np
 from framegate.looks.commission import Proposal, propose
 from framegate.looks.fingerprint import Fingerprint
 from framegate.looks.limits import Limit
-from framegate_gateway.inference.registration import Gray, reference, register
+from framegate_gateway.inference.bending import register_bent
+from framegate_gateway.inference.registration import Gray, reference
 from framegate_simulators.evasion.product import CAMERA, Product, Seen, jpeg
 from framegate_simulators.evasion.shots import PartSet, ShotPair, region
 
@@ -304,7 +305,7 @@ def _beside(pair: ShotPair, side: int) -> Any:
 
 
 def _mixed(pair: ShotPair, share: float) -> Gray:
-    moved = register(reference(pair.golden), pair.frame).golden
+    moved = register_bent(reference(pair.golden), pair.frame).golden
     frame = pair.frame.copy()
     for box in pair.boxes:
         here = region(box, 2)
@@ -314,7 +315,7 @@ def _mixed(pair: ShotPair, share: float) -> Gray:
 
 
 def _whitewashed(pair: ShotPair) -> Gray:
-    moved = register(reference(pair.golden), pair.frame).golden
+    moved = register_bent(reference(pair.golden), pair.frame).golden
     frame = pair.frame.copy()
     for box in pair.boxes:
         frame[region(box, 4)] = moved[region(box, 4)]

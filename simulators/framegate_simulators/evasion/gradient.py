@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from framegate.errors import Reason, Unavailable
+from framegate_gateway.inference.bending import register_bent
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE
 from framegate_gateway.inference.detections import uncalibrated
 from framegate_gateway.inference.recipe import Recipe
-from framegate_gateway.inference.registration import Gray, reference, register
+from framegate_gateway.inference.registration import Gray, reference
 from framegate_models.network import Detector, load_weights
 from framegate_simulators.evasion.shots import ShotPair
 
@@ -68,7 +69,7 @@ class Gradient:
 
     def perturbed(self, pair: ShotPair, how: Attempt) -> Gray:
         """The frame after the attempt, whether it got there or not."""
-        moved = register(reference(pair.golden), pair.frame).golden
+        moved = register_bent(reference(pair.golden), pair.frame).golden
         here = (slice(None), slice(None)) if how.window is None else how.window
         frame, golden = (
             torch.from_numpy(image[here].astype(np.float32) / 255) for image in (pair.frame, moved)

@@ -15,7 +15,8 @@ import numpy as np
 
 from framegate.errors import Reason, Unavailable
 from framegate.looks.limits import MIN_COMMISSION
-from framegate_gateway.inference.registration import Gray, reference, register
+from framegate_gateway.inference.bending import register_bent
+from framegate_gateway.inference.registration import Gray, reference
 from framegate_models.dataset import read_pair, read_split
 from framegate_simulators.boards.boards import CLASSES, Board, draw_board
 from framegate_simulators.boards.sensor import GreySensor
@@ -126,7 +127,7 @@ def real_part(folder: Path, bad: int, seed: int = 0) -> PartSet:
 
 def painted(pair: ShotPair, left: int) -> ShotPair:
     """`pair` with all but the first `left` of its defects painted over with the golden image."""
-    moved = register(reference(pair.golden), pair.frame).golden
+    moved = register_bent(reference(pair.golden), pair.frame).golden
     frame = pair.frame.copy()
     keep = pair.boxes[:left]
     for box in pair.boxes[left:]:

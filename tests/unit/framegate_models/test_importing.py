@@ -180,7 +180,7 @@ def test_a_good_that_is_a_bad_and_too_few_pictures(spots, tmp_path):
     (tmp_path / "few/1.png").write_bytes((spots.bad / "00.png").read_bytes())
     with pytest.raises(Refused, match="at least 8 pictures"):
         import_model(file, wish_for("yolov8"), spots.good, tmp_path / "few", 1)
-    with pytest.raises(Unavailable, match="pictures in"):
+    with pytest.raises(Unavailable, match="a folder of pictures"):
         import_model(file, wish_for("yolov8"), spots.good, tmp_path / "none", 1)
 
 

@@ -17,7 +17,8 @@ from framegate_models.damage import damaged
 from framegate_models.evaluate_pictures import learned_digests, measure_pictures, promised_rate
 from framegate_models.learn import Plan, learn_part
 from framegate_models.main import app
-from framegate_models.sound_pictures import folds_of, mask_of, picture_paths, read_sound
+from framegate_models.picture_files import picture_paths
+from framegate_models.sound_pictures import folds_of, mask_of, read_sound
 from framegate_models.surface import hardly_above, whitened
 from framegate_simulators.fixtures.plates import plate, write_plates
 from support.plates import GOOD
