@@ -7,7 +7,7 @@ import contextlib
 import functools
 import logging
 import secrets
-from typing import Any, Final
+from typing import Any
 
 import grpc
 from cryptography import x509
@@ -16,7 +16,6 @@ from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.identity.certificates import from_ms
 from framegate.pilot.word import STAGES_TOPIC
 from framegate.signed.report import GatewayReport
-from framegate.wire import MAX_FRAME_BYTES
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from framegate_gateway.inference.fleet_parts import FleetParts
 from framegate_gateway.inference.golden_learner import GoldenLearner
@@ -32,6 +31,7 @@ from framegate_gateway.ports.gateway_status import StatusReport
 from framegate_gateway.ports.mqtt_frames import MqttFrames
 from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.ports.operators import GatewayOperatorService
+from framegate_gateway.ports.options import DESCRIPTORS, SERVER_OPTIONS
 from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_rest
 from framegate_gateway.receipts.retention import ReceiptRetention, keep_within_quota
 from framegate_gateway.receipts.store import ReceiptStore
@@ -55,6 +55,7 @@ from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.lines import HEARD, Lines
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_gateway.verdicts.publish import Publisher
+from framegate_host.descriptors import require_descriptors
 from framegate_host.logs import started
 from framegate_host.payload_kinds import load_kinds
 from framegate_host.private_files import state_folder
@@ -73,16 +74,6 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
 log = logging.getLogger(__name__)
-SERVER_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", MAX_FRAME_BYTES + 64 * 1024),
-    ("grpc.max_metadata_size", 16 * 1024),
-    ("grpc.max_concurrent_streams", 64),
-    ("grpc.max_connection_age_ms", 300_000),
-    ("grpc.max_connection_age_grace_ms", 10_000),
-    ("grpc.server_handshake_timeout_ms", 10_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ("grpc.so_reuseport", 0),
-)
 
 
 class GatewayProcess:
@@ -90,6 +81,7 @@ class GatewayProcess:
 
     def __init__(self, settings: GatewaySettings, manager: ServiceManager = NOBODY) -> None:
         self.settings, self._manager, self._batches = settings, manager, Promise("signing")
+        require_descriptors(DESCRIPTORS, "the gateway's ports")
         try:
             state_folder(settings.state)  # before anything in it is read
         except OSError as error:

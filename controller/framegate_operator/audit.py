@@ -41,7 +41,7 @@ from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The audit log: every allow, deny, state change and verb, provable to anybody.",
+    help="The audit log: every deny, state change and verb, looks hourly, provable to anybody.",
 )
 _FIRST_LINE_BYTES = 65_536
 """An export's first line has some hundred; a proof may be one long line."""

@@ -20,7 +20,7 @@ from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
 from framegate_gateway.inference.remote import UnattestedModel
 from framegate_gateway.ports.open_inference import OpenInferenceService
-from framegate_gateway.server import SERVER_OPTIONS
+from framegate_gateway.ports.options import SERVER_OPTIONS
 from framegate_proto.edge import from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import open_inference_pb2 as oip

@@ -20,11 +20,11 @@ from framegate_gateway.ports.conversation import Conversations
 from framegate_gateway.ports.frames import FramesService
 from framegate_gateway.ports.gateway_status import StatusReport
 from framegate_gateway.ports.operators import GatewayOperatorService
+from framegate_gateway.ports.options import SERVER_OPTIONS
 from framegate_gateway.receipts.retention import ReceiptRetention
 from framegate_gateway.receipts.rows import stored_leaves
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_gateway.reports.sightings import Sightings
-from framegate_gateway.server import SERVER_OPTIONS
 from framegate_gateway.vault.archive import Archive
 from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker

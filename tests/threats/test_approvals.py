@@ -14,7 +14,7 @@ from framegate.errors import FramegateError, Reason
 from framegate.machines.request import RequestState
 from framegate.registry.request import Approval
 from framegate.signed.dsse import parse_envelope
-from framegate_controller.people.approvers import approved
+from framegate_controller.people.approvers import approved, gateways_text
 from framegate_controller.people.operators import NewOperator, add_operator
 from framegate_controller.people.policies import apply_policy
 from framegate_controller.people.requests import REQUEST_LIFE_MS, Asked, ask, use
@@ -59,6 +59,29 @@ def test_n119_what_a_name_led_to_when_it_was_asked_for(office, target):
     assert (request is not None, people) == (
         (True, ("sara",)) if target == "board" else (False, ())
     )
+
+
+@pytest.mark.parametrize(
+    ("gateways", "good"),
+    [(["gw1"], True), (["gw1", "gw2"], True), (["gw3"], False), (["gw1", "gw3"], False)],
+)
+def test_n119_an_approval_is_taken_to_the_gateways_that_it_was_asked_for(office, gateways, good):
+    asked = Asked(
+        requester="erik",
+        zone="line-1",
+        content=content_of(),
+        reason="why",
+        verb="profile.import",
+        target=gateways_text(["gateway.line-1.gw1", "gateway.line-1.gw2"]),
+    )
+    with office.store.writing() as tx:
+        identifier = ask(tx, asked, office.policy(tx)).id
+    office.decide(identifier, "sara")
+    named = [f"gateway.line-1.{name}" for name in gateways]
+    with office.store.writing() as tx:
+        verb, policy = "profile.import", office.policy(tx)
+        request, _ = approved(tx, "erik", verb, DIGEST, policy, gateways=named)
+    assert (request is not None) is good
 
 
 def test_n119_nobody_approves_what_ran_out_though_nobody_closed_it(office):

@@ -13,7 +13,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.federation.receipts import SiteReceipts, SiteStanding
 from framegate.identity.evidence_form import EvidenceForm
-from framegate.receipt_verifier import ReceiptPending, ReceiptRefused, verify_receipt
+from framegate.receipt_verifier import (
+    MAX_RESULT_AGE_MS,
+    ReceiptPending,
+    ReceiptRefused,
+    _backend,
+    verify_receipt,
+)
 from framegate.signed.inference import (
     AskedInference,
     NamedTensor,
@@ -96,6 +102,26 @@ async def test_n214_a_backend_computes_and_the_receipt_names_it(receipts_desk, k
     assert (proof.backend, proof.fleet, proof.evidence) == (BACKEND, "plant", "azure-snp-vtpm")
     for plain in receipts_desk.receipts()[1:]:
         assert receipts_desk.check(plain).backend is None
+
+
+async def test_n214_a_result_of_another_time_model_or_frame_is_no_proof(receipts_desk, keys):
+    """Truly signed by a server of the fleet, and put into a leaf that it was not made for."""
+    server = AttestedServer(keys)
+    told(receipts_desk.view)
+    async with server.serving() as address:
+        receipt = await receipt_of(receipts_desk, address)
+    claims = json.loads(base64.b64decode(receipt["leaf"]))
+    root, at_ms = receipts_desk.fleet.root.pem, claims["iat_ms"]
+    assert _backend(claims, root, (), []).backend == BACKEND
+    for other in (
+        {"iat_ms": at_ms + 2 * MAX_RESULT_AGE_MS},
+        {"iat_ms": at_ms - 2 * MAX_RESULT_AGE_MS},
+        {"model_hash": "00" * 32},
+        {"request_hash": "00" * 32},
+    ):
+        with pytest.raises(ReceiptRefused) as caught:
+            _backend({**claims, **other}, root, (), [])
+        assert caught.value.check == "backend"
 
 
 @pytest.mark.parametrize("state", ["quarantined", "stale", "retired"])

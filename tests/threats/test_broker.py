@@ -4,8 +4,10 @@ import asyncio
 import threading
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import FramegateError, Reason, Unavailable
+from framegate.errors import FramegateError, Reason, Refused, Unavailable
+from framegate.payload.kinds import BUILT_IN
 from framegate.wire import MAX_FRAME_BYTES
 from framegate_gateway.ports import mqtt_frames
 from framegate_gateway.ports.conversation import MAX_IN_FLIGHT
@@ -17,6 +19,7 @@ from framegate_line.broker import MAX_PAYLOAD, MAX_TRIGGER, LineBroker
 from framegate_line.rules import Rules
 from framegate_operator.broker_config import BrokerFiles, mosquitto_conf
 from framegate_proto.v1 import framegate_pb2 as pb
+from support.frames import CAMERA
 from support.refusals import refused
 
 GATEWAY = "gateway.line-1.gw1"
@@ -71,6 +74,9 @@ def test_n134_n146_the_configuration_binds_ids_and_bounds_what_a_broker_takes(tm
     for bound in ("connections", "inflight_messages", "queued_messages", "queued_bytes"):
         assert int(options[f"max_{bound}"]) > 0  # zero and -1 are no limit
     assert int(options["memory_limit"]) > int(options["max_queued_bytes"])
+    assert options["retain_available"] == options["persistence"] == "false"
+    assert options["queue_qos0_messages"] == "false" and options["max_topic_alias"] == "0"
+    assert options["persistent_client_expiration"] == "1d" and options["max_qos"] == "1"
 
 
 @pytest.mark.parametrize("size", [70_001, 200 * 1024 * 1024])
@@ -153,6 +159,8 @@ class Keys:
 class Talk:
     """Conversations that read until they are told to end, or nothing at all."""
 
+    kinds = BUILT_IN
+
     def __init__(self) -> None:
         self.begun, self.ended, self.read = 0, 0, False
 
@@ -209,6 +217,18 @@ async def test_n146_topics_that_no_camera_of_ours_writes(port, name):
     frames, board, talk = port
     await arrive(board, name)
     assert not frames._links and not talk.begun
+
+
+async def test_n146_a_conversation_is_whose_certificate_its_topic_names(door):
+    """Else one camera's conversations would be counted as another's."""
+    frames = MqttFrames(door.keys, door.view, Talk(), Board())
+    hello = pb.CameraMessage(hello=door.certificate.public_bytes(Encoding.DER))
+    assert frames._link(hello, CAMERA).device == CAMERA
+    none = pb.CameraMessage()
+    for first, camera in ((hello, "camera.line-1.cam2"), (None, CAMERA), (none, CAMERA)):
+        with pytest.raises(Refused) as said:
+            frames._link(first, camera)
+        assert said.value.reason == Reason.UNAUTHENTICATED
 
 
 async def test_n146_conversations_of_one_camera_and_of_all_are_bounded(port):

@@ -1,6 +1,6 @@
 """N225, N229: whoever hangs up while their call waits for a thread kills nobody: what a call says
-of its peer is read when it begins, for gRPC's own context reads through a null pointer once that
-has ended.
+of its peer is read when it begins, for gRPC's own context reads through a null pointer after its
+end.
 """
 
 import ast

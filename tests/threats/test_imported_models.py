@@ -322,6 +322,8 @@ def test_an_imported_bundle_is_signed_pinned_and_verified_as_any(spots):
     assert verify_pinned(signed, pin, datetime.now(UTC))
     changed = {**bundle.files, "recipe.json": bundle.files["recipe.json"] + b" "}
     edited = replace(parse_bundle(changed), signature=signed.signature)
-    for wrong in (pin, replace(pin, model_sha256=edited.digest.hex())):
-        with pytest.raises(FramegateError):
+    own = replace(pin, model_sha256=edited.digest.hex())
+    for wrong, reason in ((pin, Reason.MODEL), (own, Reason.MODEL_SIGNATURE)):
+        with pytest.raises(FramegateError) as said:
             verify_pinned(edited, wrong, datetime.now(UTC))
+        assert said.value.reason == reason

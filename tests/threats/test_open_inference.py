@@ -159,3 +159,16 @@ async def test_n147_a_refused_frame_leaves_its_place(port):
     for _ in range(MAX_IN_FLIGHT + 1):
         assert await port.refused(np.zeros((64, 64), np.uint8)) == Reason.IMAGE
     assert port.service._in_flight.total() == 0
+
+
+async def test_n147_trust_that_ended_while_the_frame_was_in_the_model_ends_the_answer(
+    port, monkeypatch
+):
+    async def inspect(_digest, _frame) -> Inspection:
+        revision = port.view.revision + 1
+        device = pb.DeviceTrust(device=CAMERA, state="quarantined")
+        port.view.apply(pb.TrustUpdate(revision=revision, devices=[device]))
+        return Inspection((), "aa", 100)
+
+    monkeypatch.setattr(port.models, "inspect", inspect)
+    assert await port.refused(BOARD.frame) == Reason.QUARANTINED

@@ -1,13 +1,17 @@
 """Playbooks: a storm, a loop, a weapon against a line (N152)."""
 
+from dataclasses import replace
+
 import pytest
 
-from framegate.errors import Reason
+from framegate.errors import Reason, Refused
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.lifecycle import State
 from framegate.machines.playbook_step import StepState
 from framegate.record.machine_events import EvidenceAsked, EvidenceRefused
 from framegate.record.people_events import BreakGlassUsed, FactorFailed
+from framegate_controller.people.playbooks import ActingPlaybook, playbook_caller
+from framegate_simulators.fixtures.access import signed_in
 from support.playbooks import HOLD, playbook_toml
 
 
@@ -190,8 +194,6 @@ def test_n152_nobody_who_would_have_to_undo_it_is_shut_out(response):
 
 
 def test_n152_a_playbook_whose_people_left_does_nothing(response):
-    from dataclasses import replace
-
     cameras = response.cameras(3)
     response.enable(HOLD)
     with response.store.writing() as tx:
@@ -238,3 +240,55 @@ def test_n152_a_playbook_that_was_edited_in_the_store_does_nothing(response):
     response.contradict(cameras[0])
     response.settle()
     assert "quarantined" not in response.states() and not response.steps()
+
+
+def test_n152_a_revision_that_was_replaced_or_stopped_asks_for_nothing(response):
+    """However long its steps were planned before: the newest of its name alone acts."""
+    first = response.enable(HOLD)
+    keys = response.fleet.keys
+
+    def asks(revision: int) -> bool:
+        acting = ActingPlaybook("hold-contradicted", revision)
+        with response.store.reading() as tx:
+            try:
+                return playbook_caller(tx, acting, keys).name == "hold-contradicted"
+            except Refused as error:
+                assert error.reason == Reason.PLAYBOOK
+                return False
+
+    assert asks(first.revision)
+    second = response.enable(HOLD)
+    assert asks(second.revision) and not asks(first.revision)
+    ended = response.disable()
+    assert not asks(ended.revision) and not asks(second.revision)
+
+
+def test_n152_who_became_one_that_is_spared_meanwhile_is_spared(response):
+    """Between the plan, or a person's yes, and its being done."""
+    response.enable(playbook_toml("lock", mode="ask", **DISABLE))
+    response.event(FactorFailed(source="192.0.2.7"), by="operator.vera")
+    response.settle()
+    signed_in(response.store, response.fleet.keys, "vera")
+    with response.store.writing() as tx:
+        (session,) = tx.people.sessions(tx.now_ms, "vera")
+        tx.people.put_session(replace(session, break_glass="00000000"))
+    response.decide()
+    response.settle()
+    with response.store.reading() as tx:
+        assert tx.people.find("vera").enabled
+    (refused,) = response.entries("playbook-step-refused")
+    assert refused["members"]["reason"] == "denied-by-policy"
+
+
+def test_n152_a_yes_of_somebody_who_counts_no_more_is_none(response):
+    one = response.cameras(3)[0]
+    response.enable(playbook_toml(mode="ask"))
+    response.contradict(one)
+    response.settle()
+    response.decide()
+    with response.store.writing() as tx:
+        tx.people.put(replace(tx.people.find("sven"), enabled=False))
+    response.settle()
+    assert response.bench.state(one) == State.SUSPECT
+    assert not response.entries("playbook-step-done")
+    assert response.steps(StepState.ASKED), "it waits for somebody else"

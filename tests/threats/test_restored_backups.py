@@ -432,3 +432,23 @@ def versions(tx) -> dict[str, int]:
         what: getattr(kind.parse_payload(parse_envelope(raw, kind.TYPE).payload), name)
         for what, (raw, kind, name) in signed.items()
     }
+
+
+def test_n148_a_backup_of_a_copy_that_went_its_own_way_is_no_record_that_others_saw(
+    registry, tmp_path
+):
+    """What a witness saw tells where it parted: a restoration that owned up to none of it would be
+    followed by nobody.
+    """
+    shared = parse_head(registry.grow()).size
+    copy = Registry(registry.copy(tmp_path / "copy"))
+    usb = tmp_path / "usb"
+    write_head(usb, registry.grow(2, why="what others saw"))
+    gateway = Gateway(tmp_path / "gateway", registry)
+    gateway.hears(registry)
+    copy.grow(9, why="another life")
+    archive = copy.backup(tmp_path / "backup.tar")
+    restored = copy.restored(archive, tmp_path / "new", usb)
+    assert copy.last.begun.restoration.kept <= shared
+    gateway.hears(restored)
+    assert gateway.view.open

@@ -147,3 +147,28 @@ def test_n100_a_gate_that_its_own_host_keeps_shut_says_so(door):
         with pytest.raises(Refused, match=told) as caught:
             link.standing()
         assert untold not in str(caught.value)
+
+
+@pytest.mark.parametrize(("close", "opens"), [(False, True), (True, False)])
+def test_n89_a_gateway_told_to_close_closes_in_silence_whatever_its_zone_chose(keys, close, opens):
+    now_s = [0.0]
+    root = keys.root.certificate
+    view = TrustView(None, AccessView(None, lambda: root), close=close, monotonic=lambda: now_s[0])
+    access = access_update(keys, grace=True)
+    view.apply(pb.TrustUpdate(revision=1, snapshot=True, access=access))
+    assert view.open
+    now_s[0] += SILENCE_S + 0.1
+    assert view.open is opens
+
+
+def test_n100_whoever_a_snapshot_leaves_out_is_unknown(keys):
+    """A machine that was retired while nobody listened is in no later message."""
+    root = keys.root.certificate
+    view = TrustView(None, AccessView(None, lambda: root), monotonic=lambda: 0.0)
+    trusted = pb.DeviceTrust(device=CAMERA, state="trusted", remaining_ms=60_000)
+    access = access_update(keys)
+    view.apply(pb.TrustUpdate(revision=1, snapshot=True, access=access, devices=[trusted]))
+    assert view.require(CAMERA).state == "trusted"
+    view.disconnected()
+    view.apply(pb.TrustUpdate(revision=2, snapshot=True, access=access))
+    assert refused(lambda: view.require(CAMERA)) == Reason.DEVICE_UNKNOWN

@@ -216,6 +216,7 @@ async def test_n133_a_camera_that_invents_sources_costs_no_other_camera_its_gaps
         gaps.seen(CAMERA, f"again-{number}", 3, b"", theirs)
     gaps.seen("camera.line-1.honest", "s", 4, b"", mine)
     assert theirs.in_flight <= MAX_SOURCES
+    assert {len(camera.last) for camera in gaps._cameras.values()} == {1, MAX_SOURCES}
     await gaps.close()
     assert [g.count for g in written if g.device == "camera.line-1.honest"] == [2]
     assert len(written) <= MAX_SOURCES + 1

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from framegate.errors import FramegateError, Reason, Refused
-from framegate.record.merkle import data_tree
+from framegate.record.merkle import consistency_path, data_tree
 from framegate.signed.pin import parse_pin
 from framegate.transparency.cosignature import cosign
 from framegate.transparency.decision import Decision, Kind, Named
@@ -41,10 +41,12 @@ def served(decided: Decided):
     return view
 
 
-def twin_history(decided: Decided, *, at: int, size: int) -> tuple[TreeHead, LogAnswer]:
+def twin_history(
+    decided: Decided, *, at: int, size: int, proved: bool = False
+) -> tuple[TreeHead, LogAnswer]:
     """Another history that goes on from the real one's first `at` entries to `size`, signed with
     the fleet's real log key and cosigned by both witnesses' real keys: what a controller could show
-    whoever it likes, had it also won the witnesses over.
+    whoever it likes, had it also won the witnesses over. `proved`: with the proof that it goes on.
     """
     with decided.bench.store.reading() as tx:
         kept = tx.decisions.entries(0, at)
@@ -61,7 +63,10 @@ def twin_history(decided: Decided, *, at: int, size: int) -> tuple[TreeHead, Log
         note += cosign(head.text, witness.name, state._key, now_s).encode()
     inclusion = Inclusion(false[-1], size - 1, tuple(tree.path(size - 1)))
     certificate = decided.bench.keys.signing["log"].der
-    answer = LogAnswer(note=note, certificate=certificate, growth=(), inclusions=(inclusion,))
+    growth = consistency_path(at, size, tree.node) if proved else ()
+    answer = LogAnswer(
+        note=note, certificate=certificate, growth=tuple(growth), inclusions=(inclusion,)
+    )
     return head, answer
 
 
@@ -83,6 +88,24 @@ def test_n203_another_history_is_refused_by_who_saw_the_first_and_kept_as_eviden
     assert heads[0].root != heads[1].root
     assert heads[1].size == size + grown
     served.require(now_ms)  # what was proved stays proved: the fork makes nothing untrue
+
+
+@pytest.mark.parametrize(
+    ("seen", "good"),
+    [("log.plant.framegate/0", True), ("log.plant.framegate/1", False), ("log.other/0", False)],
+)
+def test_n203_after_a_restoration_the_log_of_before_counts_no_more(decided, served, seen, good):
+    """It is cosigned as well as it ever was: what came after it was seen already."""
+    size = served.log.seen.size
+    head, answer = twin_history(decided, at=size, size=size + 1, proved=True)
+    assert head.origin == "log.plant.framegate/0"
+    served.log._seen = replace(served.log.seen, origin=seen)
+    root, now_ms = decided.bench.keys.root.certificate, decided.bench.clock()
+    if good:
+        served.log.take(answer, root, now_ms)
+    else:
+        with refused_with(Refused, Reason.LOG_FORKED):
+            served.log.take(answer, root, now_ms)
 
 
 def test_n203_a_history_that_became_shorter_is_refused_after_a_restart_too(decided, served):

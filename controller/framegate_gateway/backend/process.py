@@ -33,6 +33,7 @@ SERVER_OPTIONS: Final = (
     ("grpc.max_send_message_length", MAX_TENSOR_BYTES),
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.max_concurrent_streams", 64),
+    ("grpc.max_allowed_incoming_connections", 256),  # gateways; of 1,024 descriptors, before TLS
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.so_reuseport", 0),
 )

@@ -75,8 +75,7 @@ THREATS: Final = (
             *range(180, 208),
             *range(210, 212),
             *range(213, 223),
-            *range(225, 228),
-            *range(229, 244),
+            *range(225, 245),
         )
     ),
 )

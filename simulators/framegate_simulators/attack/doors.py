@@ -1,6 +1,6 @@
-"""N187 to N192: who never shows who they are: storms of connections, connections that say nothing,
-strangers who use the console as their way to the controller; a package beside another of its name;
-secrets that everybody reads.
+"""N187 to N192, N228: who never shows who they are: storms of connections, connections that say
+nothing, strangers who use the console as their way to the controller; a package beside another of
+its name; secrets that everybody reads.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from framegate.signed.release import SIGNED_NAME, Provenance, sign_release
+from framegate_gateway.ports.options import DESCRIPTORS, MAX_CONNECTIONS
+from framegate_host.descriptors import require_descriptors
 from framegate_host.private_files import private_folder, write_private
 from framegate_simulators.attack.console import OURS, PAGE, Website
 from framegate_simulators.attack.floor import Floor
@@ -31,6 +33,12 @@ STORM_S: Final = 10.0
 THREADS: Final = 16
 PROGRAM_S: Final = 240.0
 """For a program to start and say no, on a machine that is busy with attacks."""
+CROWD: Final = 1_400
+"""More than a gateway's port takes, 1,024."""
+SPARE: Final = 400
+"""A gateway's descriptors of everything else."""
+HELD_S: Final = 3.0
+"""Of the handshake's ten seconds."""
 SILENT: Final = 600
 """More than a console has places for, 512."""
 TRIES: Final = 40
@@ -89,6 +97,25 @@ def silent_connections(port: int, count: int) -> Iterator[None]:
     finally:
         for each in opened:
             each.close()
+
+
+@attempt(
+    "N228", "1,400 connections that say nothing, at a gateway's port for frames", control="frame"
+)
+def n228(t: Target) -> Seen:
+    floor = t.once(Floor)
+    frames, _ = t.plant.gateway_ports(floor.gateway)
+    held = Path(f"/proc/{t.plant.process(f'gateway-{floor.gateway.name}').pid}/fd")
+    require_descriptors(DESCRIPTORS, "an attacker")
+    with silent_connections(frames, CROWD):
+        until_s, most = time.monotonic() + HELD_S, 0
+        while time.monotonic() < until_s:
+            most = max(most, sum(1 for _ in held.iterdir()))
+            time.sleep(0.1)
+    within = MAX_CONNECTIONS <= most < MAX_CONNECTIONS + SPARE
+    return Seen(
+        within, f"{CROWD} silent; the gateway has {most} descriptors: {'few' if within else 'ALL'}"
+    )
 
 
 @attempt("N188", "a stranger's forty keys through the console, which is one address to everybody")

@@ -87,6 +87,22 @@ async def test_the_receipt_they_are_changed_from_holds(receipts_desk):
     assert checked.head_count == 5 and "the gateway's word" in checked.notes[0]
 
 
+async def test_n110_a_batch_signed_anew_has_no_place_in_the_log(receipts_desk):
+    """By its own gateway, which shows the proof of the one that it had recorded."""
+    receipt = (await proved(receipts_desk))[0]
+    again = {**restated(receipts_desk, receipt), "log": receipt["log"]}
+    with pytest.raises(ReceiptRefused) as caught:
+        receipts_desk.check(again)
+    assert caught.value.check == "log-path"
+
+
+async def test_n110_no_gateway_signs_for_another(receipts_desk):
+    receipt = (await proved(receipts_desk))[0]
+    other = signer_of(receipts_desk, Purpose.VERDICT, "gateway-ca", "gateway.line-1.gw9")
+    check, text = refusal(receipts_desk, restated(receipts_desk, receipt, by=other))
+    assert check == "leaf" and "signed by gateway.line-1.gw9" in text
+
+
 @pytest.mark.parametrize(
     ("changes", "check", "message"),
     [

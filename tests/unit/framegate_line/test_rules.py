@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from framegate.errors import FramegateError
 from framegate.signed.statement import Outcome
-from framegate_line.rules import Ruling, Trigger, deadline_of, rule
+from framegate_line.rules import CLOCK_TRUST_MS, Ruling, Trigger, deadline_of, rule
 from support.line import CAM1, CAM2, RULES
 
 
@@ -18,6 +18,11 @@ def test_late_triggers_do_not_get_more_time():
         "a PLC whose clock runs ahead gains nothing"
     )
     assert deadline_of(RULES, Trigger("p", "t", 1), 10_000_000) == 10_001_000
+    now = 10_000_000 + CLOCK_TRUST_MS
+    assert deadline_of(RULES, Trigger("p", "t", 1, at_ms=10_000_000), now) == now + 1_000, (
+        "an hour off is a wrong clock: the time of arrival counts"
+    )
+    assert deadline_of(RULES, Trigger("p", "t", 1, at_ms=10_000_001), now) == 10_001_001
 
 
 _RULINGS = st.dictionaries(

@@ -100,6 +100,16 @@ def test_minima_that_a_log_leaves_open(name, reason):
         assert {f.reason for f in failures} == {Reason.BOOT_LOG_MALFORMED}
 
 
+@pytest.mark.parametrize("values", [(b"\1", b"\0"), (b"\0", b"\1"), (b"\1", b"\1")])
+def test_n45_secure_boot_that_is_said_twice_is_not_on(values):
+    profile, whole = parse_profile(PROFILE.encode()), measurements(Firmware("m"))
+    (one,) = [m for m in whole if m.name == "variable SecureBoot"]
+    first, second = (variable_with(one, value) for value in values)
+    events = [x for m in whole for x in ((first, second) if m is one else (m,))]
+    failures = secure_boot_failures(parse_boot_log(boot_log(events)), profile)
+    assert Reason.SECURE_BOOT in {f.reason for f in failures}
+
+
 def variable_with(measured: Measurement, value: bytes) -> Measurement:
     """The same variable with another value, measured as it is shown."""
     letters, _ = struct.unpack_from("<QQ", measured.data, 16)

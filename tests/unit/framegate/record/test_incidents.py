@@ -5,7 +5,7 @@ import pytest
 from framegate.record.event import Severity
 from framegate.record.incident_events import IncidentLinked, IncidentStep
 from framegate.record.incident_export import incident_finding, incident_in, page, timeline
-from framegate.record.incidents import MAX_LINKED, TOLD_LATE_MS, Book
+from framegate.record.incidents import MAX_LINKED, OPENS, TOLD_LATE_MS, Book
 
 CAM = "camera.line-1.cam1"
 
@@ -153,3 +153,22 @@ def test_an_ocsf_finding_of_a_new_a_taken_and_a_closed_one():
 def test_entries_of_none_or_of_several_are_refused(entries):
     with pytest.raises(ValueError, match=r"entries of [02] incidents"):
         incident_in(entries)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "break-glass-used",
+        "registry-restored",
+        "segment-not-cut",
+        "known-answer-deviated",
+        "security-key-suspected",
+        "report-withheld",
+        "report-refused",
+        "evidence-refused",
+    ],
+)
+def test_what_nobody_may_overlook_opens_an_incident(event):
+    """By itself, and at once: a person looks into each."""
+    assert OPENS[event] >= Severity.HIGH
+    assert Book().openings([entry(1, event)])

@@ -10,6 +10,18 @@ from support.ca_keys import SOFTHSM, fresh_process, works
 from support.refusals import refused
 
 
+@pytest.mark.parametrize(("length", "good"), [(0, False), (15, False), (16, True)])
+def test_a_passphrase_is_no_shorter_than_a_guesser_needs(tmp_path, length, good):
+    """White space around it does not count."""
+    file = tmp_path / "passphrase"
+    file.touch(0o600)
+    file.write_text(f"  {'p' * length}  \n")
+    if good:
+        assert read_passphrase(tmp_path, file) == b"p" * length
+    else:
+        assert refused(lambda: read_passphrase(tmp_path, file)) == Reason.USAGE
+
+
 def test_files_are_encrypted_and_the_passphrase_may_be_elsewhere(tmp_path):
     passphrase = tmp_path / "elsewhere"
     passphrase.touch(0o600)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from framegate.errors import FramegateError, Reason
+from framegate_controller.people.operators import reset_factors
 from framegate_simulators.fixtures.access import certificate_request
 from support.front_desk import HERE
 from support.refusals import refused
@@ -180,3 +181,13 @@ def test_registration_by_somebody_else_twice_or_without_a_verified_user(front_de
             == Reason.CONFLICT
         )
         assert [len(tx.people.keys(name)) for name in ("anna", "berta")] == [1, 0]
+
+
+def test_n139_a_key_that_was_lost_or_copied_opens_nothing_after_a_reset(front_desk):
+    front_desk.person()
+    key = registered(front_desk)
+    assert with_key(front_desk, key).operator == "anna"
+    with front_desk.store.writing() as tx:
+        reset_factors(tx, tx.people.find("anna"), by="operator.otto")
+        assert not tx.people.keys("anna")
+    assert refused(lambda: with_key(front_desk, key)) == Reason.SIGN_IN

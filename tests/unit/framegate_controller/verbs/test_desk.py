@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pyotp
 import pytest
@@ -79,6 +80,27 @@ class Counter:
 @pytest.fixture
 def counter(bench):
     return Counter(bench)
+
+
+@pytest.mark.parametrize("how", ["stands", "ended", "over", "barred", "another's"])
+def test_n81_whose_session_does_not_stand_is_nobody(counter, how):
+    """Whatever the certificate says, which lives for a shift: of the registry, at every call."""
+    with counter.store.writing() as tx:
+        (session,) = tx.people.sessions(tx.now_ms)
+        if how == "ended":
+            tx.people.put_session(replace(session, ended_ms=tx.now_ms))
+        if how == "over":
+            tx.people.put_session(replace(session, expires_ms=tx.now_ms))
+        if how == "barred":
+            tx.people.put(replace(tx.people.find("anna"), enabled=False))
+    if how == "another's":
+        add_person(counter.store, counter.bench.keys, "bert", "admin")
+        with counter.store.writing() as tx:
+            tx.people.put_session(replace(session, operator="bert"))
+    if how == "stands":
+        assert counter.ask(WhoAmI())
+    else:
+        assert refused(lambda: counter.ask(WhoAmI())) == Reason.SIGNED_OUT
 
 
 def test_a_look_is_one_entry_an_hour_and_its_decision_is_counted(counter):
