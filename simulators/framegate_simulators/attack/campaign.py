@@ -76,7 +76,7 @@ THREATS: Final = (
             *range(210, 212),
             *range(213, 223),
             *range(226, 228),
-            *range(229, 244),
+            *range(229, 245),
         )
     ),
 )

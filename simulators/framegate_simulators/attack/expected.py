@@ -194,6 +194,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N239": ("0 of 48 commands",),
         "N241": ("0 of 11 commands", "10 showed it as text"),
         "N243": ("no defects below 9 px, before 4", "residual goes"),
+        "N244": ("join-port: nothing leads out; bundle-port: nothing leads out", "seccomp 2"),
         "N242": ("frame-label, frame-session", "operators: usage, usage"),
     }
 )
