@@ -35,7 +35,7 @@ _PATH_FAULTS: Final = MappingProxyType(
         errno.EEXIST: "a name that is free",
         errno.ENOTEMPTY: "an empty folder",
         errno.ENAMETOOLONG: "a name of a file that is not too long",
-        errno.ELOOP: "a file, not a circle of links",
+        errno.ELOOP: "a file, and no circle of links or link of another user's",
         errno.EROFS: "a file system that can be written",
         errno.ENXIO: "a file that can be read",
     }

@@ -178,6 +178,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N220": ("usage, playbook",),
         "N221": ("nothing of that folder ran",),
         "N222": ("5 of 5 questions answered",),
+        "N223": ("3 of 3 told to run it as its owner; the file is as it was",),
         "N226": ("once it is gone packed",),
         "N227": ("0 gave what was signed",),
         "N229": ("the controller lives",),
