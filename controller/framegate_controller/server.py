@@ -53,15 +53,11 @@ from framegate_controller.rpc.fleet_front import (
 )
 from framegate_controller.rpc.fleet_front import FleetFront
 from framegate_controller.rpc.join import JoinService
-from framegate_controller.rpc.joinport import (
-    Behind,
-    BusElsewhere,
-    JoinPort,
-    passed_calls,
-)
+from framegate_controller.rpc.joinport import Behind, BusElsewhere, JoinPort
 from framegate_controller.rpc.known import KnownAtPort
 from framegate_controller.rpc.listening import bind, listen
 from framegate_controller.rpc.operator import TABLE
+from framegate_controller.rpc.passed_calls import passed_calls
 from framegate_controller.rpc.refusal_reports import record_refusals
 from framegate_controller.rpc.signin import SignInService
 from framegate_controller.rpc.table import Operators
@@ -290,7 +286,9 @@ class Controller:
         if at.bundle_at:
             host, _, number = at.bundle_at.rpartition(":")
             listening = await listen(host.strip("[]"), int(number))
-            self.bundle = shown_bundle(lambda: self.fleet.keys, listening, at.bundle_refresh)
+            self.bundle = shown_bundle(
+                lambda: self.fleet.keys, listening, at.bundle_refresh, unconfined=at.unconfined
+            )
             await self.bundle.start()
         await self._shown.enter_async_context(self._health.told())
         m = self.metrics
@@ -345,7 +343,7 @@ class Controller:
             refused=partial(record_refusals, StrangersRecord(self.store)),
             restarted=RestartsRecord(self.store).add,
         )
-        return JoinPort(listener, setup, behind)
+        return JoinPort(listener, setup, behind, unconfined=self.settings.unconfined)
 
     def _server_pair(self) -> RenewedPair:
         """For both ports."""

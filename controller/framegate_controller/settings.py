@@ -251,7 +251,8 @@ class ControllerSettings(Settings):
     unconfined: Annotated[
         bool,
         Setting(
-            "Serve sinks even where the kernel cannot confine their processes; the log says so."
+            "Serve sinks, join port and bundle even where the kernel cannot confine their"
+            " processes; the log says so."
         ),
     ] = False
     metrics: MetricsAt = ""

@@ -97,7 +97,8 @@ def _tell_difference(stub: Any, detail: pb.DeviceDetail, machine: Observation) -
     show_failures(failures)
     if len(detail.failures) > SHOWN:
         more = len(detail.failures) - SHOWN
-        talk.print(f"and {more} more: framegate {detail.summary.kind} why {detail.summary.name}")
+        kind, name = safe(detail.summary.kind), safe(detail.summary.name)
+        talk.print(f"and {more} more: framegate {kind} why {name}")
 
 
 def _reason(value: str) -> Reason:

@@ -185,7 +185,7 @@ def _tell_why(detail: pb.DeviceDetail, traffic: Traffic) -> None:
         checks = f"{len(failures)} check{'s' if len(failures) > 1 else ''}"
         data.print(f"\nIts evidence of {ago(detail.failures_ms)} failed in {checks}:")
         if show_kinds(failures, data):
-            data.print(f"\nEvery one: framegate {s.kind} why {safe(s.name)} -o json")
+            data.print(f"\nEvery one: framegate {safe(s.kind)} why {safe(s.name)} -o json")
     camera = traffic.of(s.device)
     uninspected = to_do(camera, s.name) if s.kind == "camera" and camera is not None else ""
     strange = len(failures) > _MANY and s.state == "suspect"

@@ -277,6 +277,38 @@ SINK_LIBRARY: Final = Cage(
     requests=frozenset({_FIONBIO}),
     links=True,
 )
+_SERVE: Final = _WAIT | frozenset(
+    {
+        "accept4",
+        "epoll_pwait",
+        "epoll_pwait2",
+        "eventfd2",
+        "fcntl",
+        "getpeername",
+        "getsockname",
+        "getsockopt",
+        "setsockopt",
+        "shutdown",
+    }
+)
+"""To take connections at a socket that listens already."""
+JOIN_PORT: Final = Cage(
+    name="join-port",
+    child="serves strangers at the controller's join port; passes calls on over one socket",
+    calls=COMPUTE | FILES | _SERVE | {"connect", "sched_getparam", "sched_getscheduler"},
+    opens=Opens.TO_READ,
+    threads=True,
+    connects=True,
+    requests=frozenset({_FIONBIO}),
+    links=True,
+)
+BUNDLE_PORT: Final = Cage(
+    name="bundle-port",
+    child="answers strangers at the bundle's port with one document",
+    calls=COMPUTE | FILES | _SERVE,
+    opens=Opens.TO_READ,
+    requests=frozenset({_FIONBIO}),
+)
 CAGES: Final[Mapping[str, Cage]] = MappingProxyType(
     {
         cage.name: cage
@@ -291,6 +323,8 @@ CAGES: Final[Mapping[str, Cage]] = MappingProxyType(
             SINK_LINES,
             SINK_NETWORK,
             SINK_LIBRARY,
+            JOIN_PORT,
+            BUNDLE_PORT,
         )
     }
 )

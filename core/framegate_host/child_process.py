@@ -20,6 +20,8 @@ in first, where others may have put some (N221).
 """
 GO_S: Final = 3.0
 """For a child that is told to end; it has nothing to write down."""
+UNCONFINED: Final = "--unconfined"
+"""The word that has a child serve though the kernel cannot confine it."""
 _LINE_BYTES: Final = 2**20
 """How much of what a child says is buffered before it has to wait."""
 
@@ -49,16 +51,19 @@ def end_child(child: Child) -> None:
 
 
 async def start_module(
-    module: str, passed: Sequence[int] = (), stdout: int | None = subprocess.DEVNULL
+    module: str,
+    passed: Sequence[int] = (),
+    stdout: int | None = subprocess.DEVNULL,
+    words: Sequence[str] = (),
 ) -> Child:
     """Run `module` as a process that gets the descriptors `passed` and its end of a socket to us;
-    their numbers, in this order, are its arguments. Raises OSError.
+    their numbers, in this order, are its arguments, and `words` after them. Raises OSError.
     """
     ours, theirs = socket.socketpair()
     with theirs:
         numbers = [*passed, theirs.fileno()]
         process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
-            [*OWN_PYTHON, "-m", module, *map(str, numbers)],
+            [*OWN_PYTHON, "-m", module, *map(str, numbers), *words],
             pass_fds=numbers,
             env=inherited_environment(),
             stdin=subprocess.DEVNULL,

@@ -16,7 +16,8 @@ import importlib
 import mmap
 import os
 import signal
-from collections.abc import Collection, Sequence
+import sys
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -64,6 +65,14 @@ _TIOCLINUX: Final = 0x541C
 _LOW: Final = 0xFFFF_FFFF
 """The kernel takes 32 bits of these arguments, whatever the others are."""
 _UNKNOWN_CALL: Final = -1
+_MACHINE_FILES: Final = (
+    "/dev/urandom",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/sys/net/core/somaxconn",
+    "/sys/devices/system/cpu",
+)
 QUIET: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -86,6 +95,21 @@ class Paths:
     """To read, write, make and remove files in."""
     devices: Sequence[Path] = ()
     """To read, write and control."""
+
+
+def interpreter_paths() -> tuple[Path, ...]:
+    """Our interpreter's modules and libraries: some are read on first use. No current folder."""
+    own = (sys.prefix, sys.base_prefix, *(name for name in sys.path if name.startswith("/")))
+    return _there(own)
+
+
+def machine_paths() -> tuple[Path, ...]:
+    """What libraries of C look at as they begin."""
+    return _there(_MACHINE_FILES)
+
+
+def _there(names: Iterable[str]) -> tuple[Path, ...]:
+    return tuple(path for path in map(Path, dict.fromkeys(names)) if path.exists())
 
 
 class Confinement:
@@ -128,17 +152,19 @@ class Confinement:
             _close_all_but(keep)
             self._holds.append(f"{len(set(keep))} descriptors")
 
-    def close_paths(self, paths: Paths = Paths(), ports: Collection[int] = ()) -> None:
-        """From here on the file system ends at `paths`, and TCP at `ports` of others, for this
-        thread and those it starts. Abstract sockets and processes outside are out of reach where
-        the kernel knows that (Landlock 6).
+    def close_paths(
+        self, paths: Paths = Paths(), ports: Collection[int] = (), own: Collection[int] = ()
+    ) -> None:
+        """From here on the file system ends at `paths`, and TCP at `ports` of others and the ports
+        `own` of this host, for this thread and those it starts. Abstract sockets and processes
+        outside are out of reach where the kernel knows that (Landlock 6).
         """
         threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - names alone
         if threads != 1:
             self._refuse("no files", f"{threads} threads, of which all but one would keep theirs")
             return
         try:
-            _landlock(_present(self._landlock), self.cage, paths, ports)
+            _landlock(_present(self._landlock), self.cage, paths, (ports, own))
             version = _present(self._landlock).abi_version()
             self._holds.append(f"{_told(paths)} (Landlock {version})")
         except (OSError, RuntimeError, ImportError) as error:
@@ -244,7 +270,9 @@ def _present(library: Any) -> Any:
     return library
 
 
-def _landlock(library: Any, cage: Cage, paths: Paths, ports: Collection[int]) -> None:
+def _landlock(
+    library: Any, cage: Cage, paths: Paths, ports: tuple[Collection[int], Collection[int]]
+) -> None:
     AccessFS, AccessNet, Scope = library.AccessFS, library.AccessNet, library.Scope
     read = AccessFS.READ_FILE | AccessFS.READ_DIR
     write = (
@@ -278,8 +306,9 @@ def _landlock(library: Any, cage: Cage, paths: Paths, ports: Collection[int]) ->
         ):
             for path in given:
                 rules.allow_path(path, rights if path.is_dir() else rights & of_files)
-        for port in ports:
-            rules.allow_port(port, AccessNet.CONNECT_TCP)
+        for of_ports, right in zip(ports, (AccessNet.CONNECT_TCP, AccessNet.BIND_TCP), strict=True):
+            for port in of_ports:
+                rules.allow_port(port, right)
         rules.restrict()
 
 

@@ -81,5 +81,8 @@ class _Redacting(logging.Formatter):
 def told_unforeseen(
     kind: type[BaseException], error: BaseException, where: TracebackType | None
 ) -> None:
-    """What Python prints of an error that nobody caught, without credentials."""
-    say("".join(traceback.format_exception(kind, error, where)).rstrip())
+    """What Python prints of an error that nobody caught, without credentials; what it quotes begins
+    no line.
+    """
+    told = "".join(traceback.format_exception(kind, error, where)).rstrip()
+    say(textwrap.indent(told, _WITHIN).removeprefix(_WITHIN))

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import logging
 import os
+import pwd
 import stat
 import time
 from collections.abc import Iterator
@@ -46,8 +47,9 @@ def public_folder(path: Path) -> Path:
 def state_folder(path: Path) -> Path:
     """A program's own folder, its owner's alone: made so, or made so now, with a warning.
 
-    Raises Refused (USAGE) for one that is open to others and is not ours, or that everybody puts
-    files into; OSError as the system has it.
+    Raises Refused (USAGE) for one that is not ours, or that everybody puts files into; OSError as
+    the system has it. What another user keeps is no state of ours, root's neither: whoever took
+    that user over would have root open their links and run what their files name (N223).
     """
     _make(path, PRIVATE_FOLDER)
     return closed_folder(path)
@@ -59,9 +61,13 @@ def closed_folder(path: Path) -> Path:
     try:
         there = os.fstat(descriptor)
         mode = stat.S_IMODE(there.st_mode)
+        if there.st_uid != os.geteuid():
+            wanted = f"{path} of the user who runs this, uid {os.geteuid()}"
+            hint = f"run it as its owner: runuser -u {_user(there.st_uid)} -- …"
+            raise Refused.of(Reason.USAGE, wanted, f"{mode:o}, of uid {there.st_uid}", hint)
         if not mode & OTHERS:
             return path
-        if there.st_uid != os.geteuid() or mode & stat.S_ISVTX:
+        if mode & stat.S_ISVTX:
             wanted, hint = f"{path} for its owner alone", f"chmod 700 {path}, or name a folder"
             raise Refused.of(Reason.USAGE, wanted, f"{mode:o}, of uid {there.st_uid}", hint)
         os.fchmod(descriptor, PRIVATE_FOLDER)
@@ -69,6 +75,24 @@ def closed_folder(path: Path) -> Path:
         os.close(descriptor)
     log.warning("%s was open to others (%o); it is its owner's alone now", path, mode)
     return path
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def _unlinked(path: Path) -> int:
+    """O_NOFOLLOW for a file in another user's folder: what lies there is theirs to replace by a
+    link to anything (N223). In our own folder, or root's, a link was made by whoever may.
+    """
+    try:
+        owner = path.parent.stat().st_uid
+    except OSError:
+        return 0  # the open that follows says what is wrong
+    return 0 if owner in {0, os.geteuid()} else os.O_NOFOLLOW
 
 
 _OF_THE_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
@@ -184,16 +208,17 @@ def creating_private(path: Path) -> Iterator[BinaryIO]:
 
 
 def append_private(path: Path) -> int:
-    """A descriptor that appends to `path`. A link is followed: the file may be a person's own.
+    """A descriptor that appends to `path`. A link is followed where nobody else may have
+    put it: the file may be a person's own.
 
     Whoever appends secrets MUST do so in a private folder.
     """
-    return os.open(path, _APPEND, PRIVATE_FILE)
+    return os.open(path, _APPEND | _unlinked(path), PRIVATE_FILE)
 
 
 def append_public(path: Path) -> int:
     """The same for what everybody may read."""
-    return os.open(path, _APPEND, PUBLIC_FILE)
+    return os.open(path, _APPEND | _unlinked(path), PUBLIC_FILE)
 
 
 def touch_private(path: Path) -> None:
@@ -213,7 +238,8 @@ def touch_private(path: Path) -> None:
 
 def open_private(path: Path) -> int:
     """A descriptor that reads and writes `path`, made empty where there is nothing."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | _unlinked(path)
+    return os.open(path, flags, PRIVATE_FILE)
 
 
 def _make(path: Path, mode: int) -> None:

@@ -19,7 +19,7 @@ from typer.core import TyperOption
 
 from framegate.errors import Failure, FramegateError, Reason, Refused, Unavailable
 from framegate_host.console import EXIT_FAILED, EXIT_USAGE, exit_code, show_failures, talk
-from framegate_host.logs import tell_crashes, tell_unforeseen
+from framegate_host.logs import tell_crashes
 from framegate_host.printing import show_text
 
 _DISTRIBUTION: Final = "framegate"
@@ -35,7 +35,7 @@ _PATH_FAULTS: Final = MappingProxyType(
         errno.EEXIST: "a name that is free",
         errno.ENOTEMPTY: "an empty folder",
         errno.ENAMETOOLONG: "a name of a file that is not too long",
-        errno.ELOOP: "a file, not a circle of links",
+        errno.ELOOP: "a file, and no circle of links or link of another user's",
         errno.EROFS: "a file system that can be written",
         errno.ENXIO: "a file that can be read",
     }
@@ -51,7 +51,6 @@ def run_program(app: typer.Typer, name: str) -> int:
     is raised.
     """
     tell_crashes()
-    tell_unforeseen()
     _speak()
     command: Any = typer.main.get_command(app)
     command.params.append(_version_option(name))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from framegate_host.logs import tell_unforeseen
 from framegate_host.printing import say
 from framegate_host.start_imports import import_to_stay
 
@@ -58,6 +59,7 @@ class Program:
     def run(self) -> None:
         """Run it. Where a module is missing, say which extra brings it and end with exit code 7."""
         hold_standard_descriptors()
+        tell_unforeseen()
         # its C library tells of each handshake that fails, beside what we say of it in words
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         try:

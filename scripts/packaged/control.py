@@ -96,6 +96,7 @@ def _scripts(spec: Spec) -> dict[str, str]:
 set -e
 if [ "$1" = configure ]; then
     systemd-sysusers {spec.user}.conf
+{_require_user(spec)}
     systemd-tmpfiles --create {spec.user}.conf || true
     if command -v deb-systemd-helper >/dev/null; then
         deb-systemd-helper unmask {unit} >/dev/null || true
@@ -122,6 +123,29 @@ if [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi
 # keys, registry and receipts stay where they are: removing a program deletes no evidence
 """,
     }
+
+
+def _require_user(spec: Spec) -> str:
+    """That the number is this user's and nobody can sign in as it. What was there before keeps its
+    number and its shell, and IMA rules and settings name numbers: another user of that number would
+    be taken for the service, and nobody would measure what the service reads.
+    """
+    return f"""\
+    holder=$(getent passwd {spec.uid} | cut -d: -f1)
+    shell=$(getent passwd {spec.user} | cut -d: -f7)
+    if [ -n "$holder" ] && [ "$holder" != {spec.user} ]; then
+        echo "{spec.name}: expected the number {spec.uid} for {spec.user}, seen: of $holder;" \\
+            "give it free, userdel {spec.user}, then dpkg --configure {spec.name}" >&2
+        exit 1
+    fi
+    case "$shell" in
+    */nologin | */false) ;;
+    *)
+        echo "{spec.name}: expected {spec.user} without a shell, seen: ${{shell:-none}};" \\
+            "usermod --shell /usr/sbin/nologin {spec.user}, then dpkg --configure {spec.name}" >&2
+        exit 1
+        ;;
+    esac"""
 
 
 def _beside_scripts(spec: Spec) -> dict[str, str]:

@@ -40,24 +40,31 @@ class AttestedServer:
             self.bundle.digest,
             purposes=(Purpose.BACKEND, Purpose.INFERENCE),
         )
+        self.form = form
+        self.earn()
+        session = new_session(self.bundle.model, 1)
+        self.service = BackendService(self.keys, {digest: ServedModel(digest, session)}, sites)
+
+    def earn(self, life: timedelta = LIFE) -> None:
+        """The next certificates, as its host's agent brings them."""
         raw = self.keys.newest.publics
         parsed = GatewayPublics.parse(raw)
-        tls, signing = issue_backend(fleet, name, parsed, form, LIFE, datetime.now(UTC))
+        tls, signing = issue_backend(
+            self.fleet, self.name, parsed, self.form, life, datetime.now(UTC)
+        )
         warrant = Warrant(
-            device=name,
+            device=self.name,
             zone="line-1",
             tls_certificate=tls.public_bytes(Encoding.DER),
             verdict_certificate=signing.public_bytes(Encoding.DER),
-            root=fleet.root.der,
-            authorities=tuple(fleet.authorities),
+            root=self.fleet.root.der,
+            authorities=tuple(self.fleet.authorities),
             result_id="r1",
             fleet_address="",
             server_name="",
             reason="",
         )
         self.keys.accept(warrant, raw)
-        session = new_session(self.bundle.model, 1)
-        self.service = BackendService(self.keys, {digest: ServedModel(digest, session)}, sites)
 
     @asynccontextmanager
     async def serving(self):

@@ -20,8 +20,10 @@ from framegate.receipt_verifier import (
     _backend,
     verify_receipt,
 )
+from framegate.signed.dsse import parse_envelope
 from framegate.signed.inference import (
     AskedInference,
+    InferenceResult,
     NamedTensor,
     tensors_digest,
     verify_inference,
@@ -132,6 +134,32 @@ async def test_n214_a_backend_that_lost_its_standing_computes_nothing(receipts_d
         assert (await computed(receipts_desk, address)).proof is not None
         told(receipts_desk.view, state=state)
         assert await why(receipts_desk, address) == Reason.BACKEND
+
+
+async def test_n214_an_open_connection_is_worth_what_the_server_is_now(receipts_desk, keys):
+    """Each answer is asked for and signed anew: none outlives what the connection was made with."""
+    server, desk = AttestedServer(keys), receipts_desk
+    told(desk.view)
+    async with server.serving() as address:
+        model = client(desk, address)
+        recipe = desk.models.bundle.recipe
+        await model.open(desk.models.bundle)
+        first = (await model.infer(recipe, SHAPE, TENSOR)).proof
+        told(desk.view, state="quarantined")
+        with pytest.raises(Unavailable) as caught:
+            await model.infer(recipe, SHAPE, TENSOR)
+        assert caught.value.reason == Reason.BACKEND
+        told(desk.view)
+        server.earn()
+        second = (await model.infer(recipe, SHAPE, TENSOR)).proof
+        assert first.envelope != second.envelope, "by the certificate that it has now"
+        assert parse_envelope(second.envelope, InferenceResult.TYPE).certificate == (
+            server.keys.credentials.verdict.public_bytes(Encoding.DER)
+        )
+        server.keys.credentials = None  # as its host link does where the agent has no warrant
+        with pytest.raises(Unavailable):
+            await model.infer(recipe, SHAPE, TENSOR)
+        await model.close()
 
 
 async def test_n214_a_backend_that_the_feed_does_not_name(receipts_desk, keys):

@@ -338,8 +338,9 @@ def test_n241_no_line_of_a_log_is_somebody_elses(log):
         raise ValueError("x\n2026-11-28 00:00:00,000 INFO all is well " + STEERS)
     except ValueError:
         logger.exception("met")
-    sys.excepthook(ValueError, ValueError(STEERS), None)
+    sys.excepthook(ValueError, ValueError("x\nall is well" + STEERS), None)
     lines = file.getvalue().splitlines()
+    assert not [line for line in lines if line.startswith(("all is well", "[bold]"))]
     assert all(c.isprintable() or c == "\n" for c in file.getvalue())
     assert [v[:4].isdigit() for v in lines].count(True) == 2, "each record begins one line"
     assert "Traceback" in file.getvalue(), "what a fault was is told all the same"

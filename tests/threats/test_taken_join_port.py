@@ -28,7 +28,8 @@ from framegate_controller.joinport.messages import (
     RefusedStrangers,
 )
 from framegate_controller.rpc import joinport
-from framegate_controller.rpc.joinport import Behind, JoinPort, PassedCall
+from framegate_controller.rpc.joinport import Behind, JoinPort
+from framegate_controller.rpc.passed_calls import PassedCall
 from framegate_controller.rpc.refusal_reports import record_refusals
 from framegate_host.child_process import Child, open_socket_of
 from framegate_proto.edge import read_record, write_record
@@ -57,7 +58,7 @@ class Taken:
             self.begun.set()
             self.recorded.wait(20)
 
-        async def started(_module, _passed) -> Child:
+        async def started(_module, _passed, **_words) -> Child:
             ours, theirs = socket.socketpair()
             self.reader, self.writer = await asyncio.open_connection(sock=theirs)
             process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

@@ -11,7 +11,7 @@ from typing import Final
 
 from framegate.errors import Reason, Unavailable
 from framegate_controller.bundleport.messages import LENGTH_BYTES, READY, BundleSetup
-from framegate_host.child_process import Child, end_child, start_module
+from framegate_host.child_process import UNCONFINED, Child, end_child, start_module
 
 log = logging.getLogger(__name__)
 START_S: Final = 20.0
@@ -30,8 +30,12 @@ class BundleEndpoint:
     served now; where that is another, so is the process. Whoever was being answered asks again.
     """
 
-    def __init__(self, listener: socket.socket, setup: Callable[[], BundleSetup]) -> None:
+    def __init__(
+        self, listener: socket.socket, setup: Callable[[], BundleSetup], *, unconfined: bool = False
+    ) -> None:
+        """`unconfined`: serve it though the kernel cannot confine the process."""
         self._listener, self._setup, self._told = listener, setup, b""
+        self._words = [UNCONFINED] * unconfined
         self._child: Child | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -64,7 +68,9 @@ class BundleEndpoint:
         self._listener.close()
 
     async def _spawn(self) -> None:
-        child = self._child = await start_module(_MODULE, [self._listener.fileno()])
+        child = self._child = await start_module(
+            _MODULE, [self._listener.fileno()], words=self._words
+        )
         message = self._told = self._setup().marshal()
         child.writer.write(len(message).to_bytes(LENGTH_BYTES, "big") + message)
         async with asyncio.timeout(START_S):

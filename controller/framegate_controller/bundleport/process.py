@@ -17,8 +17,17 @@ import ssl
 import sys
 from typing import Final
 
+from framegate.errors import Unavailable
 from framegate_controller.bundleport.messages import LENGTH_BYTES, MAX_SETUP, READY, BundleSetup
-from framegate_host.confinement import end_with_parent
+from framegate_host.cages import BUNDLE_PORT
+from framegate_host.child_process import UNCONFINED
+from framegate_host.confinement import (
+    EXIT_UNCONFINED,
+    Confinement,
+    Paths,
+    end_with_parent,
+    interpreter_paths,
+)
 from framegate_host.logs import start_logging
 from framegate_host.telemetry.http_request import MAX_HEAD, HttpReply, parse_request
 
@@ -41,20 +50,33 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the group; the controller ends us
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    confinement = Confinement(BUNDLE_PORT, required=UNCONFINED not in sys.argv)
     try:
-        asyncio.run(serve(listener, line))
+        asyncio.run(serve(listener, line, confinement))
+    except Unavailable as error:
+        log.error("%s", error)
+        sys.exit(EXIT_UNCONFINED)
     except (asyncio.IncompleteReadError, ConnectionError):
         log.info("the controller is gone")
 
 
-async def serve(listener: socket.socket, line: socket.socket) -> None:
-    """Until the controller is gone. Raises IncompleteReadError, ConnectionError then."""
+async def serve(listener: socket.socket, line: socket.socket, confinement: Confinement) -> None:
+    """Until the controller is gone. Raises IncompleteReadError, ConnectionError then, Unavailable
+    (UNCONFINED).
+    """
     reader, writer = await asyncio.open_connection(sock=line)
     size = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big")
     if size > MAX_SETUP:
         raise ConnectionError("a setup that is too long")
     setup = BundleSetup.parse(await reader.readexactly(size))
     port = BundlePort(_context(setup), setup.document)
+    "x".encode("idna")  # what TLS loads on first use, and not from inside
+    confinement.isolate(None)  # key and chain went through a file in memory, which is closed
+    end_with_parent()  # once more: another user namespace forgets it
+    confinement.close_paths(Paths(read=interpreter_paths()))
+    confinement.close_calls()
+    say = log.warning if confinement.lacking else log.info
+    say("%s: %s", confinement.cage.name, confinement.isolation)
     listener.setblocking(False)
     accepting = asyncio.create_task(port.accept(listener))
     writer.write(READY)

@@ -14,10 +14,15 @@ from framegate_controller.ca.server_pair import RenewedPair
 
 
 def shown_bundle(
-    keys: Callable[[], FleetKeys], listener: socket.socket, refresh_s: int = REFRESH_S
+    keys: Callable[[], FleetKeys],
+    listener: socket.socket,
+    refresh_s: int = REFRESH_S,
+    *,
+    unconfined: bool = False,
 ) -> BundleEndpoint:
     """What shows the bundle at `listener`: its process gets that one document, and a key of its
-    own, the next of which comes with another process.
+    own, the next of which comes with another process. `unconfined`: though the kernel cannot
+    confine it.
     """
     pair = RenewedPair(issue_bundle_endpoint, keys)
     document = bundle_of([keys().root.certificate], refresh_s)
@@ -26,4 +31,4 @@ def shown_bundle(
         key, chain = pair()
         return BundleSetup(key=key, chain=chain, document=document)
 
-    return BundleEndpoint(listener, setup)
+    return BundleEndpoint(listener, setup, unconfined=unconfined)

@@ -6,7 +6,7 @@ import socket
 from typing import Final, Self
 
 from framegate_controller.joinport.messages import MAX_TO_CONTROLLER, PortCall, PortSetup
-from framegate_host.child_process import Child, end_child, start_module
+from framegate_host.child_process import UNCONFINED, Child, end_child, start_module
 from framegate_proto.edge import read_record, write_record
 
 _MODULE: Final = "framegate_controller.joinport.process"
@@ -20,10 +20,12 @@ class PortProcess:
         self._process, self._reader, self._writer = child
 
     @classmethod
-    async def spawn(cls, listener: socket.socket, setup: PortSetup) -> Self:
+    async def spawn(
+        cls, listener: socket.socket, setup: PortSetup, *, unconfined: bool = False
+    ) -> Self:
         """Start one that accepts from `listener`. Raises OSError."""
-        opening = setup.marshal()
-        child = await start_module(_MODULE, [listener.fileno()])
+        opening, words = setup.marshal(), [UNCONFINED] * unconfined
+        child = await start_module(_MODULE, [listener.fileno()], words=words)
         write_record(child.writer, opening)
         return cls(child)
 

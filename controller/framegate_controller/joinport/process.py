@@ -6,15 +6,18 @@ It is given a listening socket and its end of a pair of sockets, and ends with t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import resource
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from typing import Final
 
 import grpc
 
+from framegate.errors import Unavailable
 from framegate_controller.joinport import limits
 from framegate_controller.joinport.connections import Connections
 from framegate_controller.joinport.controller_line import ControllerLine
@@ -26,10 +29,19 @@ from framegate_controller.joinport.messages import (
     PortBeat,
 )
 from framegate_controller.joinport.refusals import RefusalCount
-from framegate_controller.joinport.relay import Relay
+from framegate_controller.joinport.relay import LOOPBACK, Relay
 from framegate_controller.joinport.service import Edge, JoinEdge, SignInEdge
 from framegate_controller.joinport.turnstile import Turnstile
-from framegate_host.confinement import end_with_parent
+from framegate_host.cages import JOIN_PORT
+from framegate_host.child_process import UNCONFINED
+from framegate_host.confinement import (
+    EXIT_UNCONFINED,
+    Confinement,
+    Paths,
+    end_with_parent,
+    interpreter_paths,
+    machine_paths,
+)
 from framegate_host.descriptors import require_descriptors
 from framegate_host.logs import start_logging
 from framegate_proto.call_context import OutlivingContexts
@@ -37,6 +49,7 @@ from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
 log = logging.getLogger(__name__)
+_STANDARD: Final = (0, 1, 2)
 WINDOW_BYTES: Final = 64 * 1024
 """What a peer may send on a stream before it is read: more would be memory that nobody granted."""
 OPTIONS: Final = (
@@ -59,25 +72,54 @@ def main() -> None:
     end_with_parent()  # a listener that outlives its controller keeps the next one off the port
     listener, line = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     start_logging(verbose=False)
+    confinement = Confinement(JOIN_PORT, required=UNCONFINED not in sys.argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the group; the controller ends us
     require_descriptors(limits.DESCRIPTORS, "the join port")
     resource.setrlimit(resource.RLIMIT_DATA, (limits.MEMORY_BYTES, limits.MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        asyncio.run(serve(listener, line))
+        with loopback_port(confinement, (listener, line)) as port:
+            asyncio.run(serve(listener, line, port, confinement))
+    except Unavailable as error:
+        log.error("%s", error)
+        sys.exit(EXIT_UNCONFINED)
     except (asyncio.IncompleteReadError, ConnectionError):
         log.info("the controller is gone")
 
 
-async def serve(listener: socket.socket, line_socket: socket.socket) -> None:
-    """Until the controller is gone. Raises IncompleteReadError, ConnectionError then."""
+@contextlib.contextmanager
+def loopback_port(
+    confinement: Confinement, kept: tuple[socket.socket, socket.socket]
+) -> Iterator[int]:
+    """A port of this host's loopback, the only one that TCP leads to from here on; the file system
+    ends at our interpreter. Files and ports are closed for one thread and those it starts, and
+    gRPC starts some with its server: the port is chosen before there is one, and held until then.
+    """
+    confinement.isolate((*_STANDARD, *(one.fileno() for one in kept)))
+    end_with_parent()  # once more: another user namespace forgets it
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((LOOPBACK, 0))
+        port = int(held.getsockname()[1])
+        confinement.close_paths(
+            Paths(read=(*interpreter_paths(), *machine_paths())), (port,), own=(port,)
+        )
+        yield port
+
+
+async def serve(
+    listener: socket.socket, line_socket: socket.socket, port: int, confinement: Confinement
+) -> None:
+    """Until the controller is gone, with a server behind at `port`. Raises IncompleteReadError,
+    ConnectionError then, Unavailable (UNCONFINED).
+    """
     reader, writer = await asyncio.open_connection(sock=line_socket, limit=MAX_TO_PORT)
     line = ControllerLine(reader, writer)
     setup = await line.setup()
     connections, refusals = Connections(), RefusalCount()
     edge = Edge(connections, refusals, Turnstile(), line, setup)
     under_way = [0]
-    server, port = _server(edge, line, under_way)
+    server = _server(edge, line, under_way, port)
     await server.start()
     relay = Relay(connections, port)
     async with asyncio.TaskGroup() as tasks:
@@ -86,6 +128,9 @@ async def serve(listener: socket.socket, line_socket: socket.socket) -> None:
         reporting = tasks.create_task(_report(refusals, line))
         beating = tasks.create_task(_beat(line, connections, under_way))
         await relay.accepting.wait()
+        confinement.close_calls()
+        say = log.warning if confinement.lacking else log.info
+        say("%s: %s", confinement.cage.name, confinement.isolation)
         await line.tell(READY)
         await answers
         relaying.cancel()
@@ -101,8 +146,8 @@ async def _until_gone(line: ControllerLine) -> None:
         log.info("the controller is gone")
 
 
-def _server(edge: Edge, line: ControllerLine, under_way: list[int]) -> tuple[grpc.aio.Server, int]:
-    """The server behind the relay, and its port on this host's loopback."""
+def _server(edge: Edge, line: ControllerLine, under_way: list[int], port: int) -> grpc.aio.Server:
+    """The server behind the relay, at a port on this host's loopback. Raises RuntimeError."""
 
     def now() -> ServerTls:
         return ServerTls(line.pair.key, line.pair.chain, clients=None)
@@ -110,7 +155,8 @@ def _server(edge: Edge, line: ControllerLine, under_way: list[int]) -> tuple[grp
     server = grpc.aio.server(options=OPTIONS, interceptors=(OutlivingContexts(),))
     rpc.add_JoinServicer_to_server(JoinEdge(edge, under_way), server)
     server.add_generic_rpc_handlers((SignInEdge(edge, under_way).handler(),))
-    return server, server.add_secure_port("127.0.0.1:0", ChangingTls(now).credentials())
+    server.add_secure_port(f"{LOOPBACK}:{port}", ChangingTls(now).credentials())
+    return server
 
 
 async def _beat(line: ControllerLine, connections: Connections, under_way: list[int]) -> None:

@@ -14,7 +14,7 @@ from framegate_controller.joinport.limits import SILENCE_S
 
 SWEEP_S: Final = 2.0
 BACKLOG: Final = 512
-_LOOPBACK: Final = "127.0.0.1"
+LOOPBACK: Final = "127.0.0.1"
 
 
 def peer_name(address: tuple[object, ...]) -> str:
@@ -147,7 +147,7 @@ class Relay:
         if end.transport is None or end.connection is None:
             return
         try:
-            transport, inner = await loop.create_connection(_End, _LOOPBACK, self._server_port)
+            transport, inner = await loop.create_connection(_End, LOOPBACK, self._server_port)
         except OSError:
             end.transport.abort()
             return

@@ -12,40 +12,27 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
-from google.protobuf.message import DecodeError
-
-from framegate.errors import FramegateError, Malformed, Reason, Unavailable
+from framegate.errors import FramegateError, Reason, Unavailable
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.notices import Notice
 from framegate_controller.joinport.child import PortProcess
 from framegate_controller.joinport.limits import BEAT_S, MISSED_BEATS
 from framegate_controller.joinport.messages import (
     BEAT,
-    BEGIN,
-    COMPLETE,
-    OFFER,
     READY,
     REFUSALS,
     Known,
     NextPair,
-    PassedEvidence,
-    PortAnswer,
     PortBeat,
     PortCall,
     PortSetup,
 )
-from framegate_controller.rpc.join import JoinService
-from framegate_controller.rpc.passed_context import Ended, PassedContext
-from framegate_controller.rpc.signin import SignInService
-from framegate_controller.rpc.wire import Context
-from framegate_proto.edge import FAILURES_KEY, to_status
-from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_controller.rpc.passed_calls import Asked, PassedCall, answered, asked_of, refused
 
 log = logging.getLogger(__name__)
 WORKERS: Final = 2
@@ -85,38 +72,6 @@ class BusElsewhere:
 
 
 @dataclass(frozen=True, slots=True)
-class PassedCall:
-    """How one call is read and answered."""
-
-    parse: Callable[[bytes], Any]
-    answer: Callable[[Any, Context], Awaitable[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A call that was read: its number, and what answers it."""
-
-    number: int
-    work: Callable[[], Awaitable[Any]]
-
-
-def passed_calls(join: JoinService, sign_in: SignInService) -> dict[str, PassedCall]:
-    """Every call that a port may pass on, by name."""
-    people = {
-        f"SignIn.{m.name}": PassedCall(
-            getattr(pb, m.input_type.name).FromString, getattr(sign_in, m.name)
-        )
-        for m in pb.DESCRIPTOR.services_by_name["SignIn"].methods
-        if m.name != "Methods"  # known at the port
-    }
-    return people | {
-        BEGIN: PassedCall(pb.BeginRequest.FromString, join.Begin),
-        OFFER: PassedCall(pb.EvidenceOffer.FromString, join.Offer),
-        COMPLETE: PassedCall(PassedEvidence.parse, join.Complete),
-    }
-
-
-@dataclass(frozen=True, slots=True)
 class Behind:
     """What a join port stands before: its calls, who is known, where its refusals go, and who is
     told that another process took its place, and why.
@@ -134,8 +89,15 @@ class JoinPort:
     """
 
     def __init__(
-        self, listener: socket.socket, setup: Callable[[], PortSetup], behind: Behind
+        self,
+        listener: socket.socket,
+        setup: Callable[[], PortSetup],
+        behind: Behind,
+        *,
+        unconfined: bool = False,
     ) -> None:
+        """`unconfined`: serve it though the kernel cannot confine the process."""
+        self._unconfined = unconfined
         self._listener, self._setup, self._behind = listener, setup, behind
         self._thread = threading.Thread(target=self._run, name="join port", daemon=True)
         self._ready: Future[None] = Future()
@@ -222,7 +184,9 @@ class JoinPort:
         may hold the other end (N236).
         """
         setup = await asyncio.to_thread(self._setup)
-        process = self._process = await PortProcess.spawn(self._listener, setup)
+        process = self._process = await PortProcess.spawn(
+            self._listener, setup, unconfined=self._unconfined
+        )
         self._silent_beats, self._most_silent, self._beats = 0, int(START_S / BEAT_S), 0
         watching = asyncio.create_task(self._watch(process))
         reading = asyncio.create_task(self._read(process, setup))
@@ -291,9 +255,11 @@ class JoinPort:
             if self._flying_bytes + len(call.message) > MAX_FLYING_BYTES:
                 wanted = f"at most {MAX_FLYING_BYTES} bytes of calls at once"
                 raise Unavailable.of(Reason.TOO_MANY_TRIES, wanted, "more")
-            self._begin(self._answer(process, self._asked(call)), len(call.message))
+            self._begin(
+                self._answer(process, asked_of(call, self._behind.calls)), len(call.message)
+            )
         except FramegateError as error:
-            await process.send(_refused(call.number, error).marshal())
+            await process.send(refused(call.number, error).marshal())
 
     def _take_report(self, report: bytes) -> None:
         """Begin to write a report down. A port sends one a minute: what comes while the last one is
@@ -318,21 +284,7 @@ class JoinPort:
 
     async def _answer(self, process: PortProcess, asked: Asked) -> None:
         with contextlib.suppress(OSError):  # it died meanwhile
-            await process.send((await _answered(asked)).marshal())
-
-    def _asked(self, call: PortCall) -> Asked:
-        """A call as its handler takes it. Raises Malformed."""
-        passed = self._behind.calls.get(call.method)
-        if passed is None:
-            raise Malformed.of(Reason.MALFORMED, "a call of a join port", ascii(call.method))
-        try:
-            request = passed.parse(call.message)
-        except (DecodeError, UnicodeDecodeError) as error:
-            raise Malformed.of(Reason.MALFORMED, "a message of this call", error) from error
-        # without the call: its message may be megabytes, and there is one of them
-        context = PassedContext(call.peer)
-        answer = partial(passed.answer, request, context)  # type: ignore[arg-type]
-        return Asked(call.number, answer)
+            await process.send((await answered(asked)).marshal())
 
     async def _record(self, report: bytes) -> None:
         try:
@@ -362,37 +314,3 @@ class JoinPort:
             except Exception:  # likewise: until the next time
                 log.exception("who is known was not told to the join port")
             await asyncio.sleep(KNOWN_EVERY_S)
-
-
-def _bytes(reply: Any) -> bytes:
-    raw: bytes = reply.SerializeToString()
-    return raw
-
-
-async def _answered(asked: Asked) -> PortAnswer:
-    try:
-        reply = await asked.work()
-    except Ended as ended:
-        return PortAnswer(
-            number=asked.number,
-            status=ended.code.name,
-            details=ended.details,
-            failures=ended.failures,
-            message=b"",
-        )
-    except FramegateError as refused:
-        return _refused(asked.number, refused)
-    return PortAnswer(
-        number=asked.number, status="", details="", failures=b"", message=_bytes(reply)
-    )
-
-
-def _refused(number: int, error: FramegateError) -> PortAnswer:
-    code, details, metadata = to_status(error)
-    return PortAnswer(
-        number=number,
-        status=code.name,
-        details=details,
-        failures=dict(metadata)[FAILURES_KEY],
-        message=b"",
-    )

@@ -7,7 +7,6 @@ process, it has the sink's own folder, the collector's port, and no more.
 from __future__ import annotations
 
 import ssl
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,7 @@ from framegate.registry.sink import SinkKind
 from framegate_controller.sinks.credentials import Host
 from framegate_controller.sinks.messages import SinkSetup
 from framegate_host.cages import SINK_LIBRARY, SINK_LINES, SINK_NETWORK, Cage
-from framegate_host.confinement import Paths
+from framegate_host.confinement import Paths, interpreter_paths, machine_paths
 
 _HTTP_PORTS: Final = {"http": 80, "https": 443}
 _TLS_FILES: Final = ("/etc/ssl", "/usr/lib/ssl", "/usr/share/ca-certificates", "/etc/pki")
@@ -32,14 +31,6 @@ _NAME_FILES: Final = (
     "/run/systemd/resolve",
 )
 """How names are looked up, by libraries that do it themselves."""
-_MACHINE_FILES: Final = (
-    "/dev/urandom",
-    "/proc/cpuinfo",
-    "/proc/meminfo",
-    "/proc/stat",
-    "/sys/devices/system/cpu",
-)
-"""What libraries of C look at as they begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +53,17 @@ def caged_sink(setup: SinkSetup) -> CagedSink:
     """
     folder = Path(setup.folder)
     if setup.kind == SinkKind.STDOUT:
-        return CagedSink(SINK_LINES, Paths(read=_there(*_own())))
+        return CagedSink(SINK_LINES, Paths(read=interpreter_paths()))
     if setup.kind == SinkKind.FILE:
-        return CagedSink(SINK_LINES, Paths(read=_there(*_own()), write=_there(folder)))
+        return CagedSink(SINK_LINES, Paths(read=interpreter_paths(), write=_there(folder)))
     hosts = hosts_of(setup.address)
     ports = tuple(dict.fromkeys(h.port for h in hosts))
-    files: list[str | Path] = [*_own(), *_TLS_FILES, *_verify_paths(), folder]
+    files: list[str | Path] = [*interpreter_paths(), *_TLS_FILES, *_verify_paths(), folder]
     by_library = setup.kind == SinkKind.KAFKA or (
         setup.kind == SinkKind.OTLP and "://" not in setup.address
     )
     if by_library:
-        read = _there(*files, *_NAME_FILES, *_MACHINE_FILES)
+        read = _there(*files, *_NAME_FILES, *machine_paths())
         return CagedSink(SINK_LIBRARY, Paths(read=read), ports)
     return CagedSink(SINK_NETWORK, Paths(read=_there(*files)), ports, hosts)
 
@@ -83,11 +74,6 @@ def hosts_of(address: str) -> tuple[Host, ...]:
         parts = urlsplit(address)
         return (Host(parts.hostname or "", parts.port or _HTTP_PORTS[parts.scheme]),)
     return tuple(Host.parse(a) for a in address.split(","))
-
-
-def _own() -> list[str]:
-    """Our interpreter's modules and libraries: some are read on first use. No current folder."""
-    return [sys.prefix, sys.base_prefix, *(name for name in sys.path if name.startswith("/"))]
 
 
 def _verify_paths() -> list[str]:

@@ -212,14 +212,37 @@ class RemoteModel:
 
 
 class UnattestedModel(RemoteModel):
-    """One model of a server that proves nothing of itself."""
+    """One model of a server that proves nothing of itself. A connection is made anew where its
+    root, our certificate or our key is another file than it was made with: whoever replaces the
+    root believes the server of before no longer.
+    """
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend.address, backend.model)
         self._backend = backend
+        self._with: tuple[tuple[int, ...], ...] = ()
+        self._lost = False
+
+    async def _asking(self, request: oip.ModelInferRequest, frame: bytes) -> None:
+        same = self._channel is None or self._with == self._files()
+        if same and not self._lost:
+            return
+        await self.close()
+        self._lost = True  # and stays so while they cannot be read
+        self._channel = self._opened()
+        self._lost = False
+
+    def _files(self) -> tuple[tuple[int, ...], ...]:
+        """What tells the three files from others, unread; nothing where one is not there."""
+        b = self._backend
+        try:
+            seen = [path.stat() for path in (b.root, b.certificate, b.key)]
+        except OSError:
+            return ()
+        return tuple((s.st_ino, s.st_size, s.st_mtime_ns) for s in seen)
 
     def _opened(self) -> grpc.aio.Channel:
-        b = self._backend
+        b, self._with = self._backend, self._files()
         try:
             credentials = grpc.ssl_channel_credentials(
                 b.root.read_bytes(), b.key.read_bytes(), b.certificate.read_bytes()

@@ -66,12 +66,17 @@ def _got_out(answers: dict[str, str], calls: tuple[str, ...] = ()) -> list[str]:
 
 def _inference_child(t: Target) -> dict[str, str]:
     """/proc's status of the running gateway's inference child."""
-    parent = t.plant.process(f"gateway-{t.once(Floor).gateway.name}").pid
+    gateway = t.plant.process(f"gateway-{t.once(Floor).gateway.name}")
+    return _child_of(gateway.pid, b"inference.worker")
+
+
+def _child_of(parent: int, module: bytes) -> dict[str, str]:
+    """/proc's status of the process below `parent` that runs a module of that name."""
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError):
             lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines())
             command = (status.parent / "cmdline").read_bytes()
-            if lines.get("PPid") == str(parent) and b"inference.worker" in command:
+            if lines.get("PPid") == str(parent) and module in command:
                 return lines
     return {}
 
@@ -143,6 +148,22 @@ def n127(t: Target) -> Seen:
         bool(seen) and not any(seen.values()),
         "; ".join(f"{n}: {', '.join(out) or 'nothing leads out'}" for n, out in seen.items()),
     )
+
+
+@attempt(
+    "N244",
+    "the same child in the cages of the join port and of the bundle's, beside the join port that"
+    " runs",
+)
+def n244(t: Target) -> Seen:
+    folder = Path(tempfile.mkdtemp(prefix="fg-"))
+    out = {name: _got_out(_hostile(name, folder)) for name in ("join-port", "bundle-port")}
+    shutil.rmtree(folder)
+    running = _child_of(t.plant.process("controller").pid, b"joinport.process")
+    confined = running.get("Seccomp", "").strip() == "2" and running["NoNewPrivs"].strip() == "1"
+    told = "; ".join(f"{n}: {', '.join(c) or 'nothing leads out'}" for n, c in out.items())
+    said = running.get("Seccomp", "?").strip()
+    return Seen(confined and not any(out.values()), f"{told}; running port: seccomp {said}")
 
 
 @attempt(

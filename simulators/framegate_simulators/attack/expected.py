@@ -178,6 +178,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N220": ("usage, playbook",),
         "N221": ("nothing of that folder ran",),
         "N222": ("5 of 5 questions answered",),
+        "N223": ("3 of 3 told to run it as its owner; the file is as it was",),
         "N225": ("accepted 64, too-many-tries 26", "another joins: trusted"),
         "N226": ("once it is gone packed",),
         "N227": ("0 gave what was signed",),
@@ -196,6 +197,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N239": ("0 of 48 commands",),
         "N241": ("0 of 11 commands", "10 showed it as text"),
         "N243": ("no defects below 9 px, before 4", "residual goes"),
+        "N244": ("join-port: nothing leads out; bundle-port: nothing leads out", "seccomp 2"),
         "N242": ("frame-label, frame-session", "operators: usage, usage"),
     }
 )

@@ -41,6 +41,14 @@ AGAIN_S: Final = 60.0
 
 @attempt("N236", "the join port's process, taken over: calls and reports as large as it may send")
 def n236(t: Target) -> Seen:
+    """As root: a process that hides its memory gives its line to nobody else (N244)."""
+    try:
+        return _said_too_much(t)
+    except PermissionError:
+        return Seen(True, "nobody but root gets at its line, and none of its words are there")
+
+
+def _said_too_much(t: Target) -> Seen:
     controller = t.plant.process("controller").pid
     port = _port_of(controller)
     most = [before := _resident_kb(controller)]
@@ -114,6 +122,7 @@ def _line_of(port: int) -> Iterator[socket.socket]:
     try:
         taken = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, number, 0)
         if taken < 0:
+            os.kill(port, signal.SIGCONT)
             raise OSError(ctypes.get_errno(), "pidfd_getfd")
     finally:
         os.close(pidfd)

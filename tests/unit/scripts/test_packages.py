@@ -24,6 +24,7 @@ from made.settings import RECORDS
 from packaged.bill import bill
 from packaged.closure import closure, pinned, pins
 from packaged.completion import completion
+from packaged.control import _scripts
 from packaged.manual import manual
 from packaged.specs import PACKAGING, held_beside, specs
 from packaged.tree import settings_file, sysusers, tmpfiles
@@ -107,6 +108,59 @@ def test_users_have_the_numbers_that_ima_rules_name():
     assert f"u framegate-agent {uids['framegate-agent']} " in sysusers(SPECS["framegate-agent"])
     assert "g tss - -" in sysusers(SPECS["framegate-agent"])
     assert "m framegate-agent tss" in sysusers(SPECS["framegate-agent"])
+
+
+ROWS = {
+    "ours": ("{user}:x:{uid}:{uid}::/var/lib/{user}:/usr/sbin/nologin", 0, ""),
+    "ours-of-before": ("{user}:x:999:999::/var/lib/{user}:/bin/false", 0, ""),
+    "number-of-another": (
+        "anna:x:{uid}:{uid}::/home/anna:/bin/bash\n{user}:x:999:999::/:/usr/sbin/nologin",
+        1,
+        "expected the number {uid} for {user}, seen: of anna",
+    ),
+    "shell": (
+        "{user}:x:{uid}:{uid}::/home/x:/bin/bash",
+        1,
+        "expected {user} without a shell, seen: /bin/bash",
+    ),
+    "hostile-shell": ("{user}:x:{uid}:{uid}::/:/tmp/nologin x", 1, "without a shell"),
+    "no-user": ("root:x:0:0::/root:/bin/bash", 1, "seen: none"),
+}
+
+
+@pytest.mark.parametrize("spec", SERVICES, ids=lambda s: s.name)
+@pytest.mark.parametrize("row", ROWS)
+def test_a_package_is_not_configured_for_a_user_that_is_another(tmp_path, spec, row):
+    """Its script, with the system's programs beside it answering as they do there."""
+    known, code, said = (
+        text.format(user=spec.user, uid=spec.uid) if isinstance(text, str) else text
+        for text in ROWS[row]
+    )
+    (tmp_path / "passwd").write_text(known + "\n")
+    (tmp_path / "called").write_text("")
+    getent = """awk -F: -v k="$2" '$1 == k || $3 == k' "$(dirname "$0")/passwd"\n"""
+    tell = 'echo "$(basename "$0") $*" >> "$(dirname "$0")/called"\n'
+    for name, text in (
+        ("getent", getent),
+        ("systemd-sysusers", tell),
+        ("systemd-tmpfiles", tell),
+        ("deb-systemd-helper", tell),
+        ("systemctl", tell),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "postinst").write_text(_scripts(spec)["postinst"])
+    done = subprocess.run(
+        ["/bin/sh", str(tmp_path / "postinst"), "configure"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    called = (tmp_path / "called").read_text()
+    assert (done.returncode, called.count("systemd-tmpfiles")) == (code, 1 - code), done.stderr
+    assert said in done.stderr and ("dpkg --configure" in done.stderr) == bool(code)
 
 
 def test_commands_read_the_kernels_logs_as_the_service_does():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from framegate.errors import Reason, Refused, Unavailable
+from framegate_gateway.inference import remote
 from framegate_gateway.inference.recipe import Recipe
 from framegate_gateway.inference.remote import (
     DIGEST_DIGITS,
@@ -123,3 +124,67 @@ async def test_n122_a_server_that_does_not_name_the_bundles_digest_is_not_asked(
     with pytest.raises(Refused) as caught:
         await model.open(bundle)
     assert caught.value.reason == Reason.MODEL
+
+
+class Channels:
+    """Channels that were opened, each with the root that it was opened with, and closed ones."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.opened, self.closed = [], []
+        monkeypatch.setattr(remote.grpc, "ssl_channel_credentials", lambda root, *_: root)
+        monkeypatch.setattr(remote.grpc.aio, "secure_channel", self.open)
+
+    def open(self, _address, root, **_how):
+        async def close():
+            self.closed.append(root)
+
+        self.opened.append(root)
+        return SimpleNamespace(close=close, root=root)
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """A folder with root, certificate and key, and the server that it is for."""
+    for name in ("root", "certificate", "key"):
+        (tmp_path / f"{name}.pem").write_bytes(name.encode())
+    files = (tmp_path / f"{name}.pem" for name in ("root", "certificate", "key"))
+    return tmp_path, Backend("127.0.0.1:1", "m", "n", *files)
+
+
+def replaced(path, data: bytes) -> None:
+    """As whoever renews it does: another file in its place."""
+    beside = path.with_name("beside")
+    beside.write_bytes(data)
+    beside.replace(path)
+
+
+async def test_a_connection_goes_on_while_its_files_are_the_same(tls, monkeypatch):
+    channels, model = Channels(monkeypatch), UnattestedModel(tls[1])
+    model._channel = model._opened()
+    for _ in range(3):
+        await model._asking(oip.ModelInferRequest(), b"")
+    assert channels.opened == [b"root"] and not channels.closed
+
+
+@pytest.mark.parametrize("name", ["root", "certificate", "key"])
+async def test_another_file_is_another_connection(tls, monkeypatch, name):
+    channels, model = Channels(monkeypatch), UnattestedModel(tls[1])
+    model._channel = model._opened()
+    replaced(tls[0] / f"{name}.pem", b"other")
+    await model._asking(oip.ModelInferRequest(), b"")
+    assert len(channels.opened) == 2 and channels.closed == [b"root"]
+    await model._asking(oip.ModelInferRequest(), b"")
+    assert len(channels.opened) == 2, "once"
+
+
+async def test_where_the_root_was_taken_away_nothing_is_asked_until_there_is_one(tls, monkeypatch):
+    channels, model = Channels(monkeypatch), UnattestedModel(tls[1])
+    model._channel = model._opened()
+    (tls[0] / "root.pem").unlink()
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await model._asking(oip.ModelInferRequest(), b"")
+        assert channels.closed == [b"root"] and model._channel is None
+    (tls[0] / "root.pem").write_bytes(b"other")
+    await model._asking(oip.ModelInferRequest(), b"")
+    assert channels.opened == [b"root", b"other"]
