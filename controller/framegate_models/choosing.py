@@ -1,6 +1,6 @@
 """Which way of learning suits a part: each is tried on sound pictures that it did not learn from,
 and on such with damage drawn on them. Nobody's defects are looked at. The usual way is taken unless
-another finds more than chance explains.
+another finds clearly more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from framegate_gateway.inference.recipe import PictureInput
 from framegate_gateway.inference.session import new_session
 from framegate_models.anomaly_accuracy import auroc
-from framegate_models.comparing import CLEARLY, Told, share_more
+from framegate_models.comparing import Told, clearly_better, share_more
 from framegate_models.damage import ALL, damaged
 from framegate_models.descriptions import (
     Describer,
@@ -112,7 +112,11 @@ class Choosing:
         surely = tuple(
             share_more(one.told, usual.told, self._rate, self._how.seed) for one in trials
         )
-        better = [one for one, sure in zip(trials, surely, strict=True) if sure >= CLEARLY]
+        better = [
+            one
+            for one, sure in zip(trials, surely, strict=True)
+            if clearly_better(one.told, usual.told, self._rate, sure)
+        ]
         trial = max(better, key=lambda one: one.near, default=usual)
         taken = looked[trial.way.evened]
         self._how.said("learning", 0.0, str(trial.way))

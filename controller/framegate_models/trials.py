@@ -64,9 +64,9 @@ class Chosen:
     def words(self) -> tuple[str, ...]:
         """What was tried and chosen, for whoever signs it."""
         best, rate = self.trial, f"{100 * self.up_to:g} %"
-        why = "no other way finds more than chance explains"
+        why = "no other way finds clearly more"
         if best.way != USUAL:
-            why = f"it finds more than what is usual ({USUAL}), and not by chance"
+            why = f"it finds clearly more than what is usual ({USUAL})"
         lines = [
             f"learned {best.way}: of {len(self.trials)} ways, {why} (up to {rate} false alarms, of"
             f" {best.drawn} scratches, spots, patches, blurs and chips drawn on sound pictures that"

@@ -8,6 +8,7 @@ it.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import Final
 
@@ -46,6 +47,23 @@ boards that were bent by as much as four pixels it leaves least, with 16; 1 leav
 MIN_CELLS: Final = 4
 
 
+class _Scratch(threading.local):
+    """Two maps of a frame's size that are written anew for each frame: to ask the system for such
+    memory each time takes three times as long as the work that is done in it.
+    """
+
+    def __init__(self) -> None:
+        self._pair = np.empty((2, 0, 0), np.float32)
+
+    def maps(self, h: int, w: int) -> Floats:
+        if self._pair.shape[1:] != (h, w):
+            self._pair = np.empty((2, h, w), np.float32)
+        return self._pair
+
+
+_SCRATCH: Final = _Scratch()
+
+
 def register_bent(golden: Reference, frame: Gray) -> Registered:
     """The golden image moved under the frame as a whole (`register`), and bent where that needs
     it.
@@ -61,9 +79,12 @@ def laid(moved: Registered, frame: Gray) -> Registered:
     if field is None or float(np.abs(field).max()) < LEAST_PX:
         return moved
     h, w = frame.shape
-    over = [cv2.resize(one, (w, h), interpolation=cv2.INTER_LINEAR) for one in cv2.split(field)]
-    x = np.arange(w, dtype=np.float32) - over[0]
-    y = np.arange(h, dtype=np.float32)[:, None] - over[1]
+    x, y = _SCRATCH.maps(h, w)
+    right, down = cv2.split(field)
+    cv2.resize(right, (w, h), x, interpolation=cv2.INTER_LINEAR)
+    cv2.resize(down, (w, h), y, interpolation=cv2.INTER_LINEAR)
+    np.subtract(np.arange(w, dtype=np.float32), x, out=x)
+    np.subtract(np.arange(h, dtype=np.float32)[:, None], y, out=y)
     bent = cv2.remap(moved.golden, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return replace(moved, golden=np.asarray(bent, np.uint8))
 

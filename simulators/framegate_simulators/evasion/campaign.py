@@ -212,9 +212,11 @@ class Campaign:
         return row
 
     def _alarm(self, name: str, pairs: Sequence[ShotPair]) -> Row:
-        """Sound parts that the attacker wants to stop the line with."""
+        """Sound parts that the attacker wants to stop the line with. Those that the network calls
+        bad as they are need no attack, and say nothing of one.
+        """
         row = Row(name)
-        for pair in pairs:
+        for pair in (one for one in pairs if not self._see(one, self._limits).defects):
             how = self._made(epsilon=16, steps=STEPS, alarm=True, window=_window(pair))
             frame = self._perturbed(pair, how)
             seen = self._see(pair, self._limits, frame)

@@ -35,9 +35,7 @@ WAYS = [Way(evened, nearest) for evened in (False, True) for nearest in (False, 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != USUAL])
 @pytest.mark.parametrize(("shift", "clearly"), [(0.1, False), (-2.0, False), (2.0, True)])
-def test_another_way_is_taken_where_chance_does_not_explain_what_it_finds(
-    monkeypatch, way, shift, clearly
-):
+def test_another_way_is_taken_where_it_finds_clearly_more(monkeypatch, way, shift, clearly):
     rng = np.random.default_rng(5)
     shifts = dict.fromkeys(WAYS, -0.5) | {USUAL: 0.0, way: shift}
 
@@ -72,7 +70,9 @@ def test_another_way_is_taken_where_chance_does_not_explain_what_it_finds(
     assert chosen.trial.way == taken and chosen.given == ("evened" if taken.evened else "as taken")
     assert learnt == [(taken, taken.evened)], "learned of the input that it was tried on"
     words = " ".join(chosen.words)
-    assert ("not by chance" if clearly else "more than chance explains") in words
+    assert (
+        "clearly more than what is usual" if clearly else "no other way finds clearly more"
+    ) in words
     assert words.count("(chosen)") == words.count("(usual)") == 1
     rows = {row["way"]: row for row in chosen.as_rows()}
     assert len(rows) == 4 and rows[str(taken)]["chosen"]

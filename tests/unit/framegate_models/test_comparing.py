@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from framegate_models.comparing import CLEARLY, Told, share_more
+from framegate_models.comparing import CLEARLY, FEWER, Told, clearly_better, share_more
 
 RATE = 0.01
 
@@ -47,3 +47,19 @@ def test_variants_of_one_picture_are_one_witness():
         *(Told(np.arange(300), t.sound, t.damaged) for t in (first, second)), RATE, 1
     )
     assert apart == 1 and together < CLEARLY
+
+
+def finds(share: float) -> Told:
+    """A way that finds so much of the damage before the first false alarm."""
+    damaged = np.where(np.arange(300) < 300 * share, 2.0, 0.0)
+    return Told(np.arange(300), np.ones(300), damaged)
+
+
+def test_a_lead_counts_by_what_the_usual_way_misses():
+    """What is drawn is no sample of what comes."""
+    usual = finds(0.4)
+    enough = 0.4 + FEWER * 0.6
+    assert clearly_better(finds(enough + 0.01), usual, RATE, 1.0)
+    assert not clearly_better(finds(enough - 0.01), usual, RATE, 1.0)
+    assert not clearly_better(finds(1.0), usual, RATE, CLEARLY - 0.01), "it may be chance"
+    assert not clearly_better(usual, usual, RATE, 1.0)

@@ -1,5 +1,7 @@
 """A golden image is laid as a bent part lies, and nothing that is to be found is moved away."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -121,3 +123,23 @@ def test_pictures_of_any_size_and_of_nothing(size):
             assert lies.golden.shape == size and lies.golden.dtype == np.uint8
     assert laid(Registered(blank, (0.0, 0.0), 1.0), noise).golden is blank
     assert np.abs(bend(blank, noise) if min(size) >= 160 else 0.0).max() < LEAST_PX
+
+
+def test_one_frame_after_another_and_side_by_side_come_out_alike():
+    """Memory is used again from frame to frame, of each thread its own."""
+    frames = [bent(board(100 + seed).frame, 3.8, seed)[0] for seed in (1, 4)]
+    frames.append(np.ascontiguousarray(frames[0][:480, :400]))
+    goldens = [board(101).golden, board(104).golden, board(101).golden[:480, :400]]
+    alone = [
+        laid(Registered(np.ascontiguousarray(golden), (0.0, 0.0), 1.0), frame).golden
+        for golden, frame in zip(goldens, frames, strict=True)
+    ]
+    assert not np.array_equal(alone[0], goldens[0])
+
+    def again(number: int) -> bool:
+        golden = np.ascontiguousarray(goldens[number % 3])
+        said = laid(Registered(golden, (0.0, 0.0), 1.0), frames[number % 3]).golden
+        return np.array_equal(said, alone[number % 3])
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(again, range(24)))
