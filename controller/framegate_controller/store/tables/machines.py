@@ -25,7 +25,7 @@ class Device(Base):
     ak_name: Mapped[bytes | None] = mapped_column(LargeBinary, unique=True)
     ak_public: Mapped[bytes | None] = mapped_column(LargeBinary)
     tls_public: Mapped[bytes | None] = mapped_column(LargeBinary)
-    tls_spki_sha256: Mapped[bytes | None] = mapped_column(LargeBinary)
+    tls_spki_sha256: Mapped[bytes | None] = mapped_column(LargeBinary, index=True)
     manufacturer: Mapped[int] = mapped_column(BigInteger, default=0)
     firmware_version: Mapped[str] = mapped_column(String(16), default="")
     clock: Mapped[str] = mapped_column(Text, default="")

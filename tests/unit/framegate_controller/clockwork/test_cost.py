@@ -1,4 +1,6 @@
-"""What a controller does by the clock costs no more in a large fleet than in a small one."""
+"""What a controller does by the clock, and what every call of a machine asks the store, costs no
+more in a large fleet than in a small one.
+"""
 
 import contextlib
 import shutil
@@ -26,7 +28,7 @@ MORE = 1.5
 A_FEW = 2_000
 """Instructions that a store of any size may take more: less than one a machine."""
 COPIED = {
-    "devices": ("id", "name", "ek_sha256", "ak_name"),
+    "devices": ("id", "name", "ek_sha256", "ak_name", "tls_spki_sha256"),
     "results": ("id", "device"),
     "evidence": ("id", "device"),
     "tickets": ("code_sha256", "device"),
@@ -106,6 +108,36 @@ def test_nothing_that_is_done_by_the_clock_reads_through_the_fleet(bench, tmp_pa
         with store.reading() as tx:
             assert len(tx.devices.ids(states=(State.TRUSTED,))) == machines + 1
         assert seen.count > 3 * machines, "a look at the whole fleet is seen"
+        store.close()
+    slow = {name: n for name, n in took.items() if n[1] > MORE * n[0] + A_FEW}
+    assert slow == {}, f"instructions at {SMALL} and {LARGE} machines"
+
+
+ASKED = {
+    "by its key": lambda devices, of: devices.by_tls_key(of.tls.spki_sha256),
+    "by its EK": lambda devices, of: devices.by_ek(of.tpm.ek_sha256),
+    "by EK or AK": lambda devices, of: devices.owners(of.tpm.ek_sha256, of.tpm.ak_name),
+    "by its name": lambda devices, of: devices.named(of.name),
+    "by its id": lambda devices, of: devices.get(of.id),
+}
+"""How a machine that calls is looked up."""
+
+
+def test_no_call_of_a_machine_reads_through_the_fleet(bench, tmp_path):
+    if not isinstance(bench.store.engines, SqliteEngines):
+        pytest.skip("counts instructions of SQLite")
+    bench.enrol()
+    bench.sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    took: dict[str, list[int]] = {}
+    for machines in (SMALL, LARGE):
+        store = grown(bench, tmp_path / f"{machines}.db", machines)
+        seen = Instructions(store)
+        with store.reading() as tx:
+            (of, *_) = tx.devices.all()
+            for name, ask in ASKED.items():
+                seen.count = 0
+                assert ask(tx.devices, of), name
+                took.setdefault(name, []).append(seen.count)
         store.close()
     slow = {name: n for name, n in took.items() if n[1] > MORE * n[0] + A_FEW}
     assert slow == {}, f"instructions at {SMALL} and {LARGE} machines"
