@@ -447,6 +447,7 @@ def test_an_early_default_of_no_bytes_is_bytes_after_the_migration(tmp_path):
         ):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         for index in (
+            "ix_devices_tls_spki_sha256",
             "ix_devices_maintenance",
             "ix_devices_kind_state",
             "ix_devices_boot_log_sha256",
