@@ -152,7 +152,9 @@ def test_n142_a_state_folder_that_is_everybodys_or_anothers_is_refused(tmp_path,
     others.chmod(0o755)
     monkeypatch.setattr(private_files.os, "geteuid", lambda: os.getuid() + 1)
     assert refused(lambda: state_folder(others)) == Reason.USAGE
-    others.chmod(0o700)
+    others.chmod(0o700)  # nor where it is theirs alone: see N223
+    assert refused(lambda: state_folder(others)) == Reason.USAGE
+    monkeypatch.undo()
     assert state_folder(others) == others
 
 
