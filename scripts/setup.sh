@@ -57,19 +57,20 @@ prometheus() {
 }
 
 EVERY_S=${EVERY_S:-10}
+stand_there() { find .venv/lib -maxdepth 4 -name '*.dist-info' 2>/dev/null | wc -l; }
 # fetched COMMAND…: pip, of whose many lines a person sees how far it is, and where it fails all of them
 fetched() {
     lines=$(mktemp)
     # shellcheck disable=SC2086
     all=$(cat $pins | grep -c '^[A-Za-z0-9].*==' || true)
-    waited=0
+    waited=0 before=$(stand_there)
     "$@" > "$lines" 2>&1 &
     pip=$!
     trap 'kill "$pip" 2>/dev/null; exit 130' INT TERM HUP
     while kill -0 "$pip" 2>/dev/null; do
         stand="$(grep -c '^Collecting ' "$lines" || true) of at most $all packages fetched"
         # pip is silent from here on: what has come to stand in .venv is counted
-        if grep -q '^Installing collected' "$lines"; then stand="$(find .venv/lib -maxdepth 3 -name '*.dist-info' 2>/dev/null | wc -l) of $(grep -c '^Collecting ' "$lines") packages installed"; fi
+        if grep -q '^Installing collected' "$lines"; then stand="$(($(stand_there) - before)) of $(grep '^Installing collected' "$lines" | tr ',' '\n' | wc -l) packages installed"; fi
         if [ -t 2 ]; then printf '\r\033[Kframegate setup: %s ' "$stand" >&2
         # a log cannot be rewritten: a line where it goes on, and not every second
         elif [ $((waited % EVERY_S)) = 0 ] && [ "$waited" != 0 ]; then say "$stand after $waited s"; fi
