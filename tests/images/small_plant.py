@@ -185,7 +185,7 @@ class SmallPlant:
         self.hub("framegate-agent", "join", told["ticket"], *state, *logs)
         image = "localhost/framegate-gateway"
         read = ("--entrypoint", "sha256sum", image, "/usr/bin/python3.11")
-        limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")
+        limits = ("--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096")
         digest = run(*PODMAN, "run", "--rm", "--network=none", *limits, *read)
         socket = self.host / "run/framegate/agent.sock"
         self._left(
