@@ -54,8 +54,11 @@ class CallContext:
         return getattr(self._context, name)
 
 
-class OutlivingContexts(grpc.aio.ServerInterceptor):
-    """Gives each handler of a server a `CallContext`; MUST be the first of its interceptors."""
+class PassedContexts(grpc.aio.ServerInterceptor):
+    """Has every handler of a server given what `passed` makes of a call's context."""
+
+    def __init__(self, passed: Passed) -> None:
+        self._passed = passed
 
     async def intercept_service(
         self,
@@ -66,14 +69,17 @@ class OutlivingContexts(grpc.aio.ServerInterceptor):
     ) -> Any:
         """See `grpc.aio.ServerInterceptor`."""
         handler = await continuation(handler_call_details)
-        return handler if handler is None else passing(handler, _outliving)
+        return handler if handler is None else _passing(handler, self._passed)
 
 
-def _outliving(context: Any) -> contextlib.AbstractContextManager[CallContext]:
-    return contextlib.nullcontext(CallContext(context))
+class OutlivingContexts(PassedContexts):
+    """Gives each handler of a server a `CallContext`; MUST be the first of its interceptors."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda context: contextlib.nullcontext(CallContext(context)))
 
 
-def passing(handler: Any, passed: Passed) -> Any:
+def _passing(handler: Any, passed: Passed) -> Any:
     """`handler` with the context that `passed` gives for each call, while that lasts; a call for
     which it raises an error of ours is ended by that, and never begins.
     """

@@ -8,17 +8,16 @@ certificates it shows and from wherever (N225).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
 
-import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from framegate.errors import Reason, Refused
-from framegate_proto.call_context import passing
+from framegate_proto.call_context import PassedContexts
 from framegate_proto.edge import presented_certificate
 
 MAX_CALLS: Final = 64
@@ -55,27 +54,17 @@ class CallerShare:
                 del self._calls[key]
 
 
-class CallerShares(grpc.aio.ServerInterceptor):
+class CallerShares(PassedContexts):
     """Refuses calls past a caller's share, before they are looked at; MUST come after
     `OutlivingContexts`.
     """
 
     def __init__(self, share: CallerShare | None = None) -> None:
+        super().__init__(self._counted)
         self._share = share or CallerShare()
 
-    async def intercept_service(
-        self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
-        ],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """See `grpc.aio.ServerInterceptor`."""
-        handler = await continuation(handler_call_details)
-        return handler if handler is None else passing(handler, self._passed)
-
     @contextmanager
-    def _passed(self, context: Any) -> Iterator[Any]:
+    def _counted(self, context: Any) -> Iterator[Any]:
         with self._share.calling(_key_of(presented_certificate(context))):
             yield context
 

@@ -91,15 +91,30 @@ def chores(bench, store):
     return {**works, "counts of the record": counts.read}
 
 
-def test_nothing_that_is_done_by_the_clock_reads_through_the_fleet(bench, tmp_path):
+@pytest.fixture
+def fleets(bench, tmp_path):
+    """(store, its instructions, machines) of a small fleet, and of a large one."""
     if not isinstance(bench.store.engines, SqliteEngines):
         pytest.skip("counts instructions of SQLite")
     bench.enrol()
     bench.sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    took: dict[str, list[int]] = {}
+    made = []
     for machines in (SMALL, LARGE):
         store = grown(bench, tmp_path / f"{machines}.db", machines)
-        seen = Instructions(store)
+        made.append((store, Instructions(store), machines))
+    yield made
+    for store, _, _ in made:
+        store.close()
+
+
+def grew(took: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Those of `took`, in a small fleet and in a large one, that cost more with the fleet."""
+    return {name: n for name, n in took.items() if n[1] > MORE * n[0] + A_FEW}
+
+
+def test_nothing_that_is_done_by_the_clock_reads_through_the_fleet(bench, fleets):
+    took: dict[str, list[int]] = {}
+    for store, seen, machines in fleets:
         for name, work in chores(bench, store).items():
             work()  # what is done once is done
             seen.count = 0
@@ -108,9 +123,7 @@ def test_nothing_that_is_done_by_the_clock_reads_through_the_fleet(bench, tmp_pa
         with store.reading() as tx:
             assert len(tx.devices.ids(states=(State.TRUSTED,))) == machines + 1
         assert seen.count > 3 * machines, "a look at the whole fleet is seen"
-        store.close()
-    slow = {name: n for name, n in took.items() if n[1] > MORE * n[0] + A_FEW}
-    assert slow == {}, f"instructions at {SMALL} and {LARGE} machines"
+    assert grew(took) == {}, f"instructions at {SMALL} and {LARGE} machines"
 
 
 ASKED = {
@@ -123,21 +136,13 @@ ASKED = {
 """How a machine that calls is looked up."""
 
 
-def test_no_call_of_a_machine_reads_through_the_fleet(bench, tmp_path):
-    if not isinstance(bench.store.engines, SqliteEngines):
-        pytest.skip("counts instructions of SQLite")
-    bench.enrol()
-    bench.sql("PRAGMA wal_checkpoint(TRUNCATE)")
+def test_no_call_of_a_machine_reads_through_the_fleet(fleets):
     took: dict[str, list[int]] = {}
-    for machines in (SMALL, LARGE):
-        store = grown(bench, tmp_path / f"{machines}.db", machines)
-        seen = Instructions(store)
+    for store, seen, _ in fleets:
         with store.reading() as tx:
             (of, *_) = tx.devices.all()
             for name, ask in ASKED.items():
                 seen.count = 0
                 assert ask(tx.devices, of), name
                 took.setdefault(name, []).append(seen.count)
-        store.close()
-    slow = {name: n for name, n in took.items() if n[1] > MORE * n[0] + A_FEW}
-    assert slow == {}, f"instructions at {SMALL} and {LARGE} machines"
+    assert grew(took) == {}, f"instructions at {SMALL} and {LARGE} machines"

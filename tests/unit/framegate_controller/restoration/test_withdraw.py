@@ -8,12 +8,11 @@ from framegate.federation.receipts import SiteStanding
 from framegate.identity.names import DeviceId, Kind
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.request import RequestKind, RequestState
-from framegate.machines.rollout import Plan, RolloutState
+from framegate.machines.rollout import RolloutState
 from framegate.machines.ticket import TicketState
 from framegate.registry.device import GatewayProcess
 from framegate.registry.operator import OperatorSession
 from framegate.registry.request import AccessRequest
-from framegate.registry.rollout import RolloutRecord
 from framegate.signed.receipt import b64
 from framegate.wire import sha256
 from framegate_controller.people.policies import found_policy
@@ -24,6 +23,7 @@ from framegate_controller.restoration.seen import Seen
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_simulators.fixtures.access import add_person
 from support.other_sites import site
+from support.rollouts import running_rollout
 
 pytestmark = pytest.mark.slow
 
@@ -193,20 +193,8 @@ def test_gateway_processes_are_forgotten_until_their_host_attests(bench):
 
 def test_a_rollout_that_ran_waits_for_a_person(bench):
     """How far it had come, and whether it was stopped since, nobody who restores can know."""
-    plan = Plan(canary=0, waves=(100,), max_fail=1, soak_s=60, shadow=False)
-    record = RolloutRecord(
-        id="ab",
-        profile="simulated-camera",
-        from_revision=1,
-        to_revision=2,
-        plan=plan,
-        state=RolloutState.RUNNING,
-        step=0,
-        step_ms=bench.clock(),
-        started_ms=0,
-    )
     with bench.store.writing() as tx:
-        tx.rollouts.put(record)
+        tx.rollouts.put(running_rollout(bench.clock()))
     assert counts(begun(bench))["running rollouts, paused"] == 1
     with bench.store.reading() as tx:
         assert [r.state for r in tx.rollouts.in_state(tuple(RolloutState))] == ["paused"]
