@@ -10,7 +10,6 @@ import http.client
 import json
 import re
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,12 +22,11 @@ from framegate.signed.mask import MaskStatement
 from framegate_operator.connection import operator_stub
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt
-from framegate_simulators.fixtures.access import PASSWORD, totp_now
+from framegate_simulators.fixtures.access import PASSWORD, totp_now, wait_for_next_code
 from framegate_simulators.plant.operators import OPERATOR
 from framegate_simulators.plant.processes import PlantError, free_port, wait_for
 
 SCRIPT: Final = "<script>alert(1)</script>"
-STEP_S: Final = 30
 """Of a code, each of which counts once."""
 ROLE: Final = {"role": "auditor", "minutes": "1", "reason": f"to look {SCRIPT}"}
 PAGE: Final = {
@@ -96,10 +94,15 @@ class Website:
             form = {"operator": OPERATOR, "password": PASSWORD, "code": code}
             self._cookie = self.post("/signin", OURS, form).cookie
             if not self._cookie:
-                time.sleep(STEP_S - time.time() % STEP_S + 0.5)
+                wait_for_next_code()
         if not self._cookie:
             raise PlantError(f"{OPERATOR} could not sign in at the console")
         return self._cookie
+
+    def sign_out(self) -> None:
+        """End that session; the next `cookie` is of another."""
+        self.post("/signout", OURS, {}, self.cookie())
+        self._cookie = ""
 
     def _ask(
         self, method: str, path: str, headers: Mapping[str, str], cookie: str, body: str = ""
@@ -150,7 +153,7 @@ def n172(t: Target) -> Seen:
     site = t.once(Website)
     copied = site.cookie()
     before = site.get("/cameras", PAGE, copied)
-    site.post("/signout", OURS, {}, copied)
+    site.sign_out()
     replies = [site.get("/cameras", PAGE, c) for c in (copied, "__Host-framegate=my-own")]
     refused = before.status == 200 and all(r.leads.startswith("/signin") for r in replies)
     return Seen(refused, "; ".join(f"{r.status} {r.leads}" for r in replies))
@@ -242,11 +245,13 @@ def n238(t: Target) -> Seen:
     asked = pb.SetMasksRequest(device=device, regions=json.dumps(corner).encode())
     with operator_stub(t.context) as stub:
         stub.SetMasks(asked)
-    form = {"regions": "[]", "over": over[1] if over else "", "reason": "nothing to hide"}
+    if over is None:
+        return Seen(False, f"no masks to draw over: {page.status} {page.leads}")
+    form = {"regions": "[]", "over": over[1], "reason": "nothing to hide"}
     answer = site.post(f"/camera/{device}/masks", OURS, form, site.cookie())
     with operator_stub(t.context) as stub:
         stands = (
-            b"microphone"
+            b"points"
             in parse_envelope(
                 stub.ShowMasks(pb.DeviceRequest(device=device)).envelope, MaskStatement.TYPE
             ).payload

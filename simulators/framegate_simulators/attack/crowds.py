@@ -20,7 +20,7 @@ from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_simulators.attack.conversation import head
 from framegate_simulators.attack.floor import QUOTA_MIB, Floor, picture
 from framegate_simulators.attack.target import Seen, Target, attempt, reason_of
-from framegate_simulators.fixtures.access import PASSWORD, certificate_request
+from framegate_simulators.fixtures.access import PASSWORD, certificate_request, wait_for_next_code
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.plant.processes import wait_for
 
@@ -242,6 +242,7 @@ def n143(t: Target) -> Seen:
 
     device = begin("device")
     asked = t.provider.asked
+    wait_for_next_code()  # so that whoever signs in beside them need not
     with ThreadPoolExecutor(GUESSES) as pool:
         waiting = [pool.submit(begin, "code") for _ in range(GUESSES)]
         wait_for("the provider to be asked", lambda: t.provider.asked > asked, JOIN_S)

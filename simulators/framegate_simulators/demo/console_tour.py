@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Final
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
 
-from framegate_simulators.fixtures.access import PASSWORD, totp_now
+from framegate_simulators.fixtures.access import PASSWORD, totp_now, wait_for_next_code
 from framegate_simulators.plant.browser import chromium
 from framegate_simulators.plant.console_plant import ConsolePlant
 from framegate_simulators.plant.processes import PlantError
@@ -34,7 +33,7 @@ def sign_in(page: Page, shown: ConsolePlant, name: str) -> None:
         page.wait_for_load_state()
         if "/signin" not in page.url:
             return
-        time.sleep(30 - time.time() % 30 + 0.5)
+        wait_for_next_code()
     raise PlantError(f"{name} could not sign in: {page.inner_text('main')}")
 
 
@@ -144,7 +143,7 @@ class Tour:
         for _ in range(3):
             if page.locator("#factor_code").count() == 0:
                 return
-            time.sleep(30 - time.time() % 30 + 0.5)
+            wait_for_next_code()
             page.fill("#factor_code", totp_now(self._shown.plant.authenticators["anna"]))
             page.click("#factor button")
             page.wait_for_load_state()
