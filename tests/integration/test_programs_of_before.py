@@ -1,5 +1,5 @@
 """Version 0.1.0's programs, real ones, in a plant whose controller is this version's: an agent that
-attests, a gateway on the trust feed, a line adapter, an operator's commands.
+attests, a gateway on the trust feed, an operator's commands.
 """
 
 import json
