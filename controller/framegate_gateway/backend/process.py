@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.errors import Reason, Refused
 from framegate.federation.bundle import TrustBundle
 from framegate.identity.certificates import Purpose
-from framegate_gateway.backend.serving import BackendService, ServedModel
+from framegate_gateway.backend.serving import MAX_WAITING, BackendService, ServedModel
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.graph import verify_network
 from framegate_gateway.inference.remote import MAX_TENSOR_BYTES
@@ -25,9 +25,12 @@ from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_host.logs import started
 from framegate_host.service_manager import NOBODY, ServiceManager
 from framegate_proto.call_context import OutlivingContexts
+from framegate_proto.caller_share import CallerShare, CallerShares
 from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
+MAX_OF_ONE: Final = MAX_WAITING // 2
+"""Calls of one gateway at once: it asks about a few frames, and another always finds a place."""
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_TENSOR_BYTES),
     ("grpc.max_send_message_length", MAX_TENSOR_BYTES),
@@ -83,7 +86,8 @@ class BackendProcess:
 
     async def run(self) -> None:
         """Wait for the first warrant, open the port, serve."""
-        server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(OutlivingContexts(),))
+        beside = (OutlivingContexts(), CallerShares(CallerShare(MAX_OF_ONE)))
+        server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
         oip_rpc.add_GRPCInferenceServiceServicer_to_server(self.service, server)
         try:
             async with asyncio.TaskGroup() as group:
