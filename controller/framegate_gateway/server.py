@@ -26,7 +26,6 @@ from framegate_gateway.inference.starting import start_elsewhere, start_model
 from framegate_gateway.metrics import INSPECTION, GatewayMetrics
 from framegate_gateway.ports.addresses import require_free
 from framegate_gateway.ports.conversation import Conversations
-from framegate_gateway.ports.crowd import Crowd, Crowds
 from framegate_gateway.ports.frames import FramesService
 from framegate_gateway.ports.gateway_status import StatusReport
 from framegate_gateway.ports.mqtt_frames import MqttFrames
@@ -68,6 +67,7 @@ from framegate_host.watchdog import Promise, watched_over
 from framegate_proto.call_context import OutlivingContexts
 from framegate_proto.caller_share import CallerShares
 from framegate_proto.health_service import HealthService
+from framegate_proto.port_crowd import Crowd, Crowds
 from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2 as pb

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from framegate.identity.certificates import Purpose
 from framegate_gateway.backend import process as backend
 from framegate_gateway.ports import options
-from framegate_gateway.ports.crowd import Crowd, Crowds, _called, _Connection, _named
 from framegate_proto.call_context import OutlivingContexts
+from framegate_proto.port_crowd import Crowd, Crowds, _called, _Connection, _named
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.fixtures.camera import SoftwareCamera

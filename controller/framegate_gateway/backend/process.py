@@ -20,20 +20,20 @@ from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.graph import verify_network
 from framegate_gateway.inference.remote import MAX_TENSOR_BYTES
 from framegate_gateway.inference.session import new_session
-from framegate_gateway.ports.crowd import Crowd, Crowds
 from framegate_gateway.trust.host_link import follow_agent
 from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_host.logs import started
 from framegate_host.service_manager import NOBODY, ServiceManager
 from framegate_proto.call_context import OutlivingContexts
 from framegate_proto.caller_share import CallerShare, CallerShares
+from framegate_proto.port_crowd import Crowd, Crowds
 from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
 MAX_CONNECTIONS: Final = 256
 """Gateways', at once, counted before TLS: of 1,024 descriptors."""
 CROWDED: Final = MAX_CONNECTIONS - 64
-"""From there on whoever has no call under way gives way (`ports/crowd.py`)."""
+"""From there on whoever has no call under way gives way (`port_crowd.py`)."""
 MAX_OF_ONE: Final = MAX_WAITING // 2
 """Calls of one gateway at once: it asks about a few frames, and another always finds a place."""
 SERVER_OPTIONS: Final = (

@@ -12,7 +12,7 @@ whoever says nothing has a place for the handshake's ten seconds, and no descrip
 """
 CROWDED: Final = MAX_CONNECTIONS - 128
 """From there on whoever has no call under way gives way, so that there is a place for whoever comes
-(`crowd`).
+(`framegate_proto/port_crowd.py`).
 """
 DESCRIPTORS: Final = 4 * MAX_CONNECTIONS
 """Three ports', and as many as one of them for receipts, children and the vault."""
