@@ -31,7 +31,12 @@ from framegate_gateway.ports.gateway_status import StatusReport
 from framegate_gateway.ports.mqtt_frames import MqttFrames
 from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.ports.operators import GatewayOperatorService
-from framegate_gateway.ports.options import CROWDED, DESCRIPTORS, SERVER_OPTIONS
+from framegate_gateway.ports.options import (
+    CROWDED,
+    DESCRIPTORS,
+    MAX_CONNECTIONS,
+    SERVER_OPTIONS,
+)
 from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_rest
 from framegate_gateway.receipts.retention import ReceiptRetention, keep_within_quota
 from framegate_gateway.receipts.store import ReceiptStore
@@ -331,7 +336,7 @@ class GatewayProcess:
 
     async def _serve(self) -> tuple[list[grpc.aio.Server], Crowds]:
         s = self.settings
-        crowds = [Crowd(CROWDED) for _ in range(3)]
+        crowds = [Crowd(CROWDED, MAX_CONNECTIONS) for _ in range(3)]
         frames, operators, usual = map(self._server, crowds)
         rpc.add_FramesServicer_to_server(
             FramesService(self.keys, self.view, self.conversations), frames

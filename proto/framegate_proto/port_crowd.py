@@ -50,12 +50,12 @@ class _Connection:
 
 
 class Crowd:
-    """The connections of one port: of more than `most` the quietest give way. Of the event loop
-    alone; `port` is known once the port is open.
+    """The connections of one port that has so many `places`: of more than `most` those give way
+    who have no call under way. Of the event loop alone; `port` is known once the port is open.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most, self.port = most, 0
+    def __init__(self, most: int, places: int) -> None:
+        self.most, self._places, self.port = most, places, 0
         self.turned_out = 0
         self._calls = Counter[str]()
 
@@ -75,16 +75,23 @@ class Crowd:
                 del self._calls[peer]
 
     def giving_way(self, connections: Sequence[_Connection]) -> list[_Connection]:
-        """Those of the port's that have to go, the first to come first: of the network that has
-        most without a call, its oldest, until there are no more than `most`.
+        """Those of the port's that have to go, the first to come first.
+
+        1. whoever has a call stays; so do as many others as there may be beside them: up to `most`
+           of all, and where they are more half of the places that are left, for whoever comes says
+           nothing before its handshake is over;
+        2. of the rest the oldest goes, of the network that has most of such.
         """
         there = sorted((c for c in connections if not c.ended), key=lambda c: c.since)
-        over, quiet = len(there) - self.most, dict[str, list[_Connection]]()
+        quiet = dict[str, list[_Connection]]()
         for each in there:
             if not self._calls[each.peer]:
                 quiet.setdefault(prefix_of(each.peer), []).append(each)
+        silent = sum(map(len, quiet.values()))
+        calling = len(there) - silent
+        over = silent - max(0, self.most - calling, (self._places - calling) // 2)  # 1
         gone: list[_Connection] = []
-        while over > len(gone) and quiet:
+        while over > len(gone):  # 2
             most = max(quiet, key=lambda prefix: len(quiet[prefix]))
             gone.append(quiet[most].pop(0))
             if not quiet[most]:

@@ -38,7 +38,7 @@ class Port:
     """A port for cameras with a few places, and whoever comes to it."""
 
     def __init__(self, fleet, folder) -> None:
-        self.fleet, self.crowd = fleet, Crowd(KEPT)
+        self.fleet, self.crowd = fleet, Crowd(KEPT, MOST)
         few = dict(options.SERVER_OPTIONS) | {
             "grpc.max_allowed_incoming_connections": MOST,
             "grpc.server_handshake_timeout_ms": 600_000,  # silence ends nobody here
@@ -120,8 +120,8 @@ async def test_n246_whoever_has_a_call_under_way_gives_way_to_nobody(port):
         await channel.close()
 
 
-def crowd(calls=(), most: int = KEPT) -> Crowd:
-    made = Crowd(most)
+def crowd(calls=(), most: int = KEPT, places: int = 0) -> Crowd:
+    made = Crowd(most, places or most)
     made._calls.update(calls)
     return made
 
@@ -150,12 +150,27 @@ def test_n246_one_that_was_ended_is_not_ended_again_and_counts_no_more():
     assert not crowd().giving_way(there)
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40), st.integers(1, 20))
-def test_n246_as_many_give_way_as_have_to_and_can(those, most):
+def test_n246_where_those_that_call_are_many_a_newcomer_has_time_for_its_handshake():
+    """As many as half of the places that are left; else it would be ended at the next look."""
+    calling = [f"192.0.2.1:{n}" for n in range(KEPT + 4)]
+    silent = [f"192.0.2.{n}:1" for n in range(2, 6)]
+    full = crowd(calling, places=MOST)
+    assert not full.giving_way(at(*calling, *silent[:2]))
+    assert [c.peer for c in full.giving_way(at(*calling, *silent))] == silent[:2]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40),
+    st.integers(1, 20),
+    st.integers(0, 20),
+)
+def test_n246_as_many_give_way_as_have_to_and_can(those, most, more):
     peers = [f"192.0.2.{net}:{n}" for n, (net, _) in enumerate(those)]
     calling = [p for p, (_, calls) in zip(peers, those, strict=True) if calls]
-    gone = crowd(calling, most).giving_way(at(*peers))
-    assert len(gone) == min(max(0, len(peers) - most), len(peers) - len(calling))
+    gone = crowd(calling, most, most + more).giving_way(at(*peers))
+    silent = len(peers) - len(calling)
+    stay = max(0, most - len(calling), (most + more - len(calling)) // 2)
+    assert len(gone) == max(0, silent - stay)
     assert not {c.peer for c in gone} & set(calling) and len({c.peer for c in gone}) == len(gone)
 
 

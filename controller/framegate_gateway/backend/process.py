@@ -91,7 +91,7 @@ class BackendProcess:
 
     async def run(self) -> None:
         """Wait for the first warrant, open the port, serve."""
-        crowd, share = Crowd(CROWDED), CallerShare(MAX_OF_ONE)
+        crowd, share = Crowd(CROWDED, MAX_CONNECTIONS), CallerShare(MAX_OF_ONE)
         beside = (OutlivingContexts(), crowd.interceptor(), CallerShares(share))
         server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
         oip_rpc.add_GRPCInferenceServiceServicer_to_server(self.service, server)

@@ -58,7 +58,7 @@ SAID = {
     f"the join port has connections ({limits.MAX_CONNECTIONS:,})": 1,
     f"of more than {options.CROWDED} at a port ({backend.CROWDED} at a model server's)": 1,
     f"and {options.MAX_CONNECTIONS - options.CROWDED} places"
-    f" ({backend.MAX_CONNECTIONS - backend.CROWDED}) are there": 1,
+    f" ({backend.MAX_CONNECTIONS - backend.CROWDED}), or half of those that callers leave": 1,
     "looks at who holds its places twenty times a second": port_crowd.CROWDED_S == 1 / 20,
     f"Of {fleet_front.MAX_CONNECTIONS:,} connections there": 1,
     f"{TICKET_TRIES} wrong ones a minute": TICKET_WINDOW_S == 60,
