@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from framegate.errors import Failure, Reason
+from framegate.redaction import clipped
 from framegate.signed.backup import REGISTRY
 
 SCHEME: Final = "postgresql"
@@ -67,10 +68,12 @@ def address_problems(address: str) -> list[Failure]:
         url = urlsplit(address)
         options = parse_qs(url.query, strict_parsing=bool(url.query))
     except ValueError as error:
-        return [Failure(Reason.USAGE, f"--store as {_EXAMPLE}", str(error)[:80])]
+        return [Failure(Reason.USAGE, f"--store as {_EXAMPLE}", clipped(str(error), 80))]
     problems = []
     if url.scheme != SCHEME or not url.path.strip("/"):  # 1
-        problems.append(Failure(Reason.USAGE, f"--store as {_EXAMPLE}", ascii(address[:80])))
+        problems.append(
+            Failure(Reason.USAGE, f"--store as {_EXAMPLE}", clipped(ascii(address), 80))
+        )
     strange = sorted(set(options) - OPTIONS)
     if strange:  # 2
         hint = "a password: --store-password-file FILE" if "password" in strange else ""

@@ -31,7 +31,12 @@ from framegate_gateway.ports.gateway_status import StatusReport
 from framegate_gateway.ports.mqtt_frames import MqttFrames
 from framegate_gateway.ports.open_inference import OpenInferenceService
 from framegate_gateway.ports.operators import GatewayOperatorService
-from framegate_gateway.ports.options import DESCRIPTORS, SERVER_OPTIONS
+from framegate_gateway.ports.options import (
+    CROWDED,
+    DESCRIPTORS,
+    MAX_CONNECTIONS,
+    SERVER_OPTIONS,
+)
 from framegate_gateway.receipts.batches import follow_log, sign_batches, sign_rest
 from framegate_gateway.receipts.retention import ReceiptRetention, keep_within_quota
 from framegate_gateway.receipts.store import ReceiptStore
@@ -67,6 +72,7 @@ from framegate_host.watchdog import Promise, watched_over
 from framegate_proto.call_context import OutlivingContexts
 from framegate_proto.caller_share import CallerShares
 from framegate_proto.health_service import HealthService
+from framegate_proto.port_crowd import Crowd, Crowds
 from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.traces import traces_to
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -241,7 +247,8 @@ class GatewayProcess:
                     group.create_task(keep_expiring(self.vault, self.view.now_ms))
                 if self.models.needs_standing:
                     await start_elsewhere(self.models, len(self.parts))
-                servers = await self._serve()
+                servers, crowds = await self._serve()
+                group.create_task(crowds.keep_room())
         finally:
             await asyncio.gather(*(server.stop(0.5) for server in servers))
             await self.conversations.gaps.close()
@@ -327,9 +334,10 @@ class GatewayProcess:
         ):
             self.publisher.renewed(credentials)
 
-    async def _serve(self) -> list[grpc.aio.Server]:
+    async def _serve(self) -> tuple[list[grpc.aio.Server], Crowds]:
         s = self.settings
-        frames, operators = self._server(), self._server()
+        crowds = [Crowd(CROWDED, MAX_CONNECTIONS) for _ in range(3)]
+        frames, operators, usual = map(self._server, crowds)
         rpc.add_FramesServicer_to_server(
             FramesService(self.keys, self.view, self.conversations), frames
         )
@@ -360,19 +368,19 @@ class GatewayProcess:
             self.publisher.renewed(self.keys.credentials)
         ports = [(frames, s.port, "device-ca"), (operators, s.operator_port, "operator-ca")]
         if s.inference_port:
-            usual = self._server()
             oip_rpc.add_GRPCInferenceServiceServicer_to_server(
                 OpenInferenceService(self.keys, self.view, self.models), usual
             )
             ports.append((usual, s.inference_port, "device-ca"))
-        for server, port, clients in ports:
+        for crowd, (server, port, clients) in zip(crowds, ports, strict=False):
+            crowd.port = port
             tls = ChangingTls(functools.partial(self._configuration, clients))
             server.add_secure_port(f"{s.host}:{port}", tls.credentials())
             await server.start()
-        return [server for server, _, _ in ports]
+        return [server for server, _, _ in ports], Crowds(crowds[: len(ports)])
 
-    def _server(self) -> grpc.aio.Server:
-        beside = (OutlivingContexts(), self.metrics.calls, CallerShares())
+    def _server(self, crowd: Crowd) -> grpc.aio.Server:
+        beside = (OutlivingContexts(), crowd.interceptor(), self.metrics.calls, CallerShares())
         return grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
 
     def _configuration(self, clients: str) -> ServerTls:

@@ -625,7 +625,7 @@ def _camera(  # noqa: C901 - ordered checks
         )
     _signature("camera-head", signer, signature, SIGN_HEAD + head_bytes)  # 10
     if head["session"] != session or head["device"] != device:
-        raise ReceiptRefused("camera-head", "a head of another session")
+        raise ReceiptRefused("camera-head", "a head of another session or camera")
     try:  # 11
         frame_leaf = leaf_hash(
             hashlib.sha256(metadata).digest() + bytes.fromhex(claims["request_hash"])

@@ -35,6 +35,13 @@ def redacted(text: str) -> str:
     return text
 
 
+def clipped(text: str, most: int) -> str:
+    """The first `most` characters of `text` as it may be shown: cut after it was masked, for half
+    an address has no end by which a password in it is found.
+    """
+    return redacted(text)[:most]
+
+
 def holds_credentials(text: str) -> bool:
     """Whether `text` is an address, or has one in it, with a password or a token."""
     userinfo = userinfo_of(text)

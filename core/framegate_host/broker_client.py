@@ -19,6 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from framegate.errors import Reason, Refused
+from framegate.redaction import clipped
 
 CONNECT_S: Final = 5.0
 """For TCP and TLS; a broker stands in the same plant."""
@@ -36,7 +37,7 @@ class Broker:
         """Of `host:port`. Raises Refused (USAGE)."""
         host, _, port = address.rpartition(":")
         if not host or not port.isdigit():
-            raise Refused.of(Reason.USAGE, "a broker as host:port", ascii(address[:80]))
+            raise Refused.of(Reason.USAGE, "a broker as host:port", clipped(ascii(address), 80))
         return cls(host, int(port))
 
     def __str__(self) -> str:

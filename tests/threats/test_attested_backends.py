@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.errors import FramegateError, Reason, Refused, Unavailable
 from framegate.federation.receipts import SiteReceipts, SiteStanding
 from framegate.identity.evidence_form import EvidenceForm
+from framegate.identity.names import DeviceId
 from framegate.receipt_verifier import (
     MAX_RESULT_AGE_MS,
     ReceiptPending,
@@ -29,19 +30,31 @@ from framegate.signed.inference import (
     verify_inference,
 )
 from framegate.signed.receipt import BackendResult
+from framegate_gateway.backend import serving
 from framegate_gateway.backend.standing import BackendName, PinnedBackend
 from framegate_gateway.inference.attested_model import AttestedBackend, AttestedModel
 from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.trust.access import _site
 from framegate_operator import one_receipt
 from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import open_inference_pb2 as oip
 from framegate_simulators.fixtures.frames import captured
-from framegate_simulators.fixtures.gateway import warrant_for
+from framegate_simulators.fixtures.gateway import HOST, warrant_for
 from support.attested_backend import BACKEND, AttestedServer
 from support.other_sites import bundle, known, pinned
 
 SHAPE = [1, 2, 64, 64]
 TENSOR = bytes(4 * 2 * 64 * 64)
+
+
+class Shown:
+    """A call's context: TLS 1.3 with this certificate."""
+
+    def __init__(self, certificate) -> None:
+        self._pem = certificate.public_bytes(Encoding.PEM)
+
+    def auth_context(self):
+        return {"ssl_tls_version": [b"TLSv1.3"], "x509_pem_cert": [self._pem]}
 
 
 def told(view, *, state="trusted") -> None:
@@ -124,6 +137,31 @@ async def test_n214_a_result_of_another_time_model_or_frame_is_no_proof(receipts
         with pytest.raises(ReceiptRefused) as caught:
             _backend({**claims, **other}, root, (), [])
         assert caught.value.check == "backend"
+
+
+@pytest.mark.parametrize("name", [HOST, "camera.line-1.cam1"])
+async def test_n214_a_result_by_the_certificate_of_no_model_server_is_no_proof(
+    receipts_desk, keys, name
+):
+    """Everything else of it holds: purpose, fleet, signature, and the name that it says itself."""
+    server = AttestedServer(keys)
+    told(receipts_desk.view)
+    async with server.serving() as address:
+        receipt = await receipt_of(receipts_desk, address)
+    claims, root = json.loads(base64.b64decode(receipt["leaf"])), receipts_desk.fleet.root.pem
+    genuine = base64.b64decode(claims["fg"]["backend"]["envelope"])
+    said = InferenceResult.parse_payload(parse_envelope(genuine, InferenceResult.TYPE).payload)
+    for whose in (BACKEND, DeviceId(name)):
+        other = AttestedServer(keys, name=whose).keys
+        der = other.credentials.verdict.public_bytes(Encoding.DER)
+        envelope = replace(said, backend=whose).seal(der, other.sign_verdict)
+        claims["fg"]["backend"]["envelope"] = base64.b64encode(envelope).decode()
+        if whose == BACKEND:
+            assert _backend(claims, root, (), []).backend == BACKEND
+            continue
+        with pytest.raises(ReceiptRefused) as caught:
+            _backend(claims, root, (), [])
+        assert caught.value.check == "backend" and f"signed by '{name}'" in str(caught.value)
 
 
 @pytest.mark.parametrize("state", ["quarantined", "stale", "retired"])
@@ -310,6 +348,28 @@ async def test_n214_a_camera_and_a_stranger_may_not_ask(receipts_desk, keys, nor
             await model.open(receipts_desk.models.bundle)
         assert caught.value.reason == Reason.INFERENCE
         await model.close()
+
+
+@pytest.mark.parametrize(
+    ("call", "request_"),
+    [
+        ("ServerReady", oip.ServerReadyRequest()),
+        ("ServerMetadata", oip.ServerMetadataRequest()),
+        ("ModelReady", oip.ModelReadyRequest(name="framegate")),
+        ("ModelMetadata", oip.ModelMetadataRequest(name="framegate")),
+    ],
+)
+async def test_n214_a_camera_is_told_nothing(receipts_desk, keys, monkeypatch, call, request_):
+    async def abort(context, error):
+        raise error
+
+    monkeypatch.setattr(serving, "abort", abort)
+    method = getattr(AttestedServer(keys).service, call)
+    gateway, camera = receipts_desk.keys.credentials.tls, receipts_desk.camera.certificate
+    assert await method(request_, Shown(gateway))
+    with pytest.raises(FramegateError) as caught:
+        await method(request_, Shown(camera))
+    assert caught.value.reason == Reason.CERTIFICATE
 
 
 async def test_n214_no_byte_of_a_result_in_a_receipt_may_be_another(receipts_desk, keys, north):

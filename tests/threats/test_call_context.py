@@ -16,6 +16,8 @@ import framegate_controller
 import framegate_gateway
 from framegate.identity.certificates import Purpose
 from framegate_controller.rpc.table import Operators
+from framegate_gateway.backend.process import MAX_OF_ONE
+from framegate_gateway.backend.serving import MAX_WAITING
 from framegate_host.child_process import OWN_PYTHON
 from framegate_proto.call_context import CallContext
 from framegate_proto.v1 import framegate_pb2 as pb
@@ -177,6 +179,7 @@ def servers() -> list[tuple[Path, ast.Call]]:
 BESIDE = {
     "framegate_controller/rpc/fleet_front.py": "OutlivingContexts(), ThroughFront(",
     "framegate_gateway/server.py": "beside = (OutlivingContexts(), ",
+    "framegate_gateway/backend/process.py": "beside = (OutlivingContexts(), ",
 }
 """Where what every call of a server passes is put together, and how that begins."""
 
@@ -197,11 +200,12 @@ def test_n229_every_server_has_contexts_that_outlive_calls():
 
 
 def test_n225_no_server_for_many_is_without_shares():
-    """But where strangers are counted by their network, and a model server, which gateways ask."""
+    """But where strangers are counted by their network."""
     without = {
         str(where)
         for where, call in servers()
         if "beside" not in {ast.unparse(k.value) for k in call.keywords}
     }
-    assert without == {"framegate_controller/joinport", "framegate_gateway/backend"}
-    assert all("CallerShares()" in beside_of(module) for module in BESIDE)
+    assert without == {"framegate_controller/joinport"}
+    assert all("CallerShares(" in beside_of(module) for module in BESIDE)
+    assert 2 * MAX_OF_ONE <= MAX_WAITING, "two gateways have a place at a model server"

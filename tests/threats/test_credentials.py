@@ -18,12 +18,16 @@ from hypothesis import strategies as st
 
 from framegate.errors import Failure, FramegateError, Reason, Unavailable
 from framegate.redaction import holds_credentials, is_encoded, redacted
+from framegate.registry.sink import SinkKind, parse_address
 from framegate_agent.camera import capture as capturing
 from framegate_agent.camera.capture import Capture
-from framegate_agent.camera.child_messages import pass_on
+from framegate_agent.camera.child_messages import LEFT_OUT, MAX_LINE, pass_on
 from framegate_agent.camera.source_names import named_source
+from framegate_agent.camera.sources import open_source
 from framegate_agent.settings import AgentSettings
 from framegate_controller.people.oidc import OidcProvider, OidcSettings
+from framegate_controller.registry_address import address_problems
+from framegate_host.broker_client import Broker
 from framegate_host.console import safe
 from framegate_host.logs import start_logging
 from framegate_host.setting_records import Settings
@@ -196,13 +200,97 @@ async def test_n141_a_makers_program_says_none_either(tmp_path, capfd):
 
 async def test_n141_a_password_that_stands_alone_in_a_librarys_message_is_masked(tmp_path):
     said, out = asyncio.StreamReader(), tmp_path / "out"
-    said.feed_data(b"auth with S3cr3t@pw failed\nS3cr3t%40pw is wrong\n" + b"x" * 20_000)
+    said.feed_data(b"auth with S3cr3t@pw failed\nS3cr3t%40pw is wrong\n" + b"x " * 20_000)
     said.feed_eof()
     with out.open("wb") as file:
         await pass_on(said, ENCODED, file.fileno())
     told = out.read_text()
     spoken(told)
     assert told.startswith("auth with *** failed\n*** is wrong\n") and told.count("x") == 20_000
+
+
+class Pieces(asyncio.StreamReader):
+    """What a program says, a piece a read."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__()
+        self._pieces = list(pieces)
+
+    async def read(self, n: int = -1) -> bytes:
+        assert all(len(piece) <= n for piece in self._pieces)
+        return self._pieces.pop(0) if self._pieces else b""
+
+
+async def passed_on(tmp_path, source: str, *pieces: bytes) -> str:
+    """What comes of a program that says this."""
+    out = tmp_path / "out"
+    with out.open("wb") as file:
+        parts = [p[at : at + MAX_LINE] for p in pieces for at in range(0, len(p), MAX_LINE)]
+        await pass_on(Pieces(*parts), source, file.fileno())
+    return out.read_text()
+
+
+SPACED = "rtsp://operator:S3cr3t%20of%20ours@127.0.0.1:9/stream"
+
+
+@pytest.mark.parametrize("across", range(1, 24))
+@pytest.mark.parametrize(
+    ("source", "secret"),
+    [
+        (ENCODED, "S3cr3t@pw"),
+        (ENCODED, "rtsp://operator:S3cr3t%40pw@127.0.0.1:9/s"),
+        (SPACED, "S3cr3t of ours"),
+        ("device:0", "rtsp://other:An0th3r-s3cr3t@10.0.0.9/s"),
+        ("device:0", "http://10.0.0.9/s?user=a&password=An0th3r-s3cr3t"),
+    ],
+)
+async def test_n141_no_line_is_cut_within_a_password(tmp_path, source, secret, across):
+    """A line that is too long goes out in pieces, wherever it was read."""
+    begin = b"words " * (MAX_LINE // 6 + 2)
+    begin = begin[: MAX_LINE + 1 - across]
+    said = secret.encode()
+    for pieces in (
+        (begin + said + b" is wrong", b" and so on"),
+        (begin + said[:across], said[across:] + b" is wrong"),
+        (begin + b" ", said[:across], said[across:] + b" is wrong\n"),
+        (b"x" * (2 * MAX_LINE - across) + said, b" and so on"),
+        (b"x" * (MAX_LINE + 9) + said[:across], said[across:] + b" and so on"),
+    ):
+        told = await passed_on(tmp_path, source, *pieces)
+        for part in ("S3cr", "3t@pw", "3t%40", "t of o", "ours", "s3cr3t", "An0"):
+            assert part not in told, (across, told[-200:])
+        assert told.rstrip().endswith(("is wrong", "and so on", LEFT_OUT.decode()))
+
+
+async def test_n141_a_word_without_an_end_is_left_out_and_said(tmp_path):
+    told = await passed_on(tmp_path, "exec:x", b"y" * MAX_LINE, b"y" * MAX_LINE, b"y end\nnext\n")
+    assert told == LEFT_OUT.decode() + "\nnext\n"
+
+
+LONG = "postgresql://framegate:" + "S3cr3t" * 40 + "@db.plant.example/framegate"
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        lambda: parse_address(SinkKind.HEC, LONG),
+        lambda: parse_address(SinkKind.KAFKA, LONG),
+        lambda: Broker.parse(LONG),
+        lambda: open_source(LONG, "x"),
+    ],
+)
+def test_n141_an_address_that_is_cut_is_masked_before(refuse):
+    """Half an address has no end by which its password is found."""
+    with pytest.raises(FramegateError) as caught:
+        refuse()
+    spoken(str(caught.value))
+
+
+@pytest.mark.parametrize("address", [LONG.replace("postgresql", "mysql"), LONG[:-10]])
+def test_n141_a_database_address_that_is_cut_is_masked_before(address):
+    assert address_problems(address)
+    for problem in address_problems(address):
+        spoken(str(problem))
 
 
 @pytest.mark.parametrize("place", ["flag", "variable", "file"])

@@ -1,6 +1,7 @@
 """N147: the Open Inference Protocol port, called by a camera's certificate without a network."""
 
 import asyncio
+import struct
 import time
 
 import cv2
@@ -23,6 +24,7 @@ from framegate_gateway.ports.open_inference import (
 )
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import open_inference_pb2 as oip
+from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.boards.camera import write_golden
 from framegate_simulators.fixtures.access import facts_text
@@ -43,6 +45,21 @@ class Call:
         return {"ssl_tls_version": [b"TLSv1.3"], "x509_pem_cert": [self._pem]}
 
 
+def asked_about(frame: bytes) -> oip.ModelInferRequest:
+    """The usual call for one frame of a part."""
+    request = oip.ModelInferRequest(model_name="framegate")
+    for name, value in (("frame", frame), ("part_type", b"drawn-1")):
+        tensor = request.inputs.add(name=name, datatype="BYTES", shape=[1])
+        tensor.contents.bytes_contents.append(value)
+    return request
+
+
+def claiming(width: int, height: int) -> bytes:
+    """A small picture whose header says that it is of this size."""
+    png = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
+    return png[:16] + struct.pack(">II", width, height) + png[24:]
+
+
 class Port:
     """The port of a gateway with a real inference child, and a camera that calls it."""
 
@@ -54,10 +71,7 @@ class Port:
         self.service = OpenInferenceService(keys, self.view, self.models)
 
     async def infer(self, image: np.ndarray):
-        request = oip.ModelInferRequest(model_name="framegate")
-        for name, value in (("frame", encoded(image)), ("part_type", b"drawn-1")):
-            tensor = request.inputs.add(name=name, datatype="BYTES", shape=[1])
-            tensor.contents.bytes_contents.append(value)
+        request = asked_about(encoded(image))
         return await self.service.ModelInfer(request, Call(self.camera.certificate))
 
     async def refused(self, image: np.ndarray) -> Reason:
@@ -85,15 +99,21 @@ class Port:
 
 
 @pytest.fixture
-async def port(keys, tmp_path, monkeypatch):
+def idle(keys, tmp_path, monkeypatch):
+    """A port whose model was not started."""
+
     async def abort(context, error):
         raise error
 
     monkeypatch.setattr(open_inference, "abort", abort)
-    made = Port(keys, tmp_path)
-    await made.models.start()
-    yield made
-    await made.models.stop()
+    return Port(keys, tmp_path)
+
+
+@pytest.fixture
+async def port(idle):
+    await idle.models.start()
+    yield idle
+    await idle.models.stop()
 
 
 def blanked(image: np.ndarray) -> np.ndarray:
@@ -132,6 +152,56 @@ async def test_n147_masks_that_do_not_verify_let_nothing_through(port):
         }
     port.masked(b"")
     assert await port.infer(BOARD.frame)
+
+
+CALLS = {
+    "ServerReady": oip.ServerReadyRequest(),
+    "ModelReady": oip.ModelReadyRequest(name="framegate"),
+    "ServerMetadata": oip.ServerMetadataRequest(),
+    "ModelMetadata": oip.ModelMetadataRequest(name="framegate"),
+    "ModelInfer": oip.ModelInferRequest(model_name="framegate"),
+}
+"""Every call of the protocol but liveness, which tells nobody anything."""
+
+
+def test_n147_the_calls_that_are_tried_are_all_there_are():
+    offered = {name for name in vars(oip_rpc.GRPCInferenceServiceServicer) if name[0] != "_"}
+    assert offered == {*CALLS, "ServerLive"}
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_n147_whoever_does_not_stand_is_told_nothing(idle, north, tmp_path, call):
+    method, request = getattr(idle.service, call), CALLS[call]
+    if call != "ModelInfer":
+        assert await method(request, Call(idle.camera.certificate))
+    stranger = SoftwareCamera(tmp_path, north).certificate
+    for certificate, reason in (
+        (stranger, Reason.CERTIFICATE),
+        (idle.fleet.signing["mask"].certificate, Reason.CERTIFICATE),
+    ):
+        with pytest.raises(FramegateError) as caught:
+            await method(request, Call(certificate))
+        assert caught.value.reason == reason
+    device = pb.DeviceTrust(device=CAMERA, state="quarantined")
+    idle.view.apply(pb.TrustUpdate(revision=idle.view.revision + 1, devices=[device]))
+    with pytest.raises(FramegateError) as caught:
+        await method(request, Call(idle.camera.certificate))
+    assert caught.value.reason == Reason.QUARANTINED
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (0, 640), (640, 0), (8_193, 8_192)])
+async def test_n147_a_claim_of_too_many_pixels_never_reaches_the_child(idle, monkeypatch, size):
+    """A few hundred bytes; what the image's own header claims is looked at before it is decoded."""
+
+    async def inspect(*_):
+        raise AssertionError("handed over")
+
+    monkeypatch.setattr(idle.models, "inspect", inspect)
+    request = asked_about(claiming(*size))
+    with pytest.raises(FramegateError) as caught:
+        await idle.service.ModelInfer(request, Call(idle.camera.certificate))
+    assert caught.value.reason == Reason.IMAGE
+    assert idle.service._in_flight.total() == 0
 
 
 async def test_n147_in_flight_limits(port, monkeypatch):

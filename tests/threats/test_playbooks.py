@@ -150,6 +150,17 @@ def test_n152_the_last_camera_of_a_line_is_a_persons_decision(response):
     assert not response.requests() and {s.state for s in response.steps()} == {StepState.NEVER}
 
 
+def test_n152_the_last_camera_is_known_before_the_others_are_held(response):
+    """Two entries read in one look: the first camera's step waits while the second's is planned."""
+    cameras = response.cameras(2)
+    response.enable(playbook_toml(devices=20))
+    response.contradict(*cameras)
+    response.settle()
+    assert sorted(response.states()) == ["quarantined", "suspect"]
+    assert len(response.entries("playbook-held-back")) == 1 and not response.steps("refused")
+    assert len(response.steps(StepState.NEVER)) == 1
+
+
 def test_n152_the_last_trusted_camera_is_not_held_for_what_is_no_contradiction(response):
     one, two = response.cameras(2)
     response.contradict(two)

@@ -18,6 +18,10 @@ from framegate_agent.camera.source_names import named_source
 
 MAX_LINE: Final = 8192
 """Bytes of one line; what is longer is passed on in pieces."""
+LEFT_OUT: Final = b"(%d bytes without a space: the rest of the line is left out)" % MAX_LINE
+_SPACE: Final = re.compile(rb"\s")
+_UTF8: Final = 4
+"""Bytes of a character at most."""
 STANDARD_ERROR: Final = 2
 _OPENCV: Final = re.compile(r"\[ ?[A-Z]+:\d+@[\d.]+\] (?:global )?(?:\S+:\d+ )?")
 """What OpenCV puts before a message: level, thread, time, its own file and line."""
@@ -31,18 +35,59 @@ _SHORT: Final = 4
 
 async def pass_on(said: asyncio.StreamReader, source: str, to: int = STANDARD_ERROR) -> None:
     """Write what comes out of `said` to the descriptor `to`, until it ends: no address with
-    credentials, and no password of `source` in whatever form.
+    credentials, and no password of `source` in whatever form, nor a part of one.
     """
-    hidden, left, foreign = _passwords(source), b"", source.startswith("exec:")
+    lines, foreign = _Lines(_passwords(source)), source.startswith("exec:")
     while piece := await said.read(MAX_LINE):
-        *lines, left = (left + piece).split(b"\n")
-        for line in lines:
-            os.write(to, _told(line, hidden, foreign=foreign))
-        if len(left) > MAX_LINE:
-            os.write(to, _shown(left, hidden))
-            left = b""
-    if left:
-        os.write(to, _told(left, hidden, foreign=foreign))
+        for line in lines.whole(piece):
+            os.write(to, _told(line, lines.hidden, foreign=foreign))
+        os.write(to, _shown(lines.begun(), lines.hidden))
+    if lines.left:
+        os.write(to, _told(lines.left, lines.hidden, foreign=foreign))
+
+
+class _Lines:
+    """What was said so far, in lines. Of one that is too long a piece goes out before its end, and
+    ends where nothing that has to be masked can lie across: behind white space, of which an address
+    has none, and within no known password.
+    """
+
+    def __init__(self, hidden: tuple[str, ...]) -> None:
+        self.hidden, self.left, self._skips = hidden, b"", False
+
+    def whole(self, piece: bytes) -> list[bytes]:
+        """The lines that `piece` ends; what is left has no end yet."""
+        if self._skips:
+            end = piece.find(b"\n")
+            if end < 0:
+                return []
+            piece, self._skips = piece[end:], False
+        *ended, self.left = (self.left + piece).split(b"\n")
+        return ended
+
+    def begun(self) -> bytes:
+        """What may go out of a line that has no end yet: nothing, unless it is too long. One that
+        has no white space for as long may be an address, and is left out to its end.
+        """
+        if len(self.left) <= MAX_LINE:
+            return b""
+        spaces = [found.end() for found in _SPACE.finditer(self.left)]
+        at = next((s for s in reversed(spaces) if not self._is_across(s)), 0)
+        if not at:
+            self.left, self._skips = b"", True
+            return LEFT_OUT
+        piece, self.left = self.left[:at], self.left[at:]
+        return piece
+
+    def _is_across(self, at: int) -> bool:
+        """Whether a password may have begun before `at` and not ended."""
+        longest = max(map(len, self.hidden), default=0)
+        before = self.left[max(0, at - _UTF8 * longest) : at].decode(errors="replace")
+        return any(
+            before.endswith(secret[:length])
+            for secret in self.hidden
+            for length in range(1, len(secret))
+        )
 
 
 def _told(line: bytes, hidden: tuple[str, ...], *, foreign: bool) -> bytes:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framegate.errors import FramegateError, Malformed, Reason, Unavailable
-from framegate.redaction import ENCODED, holds_credentials, redacted
+from framegate.redaction import ENCODED, clipped, holds_credentials, redacted
 from framegate.wire import ENCODING_JPEG, MAX_FRAME_BYTES, RECENT_FRAMES, Captured
 from framegate_agent.camera.look import look_at, write_look
 from framegate_agent.camera.masking import Masker
@@ -235,7 +235,7 @@ def open_source(text: str, part_type: str, after: int = 0) -> FrameSource:
     if kind in {"rtsp", "rtsps"}:
         return VideoSource(text, part_type, after)
     wanted = "folder:PATH, video:PATH, device:N, rtsp://…, exec:COMMAND or address:FILE"
-    raise Unavailable.of(Reason.USAGE, wanted, redacted(ascii(text))[:80])
+    raise Unavailable.of(Reason.USAGE, wanted, clipped(ascii(text), 80))
 
 
 def look_once(source: Iterable[Shot], out: BinaryIO, masker: Masker) -> None:

@@ -19,6 +19,7 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
 from framegate.errors import Malformed, Reason, Refused, Unavailable
+from framegate.redaction import clipped
 from framegate_controller.bounded_http import bounded
 from framegate_controller.store.shared.ceremonies import OpenFlow, Waiting
 
@@ -293,7 +294,9 @@ class OidcProvider:
         if isinstance(body, dict) and body.get("issuer") == self.issuer:
             return body
         said = str(body.get("issuer") if isinstance(body, dict) else body)
-        raise Unavailable.of(Reason.SIGN_IN, f"metadata of {self.issuer}", ascii(said[:100]))
+        raise Unavailable.of(
+            Reason.SIGN_IN, f"metadata of {self.issuer}", clipped(ascii(said), 100)
+        )
 
     def _get(self, url: str, **how: Any) -> requests.Response:
         with bounded(requests.Session(), self._verify) as session:

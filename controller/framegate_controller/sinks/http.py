@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import requests
 
+from framegate.redaction import clipped
 from framegate_controller.bounded_http import bounded
 from framegate_controller.sinks.credentials import Credentials
 from framegate_controller.sinks.delivery import (
@@ -45,7 +46,7 @@ class Exchange:
                 self._address + path, data=body, headers=dict(headers), allow_redirects=False
             )
         except (requests.RequestException, OSError) as error:
-            raise SinkFailed(f"{type(error).__name__}: {str(error)[:200]}") from error
+            raise SinkFailed(f"{type(error).__name__}: {clipped(str(error), 200)}") from error
         if response.status_code in {429, 502, 503, 504}:
             raise SinkFailed(f"HTTP {response.status_code}", _retry_after(response))
         return response

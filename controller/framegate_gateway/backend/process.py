@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from framegate.errors import Reason, Refused
 from framegate.federation.bundle import TrustBundle
 from framegate.identity.certificates import Purpose
-from framegate_gateway.backend.serving import BackendService, ServedModel
+from framegate_gateway.backend.serving import MAX_WAITING, BackendService, ServedModel
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.graph import verify_network
 from framegate_gateway.inference.remote import MAX_TENSOR_BYTES
@@ -25,15 +25,23 @@ from framegate_gateway.trust.keys import Credentials, GatewayKeys
 from framegate_host.logs import started
 from framegate_host.service_manager import NOBODY, ServiceManager
 from framegate_proto.call_context import OutlivingContexts
+from framegate_proto.caller_share import CallerShare, CallerShares
+from framegate_proto.port_crowd import Crowd, Crowds
 from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
+MAX_CONNECTIONS: Final = 256
+"""Gateways', at once, counted before TLS: of 1,024 descriptors."""
+CROWDED: Final = MAX_CONNECTIONS - 64
+"""From there on whoever has no call under way gives way (`port_crowd.py`)."""
+MAX_OF_ONE: Final = MAX_WAITING // 2
+"""Calls of one gateway at once: it asks about a few frames, and another always finds a place."""
 SERVER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_TENSOR_BYTES),
     ("grpc.max_send_message_length", MAX_TENSOR_BYTES),
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.max_concurrent_streams", 64),
-    ("grpc.max_allowed_incoming_connections", 256),  # gateways; of 1,024 descriptors, before TLS
+    ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.so_reuseport", 0),
 )
@@ -83,7 +91,9 @@ class BackendProcess:
 
     async def run(self) -> None:
         """Wait for the first warrant, open the port, serve."""
-        server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=(OutlivingContexts(),))
+        crowd, share = Crowd(CROWDED, MAX_CONNECTIONS), CallerShare(MAX_OF_ONE)
+        beside = (OutlivingContexts(), crowd.interceptor(), CallerShares(share))
+        server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
         oip_rpc.add_GRPCInferenceServiceServicer_to_server(self.service, server)
         try:
             async with asyncio.TaskGroup() as group:
@@ -91,8 +101,10 @@ class BackendProcess:
                 group.create_task(follow_agent(self._run.agent_socket, self.keys, self._changed))
                 await self._first.wait()
                 tls = ChangingTls(self._configuration)
-                server.add_secure_port(f"{self._run.host}:{self._run.port}", tls.credentials())
+                address = f"{self._run.host}:{self._run.port}"
+                crowd.port = server.add_secure_port(address, tls.credentials())
                 await server.start()
+                group.create_task(Crowds([crowd]).keep_room())
                 started.info("serves on %s:%d", self._run.host, self._run.port)
         finally:
             await server.stop(0.5)

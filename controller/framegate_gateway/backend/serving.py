@@ -127,6 +127,7 @@ class BackendService(oip_rpc.GRPCInferenceServiceServicer):
         self, request: oip.ServerReadyRequest, context: Context
     ) -> oip.ServerReadyResponse:
         """Whether an answer would be signed now."""
+        await self._established(context)
         credentials = self._keys.credentials
         ready = credentials is not None and credentials.signs(_now_ms())
         return oip.ServerReadyResponse(ready=ready)
@@ -135,16 +136,14 @@ class BackendService(oip_rpc.GRPCInferenceServiceServicer):
         self, request: oip.ServerMetadataRequest, context: Context
     ) -> oip.ServerMetadataResponse:
         """Name and version."""
+        await self._established(context)
         return oip.ServerMetadataResponse(name="framegate-backend", version="1")
 
     async def ModelReady(
         self, request: oip.ModelReadyRequest, context: Context
     ) -> oip.ModelReadyResponse:
         """Whether the model is here, and this host in standing."""
-        try:
-            self._caller(context)
-        except FramegateError as error:
-            await abort(context, error)
+        await self._established(context)
         there = not request.version or request.version in self._models
         return oip.ModelReadyResponse(ready=request.name == MODEL and there)
 
@@ -179,6 +178,13 @@ class BackendService(oip_rpc.GRPCInferenceServiceServicer):
         except FramegateError as error:
             await abort(context, error)
         return answer
+
+    async def _established(self, context: Context) -> None:
+        """Ends the call of whoever may not ask."""
+        try:
+            self._caller(context)
+        except FramegateError as error:
+            await abort(context, error)
 
     async def _answered(self, request: oip.ModelInferRequest) -> oip.ModelInferResponse:
         if not self._places:  # 2

@@ -67,13 +67,15 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
     async def ServerReady(
         self, request: oip.ServerReadyRequest, context: Context
     ) -> oip.ServerReadyResponse:
-        """Whether a frame would be inspected now."""
+        """Whether a frame of the caller would be inspected now."""
+        await self._established(context)
         return oip.ServerReadyResponse(ready=self._ready())
 
     async def ModelReady(
         self, request: oip.ModelReadyRequest, context: Context
     ) -> oip.ModelReadyResponse:
         """Whether the model in force is the one asked for, and runs."""
+        await self._established(context)
         return oip.ModelReadyResponse(
             ready=request.name == MODEL and request.version in {"", self._digest} and self._ready()
         )
@@ -82,6 +84,7 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
         self, request: oip.ServerMetadataRequest, context: Context
     ) -> oip.ServerMetadataResponse:
         """Name and version."""
+        await self._established(context)
         return oip.ServerMetadataResponse(name="framegate-gateway", version="1")
 
     async def ModelMetadata(
@@ -139,6 +142,13 @@ class OpenInferenceService(oip_rpc.GRPCInferenceServiceServicer):
             name="classes", datatype="BYTES", shape=[n]
         ).contents.bytes_contents.extend(d["kind"].encode() for d in inspection.defects)
         return answer
+
+    async def _established(self, context: Context) -> None:
+        """Ends the call of whoever does not stand."""
+        try:
+            self._caller(context)
+        except FramegateError as error:
+            await abort(context, error)
 
     async def _inspected(
         self, client: _Client, digest: str, request: oip.ModelInferRequest

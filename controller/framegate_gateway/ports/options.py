@@ -10,6 +10,10 @@ MAX_CONNECTIONS: Final = 1_024
 """At once, at each port: two hundred cameras with four sources each. gRPC takes no more before TLS:
 whoever says nothing has a place for the handshake's ten seconds, and no descriptor of the rest.
 """
+CROWDED: Final = MAX_CONNECTIONS - 128
+"""From there on whoever has no call under way gives way, so that there is a place for whoever comes
+(`framegate_proto/port_crowd.py`).
+"""
 DESCRIPTORS: Final = 4 * MAX_CONNECTIONS
 """Three ports', and as many as one of them for receipts, children and the vault."""
 SERVER_OPTIONS: Final = (

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from framegate.errors import Malformed, Reason
 from framegate.ocsf.logged import OcsfVersion
+from framegate.redaction import clipped
 
 MAX_SINKS: Final = 8
 """Each is a process; a plant has a SIEM, an archive, and one that is being tried."""
@@ -116,7 +117,7 @@ def parse_address(kind: SinkKind, address: str) -> str:
     """
     form = TRAITS[kind].address
     wanted = f"an address for {kind}: {form}" if form else f"no address: {kind} has none"
-    malformed = Malformed.of(Reason.USAGE, wanted, ascii(address[:80]))
+    malformed = Malformed.of(Reason.USAGE, wanted, clipped(ascii(address), 80))
     if not form or len(address) > MAX_ADDRESS:  # 1
         if address:
             raise malformed

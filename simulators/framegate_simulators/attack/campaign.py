@@ -77,6 +77,7 @@ THREATS: Final = (
             *range(210, 212),
             *range(213, 224),
             *range(225, 245),
+            246,
         )
     ),
 )

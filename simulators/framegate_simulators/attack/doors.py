@@ -1,6 +1,6 @@
-"""N187 to N192, N228: who never shows who they are: storms of connections, connections that say
-nothing, strangers who use the console as their way to the controller; a package beside another of
-its name; secrets that everybody reads.
+"""N187 to N192, N228, N246: who never shows who they are: storms of connections, connections that
+say nothing, strangers who use the console as their way to the controller; a package beside another
+of its name; secrets that everybody reads.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import grpc
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -39,6 +40,10 @@ SPARE: Final = 400
 """A gateway's descriptors of everything else."""
 HELD_S: Final = 3.0
 """Of the handshake's ten seconds."""
+RENEWED_S: Final = 0.02
+RETURNS: Final = 3
+BACK_S: Final = 15.0
+"""For one return among strangers: a grant, a handshake, and a second after each that failed."""
 SILENT: Final = 600
 """More than a console has places for, 512."""
 TRIES: Final = 40
@@ -116,6 +121,79 @@ def n228(t: Target) -> Seen:
     return Seen(
         within, f"{CROWD} silent; the gateway has {most} descriptors: {'few' if within else 'ALL'}"
     )
+
+
+@contextlib.contextmanager
+def _renewed_connections(port: int, count: int) -> Iterator[None]:
+    """So many connections that say nothing, each of which comes again when it is ended."""
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.is_set():
+            for number, each in enumerate(opened):
+                if each is None or _is_ended(each):
+                    opened[number] = _silent(port)
+            over.wait(RENEWED_S)
+
+    opened = [_silent(port) for _ in range(count)]
+    thread = threading.Thread(target=renew)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        for each in filter(None, opened):
+            each.close()
+
+
+def _silent(port: int) -> socket.socket | None:
+    try:
+        made = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
+    except OSError:
+        return None
+    made.setblocking(False)
+    return made
+
+
+def _is_ended(connection: socket.socket) -> bool:
+    """Whether the other end is closed; ours is, then."""
+    try:
+        ended = not connection.recv(1)
+    except BlockingIOError:
+        return False
+    except OSError:
+        ended = True
+    connection.close()
+    return ended
+
+
+def _comes_back(floor: Floor) -> bool:
+    """Whether a camera's new connection has its offer in time; it tries again, as cameras do."""
+    until_s = time.monotonic() + BACK_S
+    while time.monotonic() < until_s:
+        with (
+            contextlib.suppress(RuntimeError, TimeoutError, grpc.RpcError),
+            floor.conversation() as talk,
+        ):
+            talk.offered()
+            return True
+    return False
+
+
+@attempt(
+    "N246",
+    "1,400 connections that say nothing and come again, at a gateway's port that a camera returns"
+    " to",
+    control="frame",
+)
+def n246(t: Target) -> Seen:
+    floor = t.once(Floor)
+    frames, _ = t.plant.gateway_ports(floor.gateway)
+    require_descriptors(DESCRIPTORS, "an attacker")
+    with _renewed_connections(frames, CROWD):
+        back = sum(_comes_back(floor) for _ in range(RETURNS))
+    return Seen(back == RETURNS, f"{CROWD} silent; a camera came back {back} times of {RETURNS}")
 
 
 @attempt("N188", "a stranger's forty keys through the console, which is one address to everybody")

@@ -62,14 +62,40 @@ COMMIT_BYTES: Final = 4 * 1024
 FLUSHES: Final = 200
 
 
+class Spent(NamedTuple):
+    """Seconds of the processor so far: of the camera, the gateway and its inference child."""
+
+    camera: float
+    gateway: float
+    child: float
+
+    @classmethod
+    def by(cls, gateway: int) -> Spent:
+        """By now, of this process and of the gateway with this process id."""
+        children = Path(f"/proc/{gateway}/task/{gateway}/children").read_text().split()
+        return cls(time.process_time(), _seconds_of(gateway), _seconds_of(int(children[0])))
+
+    def since(self, before: Spent) -> Spent:
+        """What was spent in between."""
+        return Spent(*(b - a for a, b in zip(before, self, strict=True)))
+
+
+def _seconds_of(process: int) -> float:
+    """User and system time (proc_pid_stat(5), fields 14 and 15), in clock ticks."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Round(NamedTuple):
     """One round's latencies in ms, the seconds that all its frames took, and those before the
-    first: connection, and where there is one, offer and opening.
+    first: connection, and where there is one, offer and opening; what its frames took of the
+    processor.
     """
 
     took_ms: list[float]
     seconds: float
     opening_s: float
+    spent: Spent | None = None
 
 
 class BenchCamera(SoftwareCamera):
@@ -79,19 +105,22 @@ class BenchCamera(SoftwareCamera):
         super().__init__(folder, fleet)
         self.frames = frames
 
-    async def plain(self, port: int) -> Round:
+    async def plain(self, at: dict[str, Any]) -> Round:
         """All frames through the plain gateway."""
         begun = time.perf_counter()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_OPTIONS) as channel:
+        async with grpc.aio.insecure_channel(
+            f"127.0.0.1:{at['port']}", options=_OPTIONS
+        ) as channel:
             await channel.channel_ready()
             call: Any = rpc.FramesStub(channel).Stream()
             return await self._run(
                 call,
                 lambda head, image: pb.SealedFrame(metadata=_metadata(head), sealed=image),
                 begun,
+                at["pid"],
             )
 
-    async def protected(self, port: int, publics: bytes) -> Round:
+    async def protected(self, at: dict[str, Any]) -> Round:
         """All frames through the protected gateway: mutual TLS, sealing, admission, signed
         verdicts.
         """
@@ -100,19 +129,23 @@ class BenchCamera(SoftwareCamera):
         credentials = grpc.ssl_channel_credentials(anchor, *self.tls_pair)
         options = (*_OPTIONS, ("grpc.ssl_target_name_override", "gw1.line-1.gateway.framegate"))
         async with grpc.aio.secure_channel(
-            f"127.0.0.1:{port}", credentials, options=options
+            f"127.0.0.1:{at['port']}", credentials, options=options
         ) as channel:
             call: Any = rpc.FramesStub(channel).Stream()
-            session = self.session((await call.read()).offer, publics)
+            session = self.session((await call.read()).offer, bytes.fromhex(at["publics"]))
             await call.write(pb.CameraMessage(opening=session.opening(self)))
             if (await call.read()).WhichOneof("kind") != "accepted":
                 raise RuntimeError("the gateway did not accept the opening")
-            return await self._run(call, session.seal, begun)
+            return await self._run(call, session.seal, begun, at["pid"])
 
     async def _run(
-        self, call: Any, seal: Callable[[Captured, bytes], pb.SealedFrame], since: float
+        self,
+        call: Any,
+        seal: Callable[[Captured, bytes], pb.SealedFrame],
+        since: float,
+        gateway: int,
     ) -> Round:
-        first = time.perf_counter()
+        before, first = Spent.by(gateway), time.perf_counter()
         begun: dict[int, float] = {}
         took: list[float] = []
         free = asyncio.Semaphore(WINDOW)
@@ -132,9 +165,9 @@ class BenchCamera(SoftwareCamera):
             begun[number] = time.perf_counter()
             await call.write(pb.CameraMessage(frame=seal(head, image)))
         await reader
-        seconds = time.perf_counter() - first
+        seconds, spent = time.perf_counter() - first, Spent.by(gateway).since(before)
         await call.done_writing()
-        return Round(took, seconds, first - since)
+        return Round(took, seconds, first - since, spent)
 
 
 _OPTIONS: Final = (
@@ -194,16 +227,13 @@ def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
     with _servers(folder) as ports:
         ways: dict[str, Callable[[], Round]] = {
             "onnxruntime_alone": alone,
-            "gateway_plain": lambda: asyncio.run(camera.plain(ports["plain"]["port"])),
-            "gateway_protected": lambda: asyncio.run(
-                camera.protected(
-                    ports["protected"]["port"], bytes.fromhex(ports["protected"]["publics"])
-                )
-            ),
+            "gateway_plain": lambda: asyncio.run(camera.plain(ports["plain"])),
+            "gateway_protected": lambda: asyncio.run(camera.protected(ports["protected"])),
         }
         rate: dict[str, list[float]] = {name: [] for name in ways}
         took: dict[str, list[float]] = {name: [] for name in ways}
         opening: list[float] = []
+        spent: dict[str, list[Spent]] = {name: [] for name in ways}
         for round_number in range(ROUNDS + 1):
             order = list(ways) if round_number % 2 else list(reversed(ways))
             for name in order:
@@ -211,6 +241,7 @@ def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
                 if round_number:  # the first round warms caches and connections
                     rate[name].append(FRAMES / done.seconds)
                     took[name] += done.took_ms
+                    spent[name] += [done.spent] if done.spent is not None else []
                     if name == "gateway_protected":
                         opening.append(done.opening_s)
             if round_number % SAID:
@@ -225,6 +256,7 @@ def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
             "p50_ms": round(float(np.percentile(took[name], 50)), 2),
             "p99_ms": round(float(np.percentile(took[name], 99)), 2),
         }
+        | _a_frame(spent[name])
         for name in ways
     }
     ratios = [c / b for b, c in zip(rate["gateway_plain"], rate["gateway_protected"], strict=True)]
@@ -244,6 +276,18 @@ def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
     }
     result |= asyncio.run(bench_security(camera))
     return result
+
+
+def _a_frame(spent: list[Spent]) -> dict[str, Any]:
+    """Mean ms of the processor for one frame; nothing where that was not counted."""
+    if not spent:
+        return {}
+    whole = zip(Spent._fields, np.sum(spent, axis=0), strict=True)
+    return {
+        "cpu_ms_a_frame": {
+            who: round(1e3 * float(s) / (len(spent) * FRAMES), 2) for who, s in whole
+        }
+    }
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -102,7 +103,7 @@ async def serve(mode: str, folder: Path, *, timed: bool = False) -> None:
     models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages((folder / "golden",)), threads=2)
     await models.start()
     server = grpc.aio.server(options=OPTIONS)
-    body: dict[str, Any] = {}
+    body: dict[str, Any] = {"pid": os.getpid()}
     background: set[asyncio.Task[None]] = set()
     if mode == "plain":
         rpc.add_FramesServicer_to_server(PlainFrames(models.engine), server)
@@ -125,7 +126,7 @@ async def serve(mode: str, folder: Path, *, timed: bool = False) -> None:
         credentials = grpc.ssl_server_credentials(
             [keys.chain_pem()], fleet.issuing["device-ca"].pem, require_client_auth=True
         )
-        body = {
+        body |= {
             "port": server.add_secure_port("127.0.0.1:0", credentials),
             "publics": keys.newest.publics.hex(),
         }

@@ -198,6 +198,16 @@ async def test_a_head_of_another_session_by_that_very_camera(receipts_desk):
     assert check == "camera-head" and "a head of another session" in text
 
 
+async def test_a_head_that_names_another_camera_by_that_very_one(receipts_desk):
+    receipt = (await proved(receipts_desk))[0]
+    other = CAMERA.replace("cam1", "cam9").encode()
+    head = raw(receipt["camera"]["head"]).replace(CAMERA.encode(), other)
+    signature = receipts_desk.camera.sign_with_tls_key(SIGN_HEAD + head)
+    camera = {**receipt["camera"], "head": b64(head), "signature": b64(signature)}
+    check, text = refusal(receipts_desk, {**receipt, "log": None, "camera": camera})
+    assert check == "camera-head" and "of another session or camera" in text
+
+
 @pytest.mark.parametrize(
     ("part", "change", "check"),
     [

@@ -29,12 +29,13 @@ from framegate_controller.store.shared import ceremonies
 from framegate_controller.store.shared import limits as sign_in_limits
 from framegate_controller.timing import TICKET_TRIES, TICKET_WINDOW_S, Timing
 from framegate_gateway.admission import budget, link
+from framegate_gateway.backend import process as backend
 from framegate_gateway.inference import last_frames, tolerance
 from framegate_gateway.ports import conversation, mqtt_frames, open_inference, options
 from framegate_gateway.receipts import packing, retention
 from framegate_host import cages, witness_file
 from framegate_line import early, rules
-from framegate_proto import caller_share, trust_feed
+from framegate_proto import caller_share, port_crowd, trust_feed
 from framegate_witness import service as witness
 from support.paths import ROOT
 
@@ -55,7 +56,10 @@ SAID = {
     f"holds its {bundle_port.MAX_OPEN} connections": 1,
     f"{evidence.MOST_KEPT_BYTES // MIB} MiB kept of one machine": 1,
     f"the join port has connections ({limits.MAX_CONNECTIONS:,})": 1,
-    f"who holds the {options.MAX_CONNECTIONS:,} places of one": 1,
+    f"of more than {options.CROWDED} at a port ({backend.CROWDED} at a model server's)": 1,
+    f"and {options.MAX_CONNECTIONS - options.CROWDED} places"
+    f" ({backend.MAX_CONNECTIONS - backend.CROWDED}), or half of those that callers leave": 1,
+    "looks at who holds its places twenty times a second": port_crowd.CROWDED_S == 1 / 20,
     f"Of {fleet_front.MAX_CONNECTIONS:,} connections there": 1,
     f"{TICKET_TRIES} wrong ones a minute": TICKET_WINDOW_S == 60,
     f"{budget.MAX_IN_FLIGHT} frames and gaps in flight a camera": 1,

@@ -21,6 +21,7 @@ from framegate.record.people_events import FactorFailed
 from framegate_controller.clockwork.incidents import IncidentFollower
 from framegate_controller.playbooks.engine import (
     BATCH,
+    CURSOR,
     QUIET_MS,
     STEP_LIFE_MS,
     Engine,
@@ -264,6 +265,22 @@ def test_entries_from_before_it_was_in_force_are_not_answered(response):
     response.enable(HOLD)
     response.settle()
     assert not response.steps()
+
+
+def test_a_first_start_reads_the_whole_record_and_answers_none_of_it(response):
+    """It is not known how far the record was answered: what is in it is taken in, and what is new
+    is answered."""
+    one, two, _ = response.cameras(3)
+    response.enable(HOLD)
+    response.contradict(one)
+    with sqlite3.connect(response.store.path) as rows:
+        assert rows.execute("DELETE FROM settings WHERE name = ?", (CURSOR,)).rowcount == 1
+    response.again()
+    response.settle()
+    assert not response.steps()
+    response.contradict(two)
+    response.settle()
+    assert {(s.target, s.state) for s in response.steps()} == {(two, "done")}
 
 
 def test_more_than_a_batch_is_done_in_several_looks(response):
