@@ -7,6 +7,7 @@ import pytest
 
 from framegate.errors import EvidenceRejected, FramegateError, Malformed, Reason, Refused
 from framegate.evidence.activation import EvidencePromise, activation_mac
+from framegate.machines.lifecycle import Event as Edge
 from framegate.record.machine_events import StrangersRefused
 from framegate.record.people_events import SignInFailed
 from framegate.wire import MAX_EVIDENCE_BYTES, MAX_HELLO_BYTES, Challenge, transcript
@@ -378,6 +379,46 @@ def test_n130_the_join_port_is_told_who_is_no_stranger(bench):
     assert bench.join(forge, code).state == "trusted"
     assert known.now().tickets == b"" and known.now().eks == forge.ek_sha256
     assert known.now() is known.now(), "nothing is read where nothing happened"
+
+
+def test_n130_who_is_no_stranger_follows_every_change_of_a_machine_or_its_ticket(bench):
+    """What is told is what a look at the whole registry would tell, after each of them."""
+    follows, told = KnownAtPort(bench.store), []
+
+    def step(done: object = None) -> object:
+        known, whole = follows.now(), KnownAtPort(bench.store).now()
+        assert sorted(_digests(known.eks)) == sorted(_digests(whole.eks))
+        assert sorted(_digests(known.tickets)) == sorted(_digests(whole.tickets))
+        told.append((len(_digests(known.eks)), len(_digests(known.tickets))))
+        return done
+
+    forge, other = bench.forge(), bench.forge()
+    step(bench.invite("cam1", ek=forge.ek_sha256))
+    code = step(bench.invite("cam1", ek=forge.ek_sha256, code=b"\x02" * 16))
+    step(bench.invite("cam2", code=b"\x03" * 16))
+    step(bench.join(forge, code))
+    step(bench.attest(forge))
+    code = step(bench.invite("cam1", ek=other.ek_sha256, code=b"\x04" * 16, replaces=True))
+    step(bench.join(other, code))
+    step(bench.move(Edge.RETIRE))
+    bench.clock.pass_s(100_000)
+    step(bench.invite("cam3", code=b"\x05" * 16))
+    assert told == [(0, 1), (0, 1), (0, 2), (1, 1), (1, 1), (1, 2), (1, 1), (0, 1), (0, 1)]
+
+
+def test_n130_a_registry_that_was_put_back_is_read_anew(bench, tmp_path):
+    known = KnownAtPort(bench.store)
+    bench.invite("cam1")
+    assert len(known.now().tickets) == 32
+    with bench.store.writing() as tx:
+        size = tx.log.size()
+    bench.sql("DELETE FROM tickets")
+    bench.sql(f"DELETE FROM log_entries WHERE id = {size - 1}")
+    assert known.now().tickets == b""
+
+
+def _digests(joined: bytes) -> list[bytes]:
+    return [joined[n : n + 32] for n in range(0, len(joined), 32)]
 
 
 def test_n131_quotas_by_ek_and_network_are_apart():

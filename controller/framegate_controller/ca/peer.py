@@ -11,8 +11,11 @@ from datetime import datetime
 from cryptography import x509
 
 from framegate.errors import Reason, Refused
-from framegate.identity.certificates import Purpose, VerifiedCertificate, verify_certificate
+from framegate.identity.certificates import Purpose, VerifiedCertificate
+from framegate_controller.ca.chains import VerifiedChains
 from framegate_controller.ca.keys import FleetKeys
+
+_CHAINS = VerifiedChains()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +41,16 @@ def verify_peer(
     the certificate is of this fleet and for something else.
     """
     problem = Refused.of(Reason.UNAUTHENTICATED, "a certificate of this fleet", "another")
-    root, intermediates = keys.root.certificate, keys.intermediates
     for purpose in purposes:
         try:
-            identity = verify_certificate(certificate, purpose, intermediates, root, now)
+            identity = _CHAINS.verify(certificate, purpose, keys, now)
         except Refused as error:
             problem = error
         else:
             return Peer(identity, address)
     for purpose in set(Purpose) - set(purposes):  # it has one purpose at most
         try:
-            other = verify_certificate(certificate, purpose, intermediates, root, now)
+            other = _CHAINS.verify(certificate, purpose, keys, now)
         except Refused:
             continue
         wanted = "a certificate for " + " or ".join(p.name.lower() for p in purposes)

@@ -1,7 +1,8 @@
 """Who listens at this controller, and how they hear of what was committed.
 
 Publishing takes turns, and each turn reads one snapshot of the store: so the revisions that a
-gateway sees never fall. A slow listener is cut off; it comes back and starts from a snapshot.
+gateway sees never fall. What is said while a turn is under way is told by the next one, together. A
+slow listener is cut off; it comes back and starts from a snapshot.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -164,6 +165,15 @@ class _Listeners(Generic[M]):
                 del self._by_name[name]
 
 
+@dataclass(slots=True)
+class _Turn:
+    """What is told in one turn, and how that ended."""
+
+    notices: list[Notice] = field(default_factory=list)
+    over: bool = False
+    error: Exception | None = None
+
+
 class InMemoryBus:
     """The bus of one controller: what it was told of, for whoever listens at it."""
 
@@ -173,28 +183,43 @@ class InMemoryBus:
         self._feeds: _Listeners[TrustUpdate] = _Listeners()
         self._followers: list[Follower] = []
         self._missed: list[Callable[[], None]] = []
-        self._turn = asyncio.Lock()
+        self._turn, self._next = asyncio.Lock(), _Turn()
         # of its own: callers whose work is slow keep no change from gateways
         self._thread = ThreadPoolExecutor(1, "bus")
         self._revision = 0
 
     async def publish(self, notices: tuple[Notice, ...]) -> None:
-        """See `Bus`.
+        """See `Bus`. Whatever waits for a turn is told in one: it costs one look at the store.
 
         Where the store cannot be read everybody is cut off, and the next snapshot has it all.
         """
+        mine = self._next
+        mine.notices += notices
         async with self._turn:
+            if mine.over:
+                if mine.error is not None:
+                    raise mine.error
+                return
+            self._next = _Turn()
             try:
-                zones = self._feeds.names()
-                loop = asyncio.get_running_loop()
-                read = partial(self._read, notices, zones)
-                revision, messages = await loop.run_in_executor(self._thread, read)
-            except Exception:
+                await self._tell(tuple(mine.notices))
+            except Exception as error:
+                mine.error = error
                 self.cut_off()
                 raise
-            for message in messages:
-                self._deliver(message)
-            self._revision = revision
+            except BaseException:  # whoever had the turn was called off; the others' word is in it
+                self.cut_off()
+                raise
+            finally:
+                mine.over = True
+
+    async def _tell(self, notices: tuple[Notice, ...]) -> None:
+        read = partial(self._read, notices, self._feeds.names())
+        loop = asyncio.get_running_loop()
+        revision, messages = await loop.run_in_executor(self._thread, read)
+        for message in messages:
+            self._deliver(message)
+        self._revision = revision
 
     def cut_off(self) -> None:
         """Somebody may not have been told of something: everybody begins again with a snapshot."""

@@ -56,6 +56,9 @@ class SharedBus:
 
     async def publish(self, notices: tuple[Notice, ...]) -> None:
         """See `Bus`."""
+        if self._peers.alone:
+            await self._here.publish(notices)
+            return
         texts = tuple(texts_of(notices, self._by))
         telling = asyncio.to_thread(self._tell, texts) if texts else asyncio.sleep(0)
         here, _ = await asyncio.gather(self._here.publish(notices), telling, return_exceptions=True)

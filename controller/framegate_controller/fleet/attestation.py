@@ -157,14 +157,21 @@ class Verifier:
         """A challenge for an enrolled device on its own TLS connection. Raises Malformed,
         Refused.
         """
-        hello = AttestHello.parse(hello_bytes)
-        self._devices.look(device_name, 0, self.fleet.clock())
         with self.store.reading() as tx:
             device = tx.devices.get(device_name)
-            if device is None or device.state == State.RETIRED or device.tpm is None:
+            if device is None or device.state == State.RETIRED:
                 raise Refused.of(Reason.DEVICE_UNKNOWN, "an enrolled device", device_name)
-            accepted = self.rules.for_device(tx, self.fleet, device)
-            now = tx.now_ms
+            return self.begin_known(tx, hello_bytes, device)
+
+    def begin_known(self, tx: Transaction, hello_bytes: bytes, device: Device) -> SignedChallenge:
+        """The same for a device as `tx` has it, which the caller MUST have found standing. Raises
+        Malformed, Refused.
+        """
+        hello = AttestHello.parse(hello_bytes)
+        self._devices.look(device.id, 0, self.fleet.clock())
+        if device.tpm is None:
+            raise Refused.of(Reason.DEVICE_UNKNOWN, "an enrolled device", device.id)
+        accepted, now = self.rules.for_device(tx, self.fleet, device), tx.now_ms
         clock = device.baseline.clock
         known = (
             bool(device.baseline.boot_log_sha256)

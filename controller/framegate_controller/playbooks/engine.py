@@ -75,6 +75,8 @@ class Engine:
 
     def look(self) -> tuple[Notice, ...]:
         """Read what is new, do what is planned, hear what was decided, and ask for the rest."""
+        if self._nothing_to_do():
+            return ()
         told: tuple[Notice, ...] = ()
         more = True
         while more:  # what a storm's beginning calls for is done before its end is read
@@ -87,6 +89,14 @@ class Engine:
         self._decided()
         self._ask()
         return told
+
+    def _nothing_to_do(self) -> bool:
+        """What most looks find, some of each second: out of one snapshot."""
+        if self._replay is None:
+            return False
+        with self._store.reading() as tx:
+            forget = tx.now_ms - self._forgotten_ms > FORGET_EVERY_MS
+            return tx.log.size() == self._read and not forget and not tx.playbooks.any_open()
 
     def _follow(self) -> bool:
         """Plan what the next entries call for; whether there are more."""

@@ -35,6 +35,7 @@ from framegate_controller.fleet.callers import (
     relying_peer,
     standing_device,
 )
+from framegate_controller.fleet.challenges import SignedChallenge
 from framegate_controller.inspection.parts import golden_image
 from framegate_controller.joinport.uploads import (
     UploadRoom,
@@ -82,23 +83,31 @@ class FleetService(rpc.FleetServicer):
     @guarded
     async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.ChallengeReply:
         """See `Verifier.begin_attest`."""
-        device = await self._device(context)
-        return to_challenge(
-            await self._verifying(self._verifier.begin_attest, request.hello, device.id)
-        )
+        return to_challenge(await self._verifying(self._begin, context, request.hello))
 
     @guarded
     async def Complete(self, _parts: object, context: Context) -> pb.AttestationReply:
         """See `Verifier.complete_attest`. Evidence is read once it is known to be of a live
         challenge of this device, within its share, and that there is room for it.
         """
-        device = await self._device(context)
         offer = await read_offer(context)
         promise = promise_of(offer)
-        await self._verifying(self._verifier.offer_attest, offer.state, promise.size, device.id)
+        device = await self._verifying(self._offer, context, offer.state, promise.size)
         async with self._room.room(promise.size):
             evidence = await read_evidence(context, promise)
-            return await to_the_end(self._complete(offer.state, evidence, device.id))
+            return await to_the_end(self._complete(offer.state, evidence, device))
+
+    # who is there and what it asks for are one turn of a thread: handing over costs what they do
+
+    def _begin(self, context: Context, hello: bytes) -> SignedChallenge:
+        key = self._key(context)
+        with self._store.reading() as tx:
+            return self._verifier.begin_known(tx, hello, standing_device(tx, key))
+
+    def _offer(self, context: Context, state: bytes, size: int) -> str:
+        device = self._standing(context).id
+        self._verifier.offer_attest(state, size, device)
+        return device
 
     async def _complete(self, state: bytes, evidence: bytes, device: str) -> pb.AttestationReply:
         answer = await self._verifying(self._verifier.complete_attest, state, evidence, device)
@@ -267,10 +276,15 @@ class FleetService(rpc.FleetServicer):
 
     def _standing(self, context: Context) -> Device:
         """The calling machine. Raises Refused: another certificate or purpose, expired, retired."""
-        now = from_ms(self._fleet.clock())
-        key = device_key(presented_certificate(context), address_of(context), self._fleet.keys, now)
+        key = self._key(context)
         with self._store.reading() as tx:
             return standing_device(tx, key)
+
+    def _key(self, context: Context) -> bytes:
+        now = from_ms(self._fleet.clock())
+        return device_key(
+            presented_certificate(context), address_of(context), self._fleet.keys, now
+        )
 
     def _known(self, context: Context) -> None:
         """That a machine or a gateway process calls. Raises Refused."""

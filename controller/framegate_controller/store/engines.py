@@ -182,7 +182,8 @@ def _engine(path: Path, *, writes: bool) -> Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     def begun(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
+        # past SQLAlchemy, which would take longer for it than all else that begins
+        connection.connection.driver_connection.execute(begin)
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)

@@ -66,6 +66,8 @@ class _Held:
 class PostgresPeers:
     """See `Peers`. `learn` is told the database's time (ms) at every beat."""
 
+    alone = False
+
     def __init__(self, engines: PostgresEngines, name: str, learn: Callable[[int], object]) -> None:
         self._engines, self._name, self._learn = engines, name, learn
         self.owner = f"{name[:40]}:{secrets.token_hex(6)}"

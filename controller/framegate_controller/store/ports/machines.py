@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -49,8 +49,8 @@ class Devices(Protocol):
     def by_ek(self, ek_sha256: bytes) -> Device | None:
         """The one that joined with this EK."""
 
-    def eks(self) -> list[bytes]:
-        """Digests of the EKs of those that are not retired."""
+    def eks(self, of: Collection[str] | None = None) -> dict[DeviceId, bytes]:
+        """Digests of the EKs of those that are not retired: of all, or of those named in `of`."""
 
     def by_tls_key(self, spki_sha256: bytes) -> Device | None:
         """The one whose present TLS key this is."""
@@ -107,8 +107,8 @@ class Tickets(Protocol):
     def get(self, code_sha256: bytes) -> Ticket | None:
         """By hash."""
 
-    def open(self, now_ms: int) -> list[bytes]:
-        """Hashes of the codes that are good now."""
+    def unused(self, of: Collection[str] | None = None) -> list[Ticket]:
+        """Those that nobody used, over or not: of all, or of the devices named in `of`."""
 
     def add(self, ticket: Ticket) -> None:
         """A new one; a device has at most one, so an earlier one of the device is gone."""

@@ -40,6 +40,9 @@ class Playbooks(Protocol):
         number; at most so many.
         """
 
+    def any_open(self) -> bool:
+        """Whether any step is planned, held or asked for."""
+
     def waiting(self, playbook: str, targets: Collection[str]) -> set[WaitingStep]:
         """Steps of `playbook` on any of `targets` that are held, or that a person is asked for."""
 

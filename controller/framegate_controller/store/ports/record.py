@@ -50,6 +50,9 @@ class RecordStore(Protocol):
     ) -> list[LoggedEntry]:
         """At most `most` entries with `first` <= index < `below` that match."""
 
+    def spoken_of(self, first: int, *, but_event: str) -> set[str]:
+        """The devices of which entries from `first` on speak, those of `but_event` left out."""
+
     def size(self) -> int:
         """How many entries there are."""
 

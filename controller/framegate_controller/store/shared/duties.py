@@ -29,7 +29,9 @@ class Ears:
 
 
 class Peers(Protocol):
-    """The other controllers of this controller's store."""
+    """The other controllers of this controller's store; `alone` where there can be none."""
+
+    alone: bool
 
     def start(self, duties: frozenset[str], ears: Ears) -> None:
         """Listen, and have a share of the duties. Raises Refused (CONFLICT) where another
@@ -52,6 +54,8 @@ MAX_TOLD = 7_900
 
 class NoPeers:
     """There is one controller, which has every duty."""
+
+    alone = True
 
     def start(self, duties: frozenset[str], ears: Ears) -> None:
         """Nobody is there."""

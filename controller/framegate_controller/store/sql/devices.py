@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -47,12 +47,13 @@ class SqlDevices:
         """By present TLS key."""
         return _maybe(self._rows.one(_BY_TLS_KEY, {"of": spki_sha256}))
 
-    def eks(self) -> list[bytes]:
-        """Of those that are not retired."""
-        query = select(DEVICES.c.ek_sha256).where(
+    def eks(self, of: Collection[str] | None = None) -> dict[DeviceId, bytes]:
+        """See `ports.Devices.eks`."""
+        query = select(DEVICES.c.id, DEVICES.c.ek_sha256).where(
             DEVICES.c.ek_sha256.is_not(None), DEVICES.c.state != State.RETIRED
         )
-        return [row.ek_sha256 for row in self._rows.all(query)]
+        query = query.where(DEVICES.c.id.in_(of)) if of is not None else query
+        return {DeviceId(row.id): row.ek_sha256 for row in self._rows.all(query)}
 
     def owners(self, ek_sha256: bytes, ak_name: bytes) -> list[Device]:
         """Those that have this EK or AK."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Collection
+from typing import Any, Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Row, delete, insert, select
 
 from framegate.evidence.challenge import unknown_session
 from framegate.identity.names import DeviceId
@@ -31,16 +32,13 @@ class SqlTickets:
     def get(self, code_sha256: bytes) -> Ticket | None:
         """By hash."""
         row = self._rows.one(select(_TICKETS).where(_TICKETS.c.code_sha256 == code_sha256))
-        return (
-            Ticket(**{**row._mapping, "device": DeviceId(row.device)}) if row is not None else None
-        )
+        return _ticket(row) if row is not None else None
 
-    def open(self, now_ms: int) -> list[bytes]:
-        """Neither used nor over."""
-        query = select(_TICKETS.c.code_sha256).where(
-            _TICKETS.c.used_ms == 0, _TICKETS.c.expires_ms > now_ms
-        )
-        return [row.code_sha256 for row in self._rows.all(query)]
+    def unused(self, of: Collection[str] | None = None) -> list[Ticket]:
+        """See `ports.Tickets.unused`."""
+        query = select(_TICKETS).where(_TICKETS.c.used_ms == 0)
+        query = query.where(_TICKETS.c.device.in_(of)) if of is not None else query
+        return [_ticket(row) for row in self._rows.all(query)]
 
     def add(self, ticket: Ticket) -> None:
         """A new one in the place of the device's earlier one."""
@@ -61,6 +59,10 @@ class SqlTickets:
         devices = self._rows.scalars(select(_TICKETS.c.device).where(unused))
         self._rows.run(delete(_TICKETS).where(unused))
         return sorted(devices)
+
+
+def _ticket(r: Row[Any]) -> Ticket:
+    return Ticket(**{**r._mapping, "device": DeviceId(r.device)})
 
 
 class SqlSpentChallenges:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, func, insert, select
+from sqlalchemy import Row, and_, delete, func, insert, select
 
 from framegate.receipt_verifier import leaf_hash
 from framegate.record.entry import entry_bytes
@@ -23,6 +23,13 @@ _NODES: Final = table_of(record.LogNode)
 _ADD_ENTRY: Final = insert(_ENTRIES)
 _ADD_NODES: Final = insert(_NODES)
 _LAST: Final = select(func.max(_ENTRIES.c.id))
+_END: Final = (
+    select(_ENTRIES.c.id, _NODES.c.hash)
+    .outerjoin(_NODES, and_(_NODES.c.level == 0, _NODES.c.position == _ENTRIES.c.id))
+    .order_by(_ENTRIES.c.id.desc())
+    .limit(1)
+)
+"""The last entry, and its leaf of the tree."""
 MAX_EVENT: Final = 32
 """Characters of an event's name in its look-up column; names are declared and shorter."""
 
@@ -97,6 +104,12 @@ class SqlRecord:
             )
         ]
 
+    def spoken_of(self, first: int, *, but_event: str) -> set[str]:
+        """See `ports.RecordStore.spoken_of`."""
+        e = _ENTRIES.c
+        query = select(e.device).where(e.id >= first, e.device != "", e.event != but_event)
+        return set(self._rows.scalars(query.distinct()))
+
     def size(self) -> int:
         """How many entries there are."""
         if self._mine is not None:
@@ -166,8 +179,11 @@ class SqlRecord:
     def _end(self) -> Tail:
         """This transaction's own end of the record."""
         if self._mine is None:
-            size = self.size()
-            last = self.node(0, size - 1) if size else None
+            end = self._rows.one(_END)
+            size = end.id + 1 if end is not None else 0
+            if end is not None and end.hash is None:
+                raise KeyError((0, end.id))
+            last = bytes(end.hash) if end is not None else None
             known = self._tail.at(size, last)
             if known is None:
                 known = Tail(Frontier.resume(size, self.node), last)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, bindparam, select
 
 from framegate.identity.names import DeviceId
 from framegate.registry.device import CameraMasks
@@ -12,6 +12,7 @@ from framegate_controller.store.sql.rows import Rows, fields_of, table_of
 from framegate_controller.store.tables import machines
 
 _MASKS: Final = table_of(machines.MaskRow)
+_OF: Final = select(_MASKS).where(_MASKS.c.device == bindparam("of"))
 
 
 class SqlMasks:
@@ -22,7 +23,7 @@ class SqlMasks:
 
     def get(self, device: str) -> CameraMasks | None:
         """Those in force."""
-        row = self._rows.one(select(_MASKS).where(_MASKS.c.device == device))
+        row = self._rows.one(_OF, {"of": device})
         return _masks(row) if row is not None else None
 
     def all(self) -> list[CameraMasks]:

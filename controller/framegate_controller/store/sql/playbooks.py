@@ -17,6 +17,9 @@ from framegate_controller.store.tables import playbooks
 _PLAYBOOKS: Final = table_of(playbooks.PlaybookRow)
 _STEPS: Final = table_of(playbooks.PlaybookStepRow)
 _WAITING: Final = (StepState.HELD.value, StepState.ASKED.value)
+_OPEN: Final = (
+    select(_STEPS.c.state).where(_STEPS.c.state.in_([StepState.PLANNED.value, *_WAITING])).limit(1)
+)
 _ENDED: Final = tuple(
     s.value for s in StepState if s not in {StepState.PLANNED, StepState.HELD, StepState.ASKED}
 )
@@ -77,6 +80,10 @@ class SqlPlaybooks:
         query = select(_STEPS).where(_STEPS.c.state.in_([s.value for s in states]))
         query = query.where(_STEPS.c.playbook == playbook) if playbook else query
         return self._listed(query.order_by(_STEPS.c.trigger, _STEPS.c.number).limit(most))
+
+    def any_open(self) -> bool:
+        """See `ports.Playbooks.any_open`."""
+        return self._rows.one(_OPEN) is not None
 
     def waiting(self, playbook: str, targets: Collection[str]) -> set[WaitingStep]:
         """See `ports.Playbooks.waiting`."""

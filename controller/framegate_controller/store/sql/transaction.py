@@ -5,7 +5,7 @@ records.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -39,6 +39,7 @@ from framegate_controller.store.sql.sinks import SqlSinks
 from framegate_controller.store.sql.sites import SqlSites
 from framegate_controller.store.tables import fleet
 
+R = TypeVar("R")
 _REVISION: Final = table_of(fleet.Revision)
 _NOW: Final = select(_REVISION.c.value).where(_REVISION.c.id == bindparam("of"))
 _NEXT: Final = (
@@ -51,41 +52,69 @@ _TRUST, _FIRMWARE = 1, 2
 """Rows of the revision table."""
 
 
+class _Repository(Generic[R]):
+    """A repository that is made when its transaction first asks for it: most ask for two or three
+    of them all.
+    """
+
+    def __init__(self, make: Callable[[SqlTransaction], R]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type[SqlTransaction], name: str) -> None:
+        self._name = name
+
+    def __get__(self, tx: SqlTransaction, owner: type[SqlTransaction]) -> R:
+        made = self._make(tx)
+        tx.__dict__[self._name] = made  # where it is found from now on, before this is asked
+        return made
+
+
+def _of(make: Callable[[Rows], R]) -> _Repository[R]:
+    """One that needs nothing but rows."""
+    return _Repository(lambda tx: make(tx.rows))
+
+
 class SqlTransaction:
     """See `ports.Transaction`."""
 
+    devices: _Repository[ports.Devices] = _of(SqlDevices)
+    tickets: _Repository[ports.Tickets] = _of(SqlTickets)
+    challenges: _Repository[ports.SpentChallenges] = _of(SqlSpentChallenges)
+    makers: _Repository[ports.TpmMakers] = _of(SqlTpmMakers)
+    gateways: _Repository[ports.GatewayProcesses] = _of(SqlGatewayProcesses)
+    masks: _Repository[ports.Masks] = _of(SqlMasks)
+    profiles: _Repository[ports.Profiles] = _of(SqlProfiles)
+    rollouts: _Repository[ports.Rollouts] = _of(SqlRollouts)
+    people: _Repository[ports.People] = _of(SqlPeople)
+    requests: _Repository[ports.Requests] = _of(SqlRequests)
+    policies: _Repository[ports.Policies] = _of(SqlPolicies)
+    zones: _Repository[ports.Zones] = _of(SqlZones)
+    models: _Repository[ports.Models] = _of(SqlModels)
+    parts: _Repository[ports.Parts] = _of(SqlParts)
+    receipts: _Repository[ports.Receipts] = _of(SqlReceipts)
+    reports: _Repository[ports.Reports] = _of(SqlReports)
+    decisions: _Repository[ports.Decisions] = _of(SqlDecisions)
+    settings: _Repository[ports.SettingsKept] = _of(SqlSettings)
+    sinks: _Repository[ports.Sinks] = _of(SqlSinks)
+    sites: _Repository[ports.SitesKept] = _of(SqlSites)
+    playbooks: _Repository[ports.Playbooks] = _of(SqlPlaybooks)
+    leases: _Repository[ports.Leases] = _of(SqlLeases)
+    controllers: _Repository[ports.Controllers] = _Repository(
+        lambda tx: SqlControllers(tx.rows, tx.now_ms)
+    )
+    evidence: _Repository[ports.EvidenceKept] = _Repository(
+        lambda tx: SqlEvidence(tx.rows, tx.controllers)
+    )
+    rows: Rows
+    now_ms: int
+
     def __init__(self, connection: Connection, tail: LogTail, now_ms: int) -> None:
-        rows = Rows(connection)
+        self.rows = Rows(connection)
         self.now_ms = now_ms
         self.act: Act | None = None
         self.recorded = 0
-        self.devices: ports.Devices = SqlDevices(rows)
-        self.tickets: ports.Tickets = SqlTickets(rows)
-        self.challenges: ports.SpentChallenges = SqlSpentChallenges(rows)
-        self.makers: ports.TpmMakers = SqlTpmMakers(rows)
-        self.gateways: ports.GatewayProcesses = SqlGatewayProcesses(rows)
-        self.masks: ports.Masks = SqlMasks(rows)
-        self.profiles: ports.Profiles = SqlProfiles(rows)
-        self.rollouts: ports.Rollouts = SqlRollouts(rows)
-        self.people: ports.People = SqlPeople(rows)
-        self.requests: ports.Requests = SqlRequests(rows)
-        self.policies: ports.Policies = SqlPolicies(rows)
-        self.zones: ports.Zones = SqlZones(rows)
-        self.models: ports.Models = SqlModels(rows)
-        self.parts: ports.Parts = SqlParts(rows)
-        self.receipts: ports.Receipts = SqlReceipts(rows)
-        self.reports: ports.Reports = SqlReports(rows)
-        self._record = SqlRecord(rows, tail, now_ms)
+        self._record = SqlRecord(self.rows, tail, now_ms)
         self.log: ports.RecordStore = self._record
-        self.decisions: ports.Decisions = SqlDecisions(rows)
-        self.settings: ports.SettingsKept = SqlSettings(rows)
-        self.sinks: ports.Sinks = SqlSinks(rows)
-        self.sites: ports.SitesKept = SqlSites(rows)
-        self.playbooks: ports.Playbooks = SqlPlaybooks(rows)
-        self.leases: ports.Leases = SqlLeases(rows)
-        self.controllers: ports.Controllers = SqlControllers(rows, now_ms)
-        self.evidence: ports.EvidenceKept = SqlEvidence(rows, self.controllers)
-        self._rows = rows
         self._after: list[Callable[[], object]] = []
         self._firmware_raised = False
 
@@ -125,7 +154,7 @@ class SqlTransaction:
         """See `ports.Transaction.leap`."""
         for of, least in ((_TRUST, seen), (_FIRMWARE, 0)):
             value = max(self._revision(of), least) + step
-            self._rows.run(update(_REVISION).where(_REVISION.c.id == of).values(value=value))
+            self.rows.run(update(_REVISION).where(_REVISION.c.id == of).values(value=value))
         self._firmware_raised = True
         return self._revision(_TRUST)
 
@@ -139,7 +168,7 @@ class SqlTransaction:
         return self._raise(_FIRMWARE)
 
     def _revision(self, of: int) -> int:
-        return int(self._rows.scalar(_NOW, {"of": of}) or 0)
+        return int(self.rows.scalar(_NOW, {"of": of}) or 0)
 
     def _raise(self, of: int) -> int:
-        return int(self._rows.scalar(_NEXT, {"of": of}))
+        return int(self.rows.scalar(_NEXT, {"of": of}))

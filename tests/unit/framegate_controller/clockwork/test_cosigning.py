@@ -59,7 +59,7 @@ def test_a_fleet_of_before_begins_its_log_with_what_is_in_force(decided):
     decided.promote(decided.approve())
     before = sorted(kinds(decided))
     with decided.bench.store.writing() as tx:
-        rows = tx._rows
+        rows = tx.rows
         from sqlalchemy import delete
 
         from framegate_controller.store.sql import decisions

@@ -10,11 +10,13 @@ import pytest
 from sqlalchemy import event
 
 from framegate.machines.lifecycle import State
+from framegate.record.machine_events import Attested, EvidenceAsked
 from framegate_controller.clockwork.run import Duties, clockwork_of
 from framegate_controller.events.bus import InMemoryBus
 from framegate_controller.record.counts import EventCounts
 from framegate_controller.record.reports import ReportDesk
 from framegate_controller.record.tail import RecordTail
+from framegate_controller.rpc.known import KnownAtPort
 from framegate_controller.store.database import open_registry
 from framegate_controller.store.engines import SqliteEngines
 from framegate_controller.store.shared.duties import NoPeers
@@ -145,4 +147,24 @@ def test_no_call_of_a_machine_reads_through_the_fleet(fleets):
                 seen.count = 0
                 assert ask(tx.devices, of), name
                 took.setdefault(name, []).append(seen.count)
+    assert grew(took) == {}, f"instructions at {SMALL} and {LARGE} machines"
+
+
+def test_what_the_join_port_is_told_each_second_reads_no_machine_that_nothing_happened_to(fleets):
+    took: dict[str, list[int]] = {}
+    for store, seen, machines in fleets:
+        known = KnownAtPort(store)
+        assert len(known.now().eks) > 32 * machines
+        assert seen.count > 3 * machines, "the first look reads them all"
+        with store.reading() as tx:
+            (one, *_) = tx.devices.ids()
+        for said in (
+            Attested(device=one, result="r", evidence_sha256=bytes(32), profile="p"),
+            EvidenceAsked(device=one, why="a test"),
+        ):
+            with store.writing() as tx:
+                tx.record(said)
+            seen.count = 0
+            known.now()
+            took.setdefault(said.name, []).append(seen.count)
     assert grew(took) == {}, f"instructions at {SMALL} and {LARGE} machines"

@@ -190,3 +190,55 @@ async def test_who_has_gone_is_counted_no_more(bench, bus):
     with bus.feed("line-1"), bus.watch(CAMERA), bus.watch(CAMERA):
         assert bus.listening == Listening(watchers=2, feeds=1)
     assert bus.listening == Listening(watchers=0, feeds=0)
+
+
+async def test_what_is_said_while_a_turn_is_under_way_is_told_in_the_next_one_together(
+    bench, bus, monkeypatch
+):
+    read, go_on, looks = threading.Event(), threading.Event(), []
+    original = InMemoryBus._read
+
+    def slowly(self, notices, zones):
+        looks.append(notices)
+        read.set()
+        go_on.wait(5)
+        return original(self, notices, zones)
+
+    monkeypatch.setattr(InMemoryBus, "_read", slowly)
+    with bus.watch(CAMERA) as machine:
+        first = asyncio.create_task(bus.publish((AttestNow(CAMERA),)))
+        await asyncio.to_thread(read.wait, 5)
+        others = [asyncio.create_task(bus.publish((GrantsChanged(CAMERA),))) for _ in range(5)]
+        await asyncio.sleep(0)
+        others[0].cancel()  # who hangs up takes nobody's word with it
+        go_on.set()
+        await asyncio.gather(first, *others, return_exceptions=True)
+        told = [(await machine.next(NOW)).wake for _ in range(6)]
+        assert told == [Wake.ATTEST_NOW, *[Wake.GRANTS_CHANGED] * 5]
+    assert [len(notices) for notices in looks] == [1, 5]
+
+
+async def test_a_turn_that_fails_fails_for_all_who_are_in_it_and_the_next_one_is_another(
+    bench, bus, monkeypatch
+):
+    read, go_on = threading.Event(), threading.Event()
+
+    def broken(self, notices, zones):
+        read.set()
+        go_on.wait(5)
+        raise OSError("the store is away")
+
+    with bus.watch(CAMERA) as machine:
+        with monkeypatch.context() as away:
+            away.setattr(InMemoryBus, "_read", broken)
+            calls = [asyncio.create_task(bus.publish((AttestNow(CAMERA),)))]
+            await asyncio.to_thread(read.wait, 5)
+            calls += [asyncio.create_task(bus.publish((AttestNow(CAMERA),))) for _ in range(3)]
+            await asyncio.sleep(0)
+            go_on.set()
+            came = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(error) for error in came] == [OSError] * 4
+        assert not machine.open, "who may have missed something begins again"
+    with bus.watch(CAMERA) as machine:
+        await bus.publish((AttestNow(CAMERA),))
+        assert (await machine.next(NOW)).wake == Wake.ATTEST_NOW

@@ -38,6 +38,8 @@ NOTICES = st.one_of(
 class Wire(NoPeers):
     """What one controller tells comes to the ears of all, as the database brings it."""
 
+    alone = False
+
     def __init__(self) -> None:
         self.ears, self.lost = [], False
 

@@ -450,3 +450,21 @@ def test_a_machine_that_was_held_meanwhile_is_no_error_that_repeats(response):
     for _ in range(3):
         response.engine.look()
     assert len(response.entries("playbook-step-refused")) == 1
+
+
+def test_a_look_that_finds_nothing_to_do_reads_one_snapshot_and_the_next_entry_is_seen(
+    response, monkeypatch
+):
+    engine, store = response.engine, response.store
+    engine.look()
+    asked, real = [], type(store).reading
+    monkeypatch.setattr(type(store), "reading", lambda self: asked.append(1) or real(self))
+    for _ in range(3):
+        assert engine.look() == ()
+    assert len(asked) == 3
+    with store.writing() as tx:
+        tx.record(EvidenceAsked(device="camera.line-1.cam1", why="a test"))
+    engine.look()
+    assert len(asked) > 4
+    with store.reading() as tx:
+        assert engine._read == tx.log.size()
