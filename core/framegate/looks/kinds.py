@@ -34,6 +34,7 @@ class Look(StrEnum):
     REPLAYED_EDGES = "replayed-edges"
     REPLAYED_NOISE = "replayed-noise"
     CAMERA_FINGERPRINT = "camera-fingerprint"
+    COARSE_GRAIN = "coarse-grain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,14 @@ KINDS: Final[Mapping[Look, LookKind]] = MappingProxyType(
             30.0,
             600.0,
             "how the last frames' fixed pattern stands out as the sensor's that was commissioned",
+        ),
+        # what a smooth perturbation of 32 of 255 leaves comes to 6, of sound boards to 0.3
+        Look.COARSE_GRAIN: LookKind(
+            Reason.COARSE_GRAIN,
+            True,
+            4.0,
+            2.0,
+            "coarse grain of the flat zones in the piece of 128 pixels that has most of it",
         ),
     }
 )
