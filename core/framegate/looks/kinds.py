@@ -41,7 +41,8 @@ class Look(StrEnum):
 class LookKind:
     """What is fixed of a look: the `reason` of a hit; whether its limit `is_most`, an upper bound
     (else the least that a frame must have); `extreme`, the loosest limit that a part may be given,
-    and `weak`, the one from which on the part is poorly guarded; what it `measures`, in words.
+    and `weak`, the one from which on the part is poorly guarded; what it `measures`, in words;
+    `slack`: by how much a limit lies past the furthest sound frame at least.
     """
 
     reason: Reason
@@ -49,6 +50,7 @@ class LookKind:
     extreme: float
     weak: float
     measures: str
+    slack: float = 0.0
 
 
 KINDS: Final[Mapping[Look, LookKind]] = MappingProxyType(
@@ -141,6 +143,7 @@ KINDS: Final[Mapping[Look, LookKind]] = MappingProxyType(
             0.75,
             0.55,
             "correlation of the fine grain with the golden image's own",
+            0.1,  # by chance it comes to 0.05; a copy by the same sensor to 0.6 and more
         ),
         Look.REPLAYED_EDGES: LookKind(
             Reason.SCENE_REPLAYED,
@@ -172,6 +175,7 @@ KINDS: Final[Mapping[Look, LookKind]] = MappingProxyType(
             4.0,
             2.0,
             "coarse grain of the flat zones in the piece of 128 pixels that has most of it",
+            0.5,  # flat zones of thresholded boards have none at all, until a speck lies there
         ),
     }
 )

@@ -31,7 +31,6 @@ from framegate_gateway.inference.bundle import Bundle, load_bundle, write_bundle
 from framegate_gateway.inference.layouts import Kind
 from framegate_gateway.inference.recipe import Output, Recipe, Tensor
 from framegate_gateway.inference.recipe_json import recipe_body
-from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.vibration.machine_signal import (
     BAND_HZ,
     CHANNELS,
@@ -338,4 +337,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_to_its_end(main)
+    main()
