@@ -31,6 +31,7 @@ _MEANS: Final = MappingProxyType(
         Reason.ANSWER_UNSTEADY: "the model finds a defect once the picture is turned: look at it",
         Reason.HIGH_FREQUENCY: "the picture has more grain than the camera's: it may be perturbed",
         Reason.HIGH_FREQUENCY_BLOCK: "one place has grain of no part: a patch, a sticker?",
+        Reason.COARSE_GRAIN: "flat places are blotched as no part is: it may be perturbed",
         Reason.NOISE_MISSING: "the picture lacks the camera's noise: it may be no photograph",
         Reason.GOLDEN_COPY: "the picture is too like the golden image: is that shown?",
         Reason.SCENE_REPLAYED: "the picture is one that this camera sent before",

@@ -162,6 +162,7 @@ class Reason(StrEnum):
     ANSWER_UNSTEADY = "answer-unsteady"
     HIGH_FREQUENCY = "high-frequency"
     HIGH_FREQUENCY_BLOCK = "high-frequency-block"
+    COARSE_GRAIN = "coarse-grain"
     NOISE_MISSING = "noise-missing"
     GOLDEN_COPY = "golden-copy"
     SCENE_REPLAYED = "scene-replayed"

@@ -56,6 +56,7 @@ def sound_rows(count: int = 240, seed: int = 1) -> list[dict[Look, float]]:
         Look.GOLDEN_NOISE: (0.0, 0.02),
         Look.REPLAYED_EDGES: (0.3, 0.05),
         Look.REPLAYED_NOISE: (0.03, 0.01),
+        Look.COARSE_GRAIN: (0.7, 0.05),
     }
     return [{look: draw.gauss(*about) for look, about in usual.items()} for _ in range(count)]
 

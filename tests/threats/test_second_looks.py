@@ -74,6 +74,32 @@ def test_n180_a_perturbation_of_every_pixel_shows_in_the_grain():
     assert caught.value.reason == Reason.HIGH_FREQUENCY
 
 
+def test_n180_a_smooth_perturbation_shows_in_coarse_grain_and_in_nothing_else():
+    noise = np.random.default_rng(4).normal(0, 1, SHAPE).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 3)
+    smooth *= 10 / smooth.std()
+    pair = grey()
+    blotched = np.clip(pair.frame + smooth, 0, 255).astype(np.uint8)
+    usual = tight((Look.RESIDUAL, 40.0), (Look.HIGH_FREQUENCY, 3.0))
+    rows = [*usual, *tight((Look.COARSE_GRAIN, 2.0))]
+    assert not Forged(blinded).see(pair, rows).suspicions
+    assert not Forged(blinded).see(ShotPair(blotched, GOLDEN), usual).suspicions
+    with pytest.raises(Withheld) as caught:
+        Forged(blinded).see(ShotPair(blotched, GOLDEN), rows)
+    assert caught.value.reason == Reason.COARSE_GRAIN
+
+
+def test_n184_limits_that_were_signed_anew_hold_from_the_next_frame_on():
+    service, pair = Forged(blinded), grey(defect=True)
+    rows = tight((Look.RESIDUAL, 80.0))
+    before = service.see(pair, rows)
+    rows[0]["limit"] = 30.0
+    with pytest.raises(Withheld):
+        service.see(pair, rows)
+    assert not service.see(pair, []).suspicions
+    assert before.measured[Look.RESIDUAL] > 30
+
+
 def test_n180_a_network_that_is_misled_at_these_very_pixels_is_asked_again():
     service, rows = Forged(blinded_at), tight((Look.ASKED_AGAIN, 0.9))
     assert not Forged(blinded).see(grey(defect=True), rows).suspicions

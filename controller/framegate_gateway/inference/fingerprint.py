@@ -108,17 +108,17 @@ def see(estimate: Estimate, scene: Scene) -> bool:
         return False
     y, x = (h - REACH_PX) // 2, (w - REACH_PX) // 2
     middle = slice(y, y + REACH_PX), slice(x, x + REACH_PX)
-    frame = scene.frame[middle].astype(np.float32)
-    mean = cv2.blur(frame, AROUND)
-    spread = cv2.sqrBoxFilter(frame, cv2.CV_32F, AROUND) - mean * mean
-    step = slice(None, None, STEP_PX)
-    light = frame[step, step]
-    off = light - mean[step, step]
-    noise = off * (NOISE**2 / np.maximum(spread[step, step], NOISE**2))
-    inside = cv2.erode(scene.flat[middle], _AWAY)[step, step] > 0
-    flat = inside & (light > DARKEST) & (light < BRIGHTEST)
-    estimate.weighed += np.where(flat, noise * light, 0)
-    estimate.light += np.where(flat, light * light, 0)
+    frame = scene.frame[middle]
+    step = slice(None, None, STEP_PX), slice(None, None, STEP_PX)
+    mean = cv2.boxFilter(frame, cv2.CV_32F, AROUND)[step]
+    spread = cv2.sqrBoxFilter(frame, cv2.CV_32F, AROUND)[step] - mean * mean
+    inside = cv2.erode(scene.flat[middle], _AWAY)[step] > 0
+    level = frame[step]
+    flat = (inside & (level > DARKEST) & (level < BRIGHTEST)).astype(np.float32)
+    light = level * flat
+    noise = (level - mean) * (NOISE**2 / np.maximum(spread, NOISE**2))
+    estimate.weighed += noise * light
+    estimate.light += light * light
     estimate.seen += flat
     estimate.frames += 1
     return True

@@ -5,6 +5,7 @@ measure is past its limit is for the parent, which has the part's signed limits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from random import Random, SystemRandom
 from typing import Any, Final
@@ -32,6 +33,9 @@ AT_NEAREST: Final = 0.2
 FLOOR: Final = 0.05
 """Score from which on what is no detection is looked at: below it every edge has some."""
 
+MAX_PARTS: Final = 64
+"""Parts whose limits are kept parsed: a line has a few."""
+
 
 class Looking:
     """One child's. It keeps the last frames of each camera. `told` is what the latest frame said of
@@ -43,6 +47,7 @@ class Looking:
         self._sensors, self._learning = Fingerprints(), Fingerprints()
         self.told = Told()
         self._chance = SystemRandom() if chance is None else chance
+        self._signed: dict[str, tuple[list[Any], tuple[Limit, ...]]] = {}
 
     def past_the_gate(self, request: Mapping[str, Any], ready: Ready) -> Ready:
         """`ready`, its scene without what masks and the part leave out, where light, contrast and
@@ -53,7 +58,7 @@ class Looking:
             return ready
         ignored = (*request["rules"]["ignore"], *request["masks"])
         ready = replace(ready, scene=replace(ready.scene, ignored=ignored))
-        limits = [one for one in _limits(request) if one.look in AT_THE_GATE]
+        limits = [one for one in self._limits(request) if one.look in AT_THE_GATE]
         if limits and ready.scene is not None:
             for past in suspicions(limits, at_the_gate(ready.scene)):
                 raise past.error()
@@ -69,7 +74,7 @@ class Looking:
         """What each look that is due measured beside `detections`, the defects; nothing where the
         part has no limits and nobody commissions it.
         """
-        limits = {one.look: one for one in _limits(request)}
+        limits = {one.look: one for one in self._limits(request)}
         self.told = Told()
         if ready.scene is None or not (limits or request["measure"]):
             return {}
@@ -135,6 +140,12 @@ class Looking:
         left = apply_rules(said, rules, classes, FLOOR, ready.placing.size)
         return float(np.max(left.scores)) if len(left) else 0.0
 
-
-def _limits(request: Mapping[str, Any]) -> tuple[Limit, ...]:
-    return parse_limits(request["rules"]["looks"])
+    def _limits(self, request: Mapping[str, Any]) -> tuple[Limit, ...]:
+        """The part's, parsed anew where they are others than those of its last frame."""
+        part, rows = request["part_type"], request["rules"]["looks"]
+        known = self._signed.get(part)
+        if known is None or known[0] != rows:
+            if len(self._signed) >= MAX_PARTS:
+                self._signed.clear()
+            known = self._signed[part] = deepcopy(rows), parse_limits(rows)
+        return known[1]

@@ -91,12 +91,12 @@ class Scene:
     @cached_property
     def half(self) -> Gray:
         """(h/2, w/2) the frame at half resolution."""
-        return _halved(self.frame)
+        return halved(self.frame)
 
     @cached_property
     def half_golden(self) -> Gray:
         """(h/2, w/2) the golden image at half resolution."""
-        return _halved(self.golden)
+        return halved(self.golden)
 
     @cached_property
     def light(self) -> Light:
@@ -105,10 +105,7 @@ class Scene:
             (float(number[0, 0]) for number in cv2.meanStdDev(image))
             for image in (self.half, self.half_golden)
         )
-        edges, golden_edges = (
-            float(cv2.meanStdDev(cv2.Laplacian(image, cv2.CV_16S))[1][0, 0])
-            for image in (self.half, self.half_golden)
-        )
+        edges, golden_edges = (_edginess(image) for image in (self.half, self.half_golden))
         contrast = spread / max(golden_spread, NOTHING)
         sharpness = (edges / max(golden_edges, NOTHING) / max(contrast, 1e-6)) ** 2
         return Light(contrast, abs(level - golden_level) / 255, sharpness)
@@ -120,11 +117,11 @@ class Scene:
         """
         half, golden = self.half, self.half_golden
         if self.allowed is not None:
-            golden = _halved(self.allowed)
+            golden = halved(self.allowed)
         above = cv2.subtract(half, cv2.dilate(golden, _NEAR))
         below = cv2.subtract(cv2.erode(golden, _NEAR), half)
         mean = cv2.blur(cv2.max(above, below), (5, 5))
-        return np.asarray(cv2.bitwise_and(mean, _halved(self.seen)), np.uint8)
+        return np.asarray(cv2.bitwise_and(mean, halved(self.seen)), np.uint8)
 
 
 def scene_of(frame: Gray, moved: Registered, allowed: Gray | None = None) -> Scene:
@@ -143,7 +140,18 @@ def _covered(size: tuple[int, int], matrix: NDArray[np.float64]) -> Mask:
     return np.asarray(cv2.erode(there, border), np.uint8)
 
 
-def _halved(image: Gray) -> Gray:
+def _edginess(image: Gray) -> float:
+    """Deviation of an image's second derivatives, by their sum and their squares': as exact as
+    OpenCV's own mean and deviation, which has no quick way for 16 bits, in a third of its time.
+    """
+    second = cv2.Laplacian(image, cv2.CV_16S)
+    mean = cv2.sumElems(second)[0] / second.size
+    square = cv2.norm(second, cv2.NORM_L2SQR) / second.size
+    return float(np.sqrt(max(0.0, square - mean * mean)))
+
+
+def halved(image: Gray) -> Gray:
+    """(h/2, w/2), the mean of two by two pixels."""
     h, w = image.shape
     size = (max(1, w // 2), max(1, h // 2))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

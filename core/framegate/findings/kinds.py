@@ -79,6 +79,7 @@ _KINDS: Final = MappingProxyType(
         Reason.ANSWER_UNSTEADY: FindingKind.FRAME_MANIPULATED,
         Reason.HIGH_FREQUENCY: FindingKind.FRAME_MANIPULATED,
         Reason.HIGH_FREQUENCY_BLOCK: FindingKind.FRAME_MANIPULATED,
+        Reason.COARSE_GRAIN: FindingKind.FRAME_MANIPULATED,
         Reason.NOISE_MISSING: FindingKind.FRAME_MANIPULATED,
         Reason.GOLDEN_COPY: FindingKind.FRAME_MANIPULATED,
         Reason.SCENE_REPLAYED: FindingKind.FRAME_MANIPULATED,

@@ -34,13 +34,15 @@ class Look(StrEnum):
     REPLAYED_EDGES = "replayed-edges"
     REPLAYED_NOISE = "replayed-noise"
     CAMERA_FINGERPRINT = "camera-fingerprint"
+    COARSE_GRAIN = "coarse-grain"
 
 
 @dataclass(frozen=True, slots=True)
 class LookKind:
     """What is fixed of a look: the `reason` of a hit; whether its limit `is_most`, an upper bound
     (else the least that a frame must have); `extreme`, the loosest limit that a part may be given,
-    and `weak`, the one from which on the part is poorly guarded; what it `measures`, in words.
+    and `weak`, the one from which on the part is poorly guarded; what it `measures`, in words;
+    `slack`: by how much a limit lies past the furthest sound frame at least.
     """
 
     reason: Reason
@@ -48,6 +50,7 @@ class LookKind:
     extreme: float
     weak: float
     measures: str
+    slack: float = 0.0
 
 
 KINDS: Final[Mapping[Look, LookKind]] = MappingProxyType(
@@ -140,6 +143,7 @@ KINDS: Final[Mapping[Look, LookKind]] = MappingProxyType(
             0.75,
             0.55,
             "correlation of the fine grain with the golden image's own",
+            0.1,  # by chance it comes to 0.05; a copy by the same sensor to 0.6 and more
         ),
         Look.REPLAYED_EDGES: LookKind(
             Reason.SCENE_REPLAYED,
@@ -163,6 +167,15 @@ KINDS: Final[Mapping[Look, LookKind]] = MappingProxyType(
             30.0,
             600.0,
             "how the last frames' fixed pattern stands out as the sensor's that was commissioned",
+        ),
+        # what a smooth perturbation of 32 of 255 leaves comes to 6, of sound boards to 0.3
+        Look.COARSE_GRAIN: LookKind(
+            Reason.COARSE_GRAIN,
+            True,
+            4.0,
+            2.0,
+            "coarse grain of the flat zones in the piece of 128 pixels that has most of it",
+            0.5,  # flat zones of thresholded boards have none at all, until a speck lies there
         ),
     }
 )

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from framegate_simulators.bench import keylime_engine
 from framegate_simulators.bench.evidence_files import CASES, folder_of, make_evidence
+from framegate_simulators.plant.orderly_end import run_to_its_end
 
 AIMS: Final = {
     "quote": 1.5,
@@ -125,4 +126,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

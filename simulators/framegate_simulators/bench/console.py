@@ -37,6 +37,7 @@ from framegate_controller.store.database import open_registry
 from framegate_controller.store.ports import Store
 from framegate_simulators.fixtures.access import camera_of, signed_in
 from framegate_simulators.fixtures.controller import found_controller
+from framegate_simulators.plant.orderly_end import run_to_its_end
 
 CAMERAS: Final = 1_000
 STREAMS: Final = 50
@@ -342,4 +343,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

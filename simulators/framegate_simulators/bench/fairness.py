@@ -44,6 +44,7 @@ from framegate_simulators.boards.camera import write_golden
 from framegate_simulators.fixtures.camera import SoftwareCamera
 from framegate_simulators.fixtures.frames import captured
 from framegate_simulators.fixtures.gateway import CAMERA
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.processes import wait_for
 
 OTHERS: Final = 4
@@ -278,4 +279,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

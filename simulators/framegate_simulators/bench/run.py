@@ -28,6 +28,7 @@ from framegate_simulators.bench.sinks import bench_sinks
 from framegate_simulators.bench.stores import bench_stores
 from framegate_simulators.bench.strangers import bench_strangers
 from framegate_simulators.bench.verify import bench_alarms, bench_verify
+from framegate_simulators.plant.orderly_end import run_to_its_end
 
 _TOLD: Final = {"frames": bench_frames, "line": bench_line}
 _TELLING: Final = {
@@ -111,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

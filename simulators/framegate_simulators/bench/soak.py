@@ -27,6 +27,7 @@ from rich.table import Table
 
 from framegate_host.console import Terminal
 from framegate_simulators.plant.line_plant import LINE, LinePlant
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import PlantError
 
@@ -297,4 +298,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

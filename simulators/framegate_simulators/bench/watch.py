@@ -54,6 +54,7 @@ from framegate_host.reporting import Reporter
 from framegate_simulators.bench.responses import CAP, bench_one_by_one, bench_storm
 from framegate_simulators.bench.sinks import dead_sink, forwarded, kills, latency
 from framegate_simulators.boards.boards import draw_board
+from framegate_simulators.plant.orderly_end import run_to_its_end
 
 HOST: Final = "gateway.line-1.gw1"
 CAMERAS: Final = 16
@@ -310,4 +311,4 @@ def page_of(figures: Figures, lines: list[Line]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

@@ -33,6 +33,7 @@ from framegate_simulators.chaos.outcome import Outcome, Tally, table, wrong
 from framegate_simulators.chaos.registry_faults import Run
 from framegate_simulators.chaos.shared_faults import SharedRuns
 from framegate_simulators.fixtures.postgres import local_postgres, programs
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.processes import PlantError
 
 SOON_MS: Final = 30_000.0
@@ -228,4 +229,4 @@ def _told(tallies: Sequence[Tally], build: Path, seed: int, console: Terminal) -
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

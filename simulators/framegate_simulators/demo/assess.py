@@ -16,6 +16,7 @@ from typing import Any, Final
 from framegate_host.console import Terminal
 from framegate_simulators.demo.cast import Cast
 from framegate_simulators.demo.story import Scene, Story, tell
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, PlantError, wait_for
 
@@ -264,4 +265,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

@@ -25,6 +25,7 @@ from framegate_host.console import Terminal
 from framegate_simulators.demo.fleet_view import FleetView
 from framegate_simulators.demo.own_images import SOURCE_LIMIT, frames_of, inspect_folder
 from framegate_simulators.demo.story import Scene, Story
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, PlantError, wait_for
 from framegate_simulators.plant.site import Site
@@ -392,4 +393,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

@@ -18,6 +18,7 @@ from typing import Final
 from framegate_host.console import Terminal, typed
 from framegate_simulators.fixtures.access import PASSWORD
 from framegate_simulators.plant.console_plant import ConsolePlant
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import PlantError
 
@@ -96,4 +97,4 @@ def _happenings(shown: ConsolePlant) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

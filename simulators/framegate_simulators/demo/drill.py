@@ -23,6 +23,7 @@ from framegate.signed.statement import Outcome, Verdict
 from framegate_host.console import Terminal
 from framegate_simulators.plant.line_plant import operator_keys
 from framegate_simulators.plant.observer import Observer
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, PlantError, wait_for
 
@@ -187,4 +188,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

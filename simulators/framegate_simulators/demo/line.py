@@ -23,6 +23,7 @@ from framegate_host.console import Terminal
 from framegate_simulators.demo.belt_view import BeltView
 from framegate_simulators.demo.story import Scene, Story
 from framegate_simulators.plant.line_plant import LINE, TARGETS, LinePlant
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import PlantError, wait_for
 
@@ -353,4 +354,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

@@ -25,6 +25,7 @@ from framegate_host.console import Terminal
 from framegate_host.private_files import write_private, write_public
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.fixtures.plates import write_plates
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, PlantError, wait_for
 from framegate_simulators.plant.site import Site
@@ -256,4 +257,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

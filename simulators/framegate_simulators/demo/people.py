@@ -12,6 +12,7 @@ from framegate_host.console import Terminal
 from framegate_simulators.demo import accounts, approvals, emergencies, policies, record
 from framegate_simulators.demo.cast import Cast
 from framegate_simulators.demo.story import Scene, Story, tell
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 
 INTERVAL_S: Final = 2.0
@@ -140,4 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

@@ -15,6 +15,7 @@ from framegate_simulators.demo import new_profile
 from framegate_simulators.demo.rolling_fleet import RollingFleet
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.machine.boot import Firmware
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import PlantError, wait_for
 
@@ -273,4 +274,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

@@ -15,6 +15,7 @@ from framegate_host.console import Terminal
 from framegate_simulators.demo.cast import Cast
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.plant.namespaces import ROUTER, Network, unavailable
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, PlantError, wait_for
 from framegate_simulators.plant.segment_plan import ZONE, segment_text
@@ -327,4 +328,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

@@ -16,6 +16,7 @@ from framegate_simulators.demo.cast import Cast
 from framegate_simulators.demo.foreign_model import ForeignModel
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.plant.guest import add_backend_profile
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import (
     BIN,
@@ -305,4 +306,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

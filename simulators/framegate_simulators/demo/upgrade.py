@@ -15,6 +15,7 @@ from typing import Any, Final
 from framegate_host.console import Terminal
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.fixtures.postgres import LocalPostgres, local_postgres
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.paired import SECOND, PairedPlant
 from framegate_simulators.plant.processes import BIN, PlantError, wait_for
 from framegate_simulators.plant.site import Site
@@ -245,4 +246,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

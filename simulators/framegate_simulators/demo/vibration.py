@@ -15,6 +15,7 @@ from framegate.receipt_verifier import ReceiptPending, verify_receipt
 from framegate_host.console import Terminal
 from framegate_simulators.demo.part import signing_keys
 from framegate_simulators.demo.story import Scene, Story, tell
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import BIN, PlantError, wait_for
 from framegate_simulators.plant.site import Site
@@ -272,4 +273,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

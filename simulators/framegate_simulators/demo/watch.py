@@ -17,6 +17,7 @@ from framegate_simulators.demo.watched_plant import (
     SINK,
     WatchedPlant,
 )
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import PlantError, wait_for
 
@@ -301,4 +302,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

@@ -17,6 +17,7 @@ from framegate.looks.fingerprint import Fingerprint
 from framegate.looks.limits import Limit
 from framegate_gateway.inference.bending import register_bent
 from framegate_gateway.inference.registration import Gray, reference
+from framegate_gateway.inference.scene import scene_of
 from framegate_simulators.evasion.product import CAMERA, Product, Seen, jpeg
 from framegate_simulators.evasion.shots import PartSet, ShotPair, region
 
@@ -175,6 +176,7 @@ class Campaign:
             yield self._alarm("false alarm 16", sound)
             yield self._hide("adaptive 1: smooth, survives turns", single, epsilon=32, smooth=True)
             yield self._fade("adaptive 2: half the contrast, smooth", single, 0.5)
+            yield self._hide("adaptive 3: along edges alone", single, epsilon=32, edges=True)
         yield self._shown("golden image injected", sound, lambda pair: pair.golden)
         yield self._shown("the same, moved and as JPEG 80", sound, _moved_jpeg)
         if self._part.is_one_part:
@@ -193,11 +195,12 @@ class Campaign:
         epsilon: float,
         patch: int = 0,
         smooth: bool = False,
+        edges: bool = False,
     ) -> Row:
         """Bad parts that the attacker wants to pass."""
         row, steps = Row(name), SMOOTH_STEPS if smooth or patch else STEPS
         for pair in self._bad(pairs):
-            where = _beside(pair, patch) if patch else None
+            where = _beside(pair, patch) if patch else _along_edges(pair) if edges else None
             # one defect is hidden from where it is: what is further off, the network does not weigh
             window = _window(pair) if len(pair.boxes) == 1 else None
             how = self._made(
@@ -304,6 +307,11 @@ def _beside(pair: ShotPair, side: int) -> Any:
     where[top : top + side, left : left + side] = True
     where[y1 : y2 + 1, x1 : x2 + 1] = False
     return where
+
+
+def _along_edges(pair: ShotPair) -> Any:
+    """(h, w) bool: where looks at flat zones do not look."""
+    return scene_of(pair.frame, register_bent(reference(pair.golden), pair.frame)).flat == 0
 
 
 def _mixed(pair: ShotPair, share: float) -> Gray:

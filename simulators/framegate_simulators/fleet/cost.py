@@ -23,6 +23,7 @@ from rich.table import Table
 from framegate_host.console import Terminal
 from framegate_simulators.fleet.plan import Plan, Shares
 from framegate_simulators.fleet.run import MOST_KEPT, run_fleet, wrong
+from framegate_simulators.plant.orderly_end import run_to_its_end
 
 SIZES: Final = (100, 1_000)
 SECONDS: Final = 60.0
@@ -140,4 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

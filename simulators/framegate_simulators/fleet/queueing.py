@@ -21,6 +21,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from framegate_host.console import Terminal
+from framegate_simulators.plant.orderly_end import run_to_its_end
 
 JITTER: Final = 0.05
 """Of an interval, as simulated machines have it (`worker.py`)."""
@@ -148,4 +149,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from framegate_host.console import Terminal
 from framegate_simulators.plant.line_plant import TARGETS, LinePlant
+from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 
 WEIGHTS: Final = {"adapter": 35, "link": 25, "broker": 15, "gateway": 15, "camera": 10}
@@ -106,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_to_its_end(main)

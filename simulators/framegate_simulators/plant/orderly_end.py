@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, Self
 
+from framegate_host.programs import EXIT_INTERRUPTED
+
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -53,3 +55,13 @@ def _exits(number: int) -> Callable[[int, Any], None]:
         raise SystemExit(128 + number)
 
     return exits
+
+
+def run_to_its_end(main: Callable[[], None]) -> None:
+    """Run a program's `main`; Ctrl-C ends it by every `finally`, as somebody wanted it, with no
+    traceback and the exit code that shells give one.
+    """
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit(EXIT_INTERRUPTED) from None

@@ -73,3 +73,14 @@ def test_what_was_hardly_measured_has_no_limit():
 def test_frames_that_are_all_alike_have_a_limit_of_their_own():
     proposal = propose([dict.fromkeys(sound_rows(1)[0], 1.0)] * 240)
     assert limits_of(proposal)[Look.RESIDUAL].limit == pytest.approx(2.6)
+
+
+def test_a_look_that_measures_nothing_in_sound_frames_has_slack_all_the_same():
+    rows = [one | {Look.COARSE_GRAIN: 0.0} for one in sound_rows()]
+    (own,) = (one for one in propose(rows).limits if one.look == Look.COARSE_GRAIN)
+    assert own.limit == KINDS[Look.COARSE_GRAIN].slack > 0
+
+
+@pytest.mark.parametrize("look", list(Look))
+def test_slack_is_less_than_what_a_part_is_poorly_guarded_by(look):
+    assert 0 <= KINDS[look].slack < abs(KINDS[look].weak)

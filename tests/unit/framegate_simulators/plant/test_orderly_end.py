@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from framegate_simulators.plant.orderly_end import ends_in_order
+import framegate_simulators
+from framegate_simulators.plant.orderly_end import ends_in_order, run_to_its_end
 
 pytestmark = pytest.mark.slow
 
@@ -80,3 +81,35 @@ def test_a_second_signal_does_not_cut_the_ending_short():
             signal.raise_signal(signal.SIGTERM)
     assert caught.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_ctrl_c_ends_a_program_as_somebody_wanted_and_by_every_finally():
+    ended = []
+
+    def main():
+        try:
+            raise KeyboardInterrupt
+        finally:
+            ended.append(True)
+
+    with pytest.raises(SystemExit) as caught:
+        run_to_its_end(main)
+    assert caught.value.code == 130 and caught.value.__suppress_context__ and ended
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broken"), SystemExit(3)])
+def test_what_else_ends_a_program_stays_what_it_is(error):
+    def main():
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        run_to_its_end(main)
+    assert caught.value is error
+
+
+def test_every_program_that_make_runs_ends_so():
+    """Of those whose main is called as it is; others return a code of their own."""
+    folder = Path(framegate_simulators.__file__).parent
+    demos = [path for path in (folder / "demo").glob("*.py") if "__main__" in path.read_text()]
+    assert len(demos) >= 12
+    assert all("run_to_its_end(main)" in path.read_text() for path in demos)
