@@ -90,24 +90,21 @@ class FleetService(rpc.FleetServicer):
         """See `Verifier.complete_attest`. Evidence is read once it is known to be of a live
         challenge of this device, within its share, and that there is room for it.
         """
+        device = await self._device(context)  # before anything of the stream is read
         offer = await read_offer(context)
         promise = promise_of(offer)
-        device = await self._verifying(self._offer, context, offer.state, promise.size)
+        await self._verifying(self._verifier.offer_attest, offer.state, promise.size, device.id)
         async with self._room.room(promise.size):
             evidence = await read_evidence(context, promise)
-            return await to_the_end(self._complete(offer.state, evidence, device))
-
-    # who is there and what it asks for are one turn of a thread: handing over costs what they do
+            return await to_the_end(self._complete(offer.state, evidence, device.id))
 
     def _begin(self, context: Context, hello: bytes) -> SignedChallenge:
+        """Who is there and what it asks for are one turn of a thread: handing over costs what they
+        do.
+        """
         key = self._key(context)
         with self._store.reading() as tx:
             return self._verifier.begin_known(tx, hello, standing_device(tx, key))
-
-    def _offer(self, context: Context, state: bytes, size: int) -> str:
-        device = self._standing(context).id
-        self._verifier.offer_attest(state, size, device)
-        return device
 
     async def _complete(self, state: bytes, evidence: bytes, device: str) -> pb.AttestationReply:
         answer = await self._verifying(self._verifier.complete_attest, state, evidence, device)
