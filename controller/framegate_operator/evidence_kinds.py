@@ -91,6 +91,7 @@ def likely(raw: bytes) -> Likely:
 
 
 def _begins(first: bytes) -> str:
+    first = first.rstrip(b"\r\n")
     if first.isascii() and first.decode("ascii").isprintable():
         return f"text that begins {first.decode()!a}"
     return f"bytes that begin {first.hex()}"
@@ -190,7 +191,7 @@ def _json_lines(raw: bytes) -> Likely:
 def _ima(raw: bytes) -> Likely | None:
     if not looks_like_ima(raw):
         return None
-    form = "ASCII" if raw[:1] in b" 0123456789" else "binary"
+    form = "ASCII" if raw.lstrip(b"\r\n")[:1] in b" 0123456789" else "binary"
     return Likely(Kind.IMA, f"{form}, a template's name behind PCR and hash")
 
 

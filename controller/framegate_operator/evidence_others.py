@@ -69,6 +69,15 @@ _TEXTS: Final = (
         rb"(?:coreboot )?TPM2? log",
         "coreboot's log as cbmem prints it: give the kernel's binary_bios_measurements",
     ),
+    (
+        rb"(?s).{1,300}?[ :\t\n]1\d (?:[0-9a-f]{2}){20,64} (?:ima|evm-sig|d[-|]|n[-|])\S* ",
+        "lines of an IMA list with others, or with something in front of each (a prompt, grep,"
+        " cat -n): give the list itself",
+    ),
+    (
+        rb"(?:#.*\n)*(?:dont_)?(?:measure|appraise|hash|audit) (?:func|fsm|mask|uid|fow|obj)",
+        "an IMA policy, which says what is measured: give the list that it led to",
+    ),
     (rb"https?://", "an address: give what lies there (curl -O)"),
     (rb"\[ *\d+\.\d{6}\] ", "lines of the kernel's own log: give the file that they speak of"),
     (rb"\d+\(\s*[{\[h]", "CBOR in diagnostic notation: give the CBOR itself"),
