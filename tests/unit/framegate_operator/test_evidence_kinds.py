@@ -159,3 +159,17 @@ LINE = b"10 " + b"0b" * 20 + b" ima-ng sha256:" + b"00" * 32 + b" /x\n"
 def test_texts_beside_an_ima_list(raw, told):
     guess = likely(raw)
     assert guess.kind is Kind.OTHER and told in str(guess)
+
+
+@pytest.mark.parametrize("below", ["  0 : 0x" + "0b" * 32, "  - " + "0b" * 32])
+def test_values_of_a_bank_that_is_not_known_are_pcr_values_all_the_same(below):
+    guess = likely(f"sha3_256:\n{below}\n".encode())
+    assert guess.kind is Kind.PCRS and "the name of a bank" in guess.told
+
+
+def test_a_processors_report_is_no_boot_log(tmp_path):
+    path = tmp_path / "report"
+    path.write_bytes(b"\2\0\0\0" + bytes(1180))
+    result = CliRunner().invoke(app, ["evidence", "show", str(path)])
+    assert result.exit_code == 1 and "SEV-SNP" in result.stderr
+    assert "EV_" not in result.stdout and "boot log\n" not in result.stderr
