@@ -26,6 +26,7 @@ from framegate_operator.evidence_others import (
     named_bytes,
     named_der,
     named_json,
+    named_report,
 )
 from framegate_operator.evidence_wrapped import wrapped
 from framegate_operator.reference_values import is_comid, is_corim
@@ -60,6 +61,9 @@ class Likely(NamedTuple):
 
 
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
+_BANK: Final = re.compile(
+    rb"\s*(?:sha|sm)[0-9][0-9a-z_-]*\s*:\s*\n\s*(?:- |\d+\s*:\s*0x)[0-9A-Fa-f]{40}"
+)
 _SPEC_ID_AT: Final = 32
 _BESIDE: Final = ("quote", "signature", "message", "nonce", "log_data", "algs", "firmware_version")
 """What evidence of other programs has beside its PCR values."""
@@ -91,6 +95,7 @@ def likely(raw: bytes) -> Likely:
 
 
 def _begins(first: bytes) -> str:
+    first = first.rstrip(b"\r\n")
     if first.isascii() and first.decode("ascii").isprintable():
         return f"text that begins {first.decode()!a}"
     return f"bytes that begin {first.hex()}"
@@ -190,7 +195,7 @@ def _json_lines(raw: bytes) -> Likely:
 def _ima(raw: bytes) -> Likely | None:
     if not looks_like_ima(raw):
         return None
-    form = "ASCII" if raw[:1] in b" 0123456789" else "binary"
+    form = "ASCII" if raw.lstrip(b"\r\n")[:1] in b" 0123456789" else "binary"
     return Likely(Kind.IMA, f"{form}, a template's name behind PCR and hash")
 
 
@@ -215,6 +220,8 @@ def _boot_log(raw: bytes) -> Likely | None:
         return Likely(Kind.BOOT_LOG, "begins with a Spec ID event")
     if len(raw) < _SPEC_ID_AT:
         return None
+    if report := named_report(raw):
+        return Likely(Kind.OTHER, report)
     pcr, kind = (int.from_bytes(raw[a : a + 4], "little") for a in (0, 4))
     size = int.from_bytes(raw[28:32], "little")
     typed = kind <= 0x20 or 0x80000000 <= kind <= 0x800000FF
@@ -254,6 +261,8 @@ def _lists(raw: bytes) -> Likely | None:
         worked_out = re.match(rb"(?:---\s+)?version: \d+\s+events:", raw) is not None
         log = "those that tpm2_eventlog worked out from a boot log, not the TPM's"
         return Likely(Kind.PCRS, log if worked_out else "as TPM tools write them")
+    if _BANK.match(raw):
+        return Likely(Kind.PCRS, "begins with the name of a bank, and values below it")
     if _reads(lambda: parse_checksums(raw)):
         return Likely(Kind.CHECKSUMS, "as sha256sum writes them")
     return None

@@ -36,6 +36,21 @@ _MAGIC: Final = (
     ),
     (b"\xba\xdc\xc0\xde", "a saved context of tpm2-tools: tpm2_readpublic -c FILE -o AK writes it"),
     (b"\xfe\xed\xfe\xed", "a Java key store: keytool -exportcert -rfc writes its certificate"),
+    (b"MZ", "a program of UEFI or Windows (PE), a UKI or a boot loader: its hash is measured"),
+    (
+        bytes.fromhex("a159c0a5e494a74a87b5ab155c2bf072"),
+        "a signature database of UEFI (ESL), certificates",
+    ),
+    (
+        bytes.fromhex("2616c4c14c509240aca941f936934328"),
+        "a signature database of UEFI (ESL), hashes",
+    ),
+    (b"PCPM", "a key of Windows' TPM provider"),
+    (b"PADS", "a statement of Windows' TPM provider"),
+    (b"RSA1", "a public key of Windows"),
+    (b"ECS1", "a public key of Windows"),
+    (b"TPM2", "the ACPI table of a TPM"),
+    (b"SPDX", "a bill of materials (SPDX)"),
     (b"ssh-", "a public key of SSH"),
     (b"ecdsa-sha2-", "a public key of SSH"),
     (b"eyJ", "a JSON web token (JWT)"),
@@ -69,6 +84,26 @@ _TEXTS: Final = (
         rb"(?:coreboot )?TPM2? log",
         "coreboot's log as cbmem prints it: give the kernel's binary_bios_measurements",
     ),
+    (
+        rb"(?s).{1,300}?[ :\t\n]1\d (?:[0-9a-f]{2}){20,64} (?:ima|evm-sig|d[-|]|n[-|])\S* ",
+        "lines of an IMA list with others, or with something in front of each (a prompt, grep,"
+        " cat -n): give the list itself",
+    ),
+    (
+        rb"(?:#.*\n)*(?:dont_)?(?:measure|appraise|hash|audit) (?:func|fsm|mask|uid|fow|obj)",
+        "an IMA policy, which says what is measured: give the list that it led to",
+    ),
+    (
+        rb"(?:[0-9A-Fa-f]{40}\s+|[0-9A-Fa-f]{64}\s+|[0-9A-Fa-f]{96}\s+|[0-9A-Fa-f]{128}\s+)+\Z",
+        "digests alone, in hexadecimal: PCR values without their numbers? Give what grep -r ."
+        " /sys/class/tpm/tpm0/pcr-sha256 prints",
+    ),
+    (
+        rb"(?s).{20}\x00\x02\xf1\x0e",
+        "a signed update of a UEFI variable (.auth)",
+    ),
+    (rb"ERROR[: ]", "what a tool printed when it failed"),
+    (rb"\d+:sha\d+=[0-9a-f]{40,}\s", "PCR values that systemd-measure expects"),
     (rb"https?://", "an address: give what lies there (curl -O)"),
     (rb"\[ *\d+\.\d{6}\] ", "lines of the kernel's own log: give the file that they speak of"),
     (rb"\d+\(\s*[{\[h]", "CBOR in diagnostic notation: give the CBOR itself"),
@@ -91,6 +126,18 @@ _JSON: Final = {
     " as sha256sum writes them",
     "corim-id": "a template that a CoRIM is made from, JSON: give the CBOR",
     "tag-identity": "a template that a CoMID is made from, JSON: give the CBOR",
+    "hashes": "an allowlist of an old Keylime: framegate profile allowlist takes checksums as"
+    " sha256sum writes them",
+    "Measurements": "PCR values that a cloud image is expected to have (NitroTPM), no machine's",
+    "pkfp": "signatures over PCR values that systemd-measure expects",
+    "pcrValues": "a policy of systemd-pcrlock: PCR values that it expects",
+    "PlatformParameters": "evidence of go-attestation: give its parts as files",
+    "tpmQuote": "evidence of a confidential guest in Azure",
+    "HostSecurityAttributes": "what fwupdmgr security says",
+    "bomFormat": "a bill of materials (CycloneDX)",
+    "SoftwareIdentity": "a SWID tag as JSON",
+    "reference-values": "a template that a CoMID is made from, JSON: give the CBOR",
+    "_type": "a statement of in-toto",
     "mask": "a TPM policy of Keylime: PCR values that it expects, and a mask",
 }
 """JSON of other programs, by a member that it alone has."""
@@ -108,6 +155,11 @@ _CBOR_TAGS: Final = {
     1398229316: "a CoSWID, CBOR: the reference values of software, not of PCRs",
 }
 """Tags of RFC 9052, RFC 8392, RFC 9393 and draft-ietf-rats-corim."""
+_SNP_BYTES: Final = 1184
+_SNP_VERSIONS: Final = range(2, 6)
+"""Size and versions of a report (AMD 56860, ATTESTATION_REPORT)."""
+_TDX_QUOTE: Final = bytes.fromhex("81000000")
+"""TEE type of a quote of Intel TDX, behind version and key type."""
 BARE_KEY: Final = "a public key in DER"
 _PKCS12_VERSION: Final = b"\x03"
 
@@ -121,6 +173,16 @@ def named_bytes(raw: bytes) -> str:
         found = "the kernel's boot log as text: give binary_bios_measurements beside it"
     found = found or next((what for text, what in _TEXTS if re.match(text, raw)), "")
     return found or other_image(raw) or _named_cbor(raw)
+
+
+def named_report(raw: bytes) -> str:
+    """Which processor's report or quote `raw` is; nothing where it is none."""
+    version = int.from_bytes(raw[:4], "little")
+    if len(raw) == _SNP_BYTES and version in _SNP_VERSIONS:
+        return "an attestation report of AMD SEV-SNP"
+    if raw[:2] in {b"\4\0", b"\5\0"} and raw[4:8] == _TDX_QUOTE:
+        return "a quote of Intel TDX"
+    return ""
 
 
 def named_json(body: Any) -> str:

@@ -33,6 +33,7 @@ from framegate.wire import sha256
 from framegate_host.console import EXIT_FAILED, safe, show_json, talk
 from framegate_operator.evidence_files import read_file
 from framegate_operator.evidence_kinds import Kind, Likely, likely
+from framegate_operator.evidence_others import named_report
 from framegate_operator.options import Output
 from framegate_operator.output import show_table
 from framegate_operator.reference_values import from_corim, is_comid, is_corim
@@ -249,6 +250,8 @@ def _profile(raw: bytes) -> _Shown:
 
 
 def _boot_log(raw: bytes) -> _Shown:
+    if report := named_report(raw):
+        raise Malformed.of(Reason.BOOT_LOG_MALFORMED, "a boot log", report)
     log = parse_boot_log(raw)
     bank = next(
         (b for b in (Alg.SHA256, Alg.SHA384, Alg.SHA512, Alg.SHA1) if b in log.banks), log.banks[0]

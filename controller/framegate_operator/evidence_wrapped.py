@@ -25,7 +25,8 @@ _XXD: Final = re.compile(rb"[0-9a-f]{8}: ((?:[0-9a-f]{2,4} )+) ")
 _HEXDUMP: Final = re.compile(rb"[0-9a-f]{8}  ((?:[0-9a-f]{2} +)+) \|")
 _OD: Final = re.compile(rb"[0-7]{7}((?: [0-9a-f]{2})+)\r?$")
 _HEX: Final = re.compile(rb"(?:0x)?[0-9A-Fa-f]{2}(?:[:,\s]*(?:0x)?[0-9A-Fa-f]{2})*[\s,]*")
-_BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{4,}[A-Za-z0-9+/_\s-]*=*\s*")
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{4,}(?:\s*[\r\n]\s*[A-Za-z0-9+/_-]+)*=*\s*")
+"""Lines without a space in them: with one it is a text of words and numbers."""
 _SHORTEST: Final = 32
 """Bytes below which a word is as likely hexadecimal or base64 by chance."""
 

@@ -112,6 +112,21 @@ def _named(path: Path) -> Iterator[None]:
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
+def _require_replaceable(path: Path) -> None:
+    """Nothing, where a file may take the place of what is at `path`: a file, or nothing. Raises
+    OSError for a folder, and for a device or pipe, also behind a link: root would put a file in the
+    place of /dev/null, for every program of the machine.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # nothing, or what follows says what is wrong
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.ENODEV, "a device, pipe or socket", str(path))
+
+
 def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Replace `path` by `data`: a reader, or a crash, sees old content or new, never a part.
 
@@ -157,8 +172,7 @@ def require_place(*paths: Path | None) -> None:
     for path in paths:
         if path is None:
             continue
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        _require_replaceable(path)
         temporary = _beside(path)
         with _named(path):
             os.close(os.open(temporary, _NEW, PRIVATE_FILE))
@@ -170,6 +184,7 @@ def replacing_private(path: Path) -> Iterator[BinaryIO]:
     """A file to write bit by bit, put at `path` at the end of the block; nothing is left of it, and
     `path` stays as it was, where the block raises.
     """
+    _require_replaceable(path)
     temporary = _beside(path)
     try:
         with _named(path):
@@ -254,6 +269,7 @@ def _beside(path: Path) -> Path:
 
 
 def _replace(path: Path, data: bytes, mode: int, *, durable: bool) -> None:
+    _require_replaceable(path)
     temporary = _beside(path)
     try:
         with _named(path):

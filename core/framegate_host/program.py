@@ -31,6 +31,7 @@ _PATH_FAULTS: Final = MappingProxyType(
         errno.EACCES: "a file or folder that this user may use",
         errno.EPERM: "a file or folder that this user may use",
         errno.EISDIR: "a file",
+        errno.ENODEV: "a file, or a name at which there is nothing",
         errno.ENOTDIR: "a folder",
         errno.EEXIST: "a name that is free",
         errno.ENOTEMPTY: "an empty folder",

@@ -10,10 +10,20 @@ import tomli_w
 
 from framegate.errors import Malformed, Reason
 from framegate.eventlog import parse_boot_log, replay
-from framegate.eventlog.quirks import EXTENDED, PHASES, SEPARATOR, Grants, candidates
+from framegate.eventlog.content import EXIT_BOOT_SERVICES
+from framegate.eventlog.quirks import (
+    EXTENDED,
+    MAX_CANDIDATES,
+    PHASES,
+    SEPARATOR,
+    UNLOGGED_EXIT,
+    Grants,
+    candidates,
+)
 from framegate.eventlog.user_space import OS_SEPARATOR, Extends
 from framegate.evidence import verify
 from framegate.evidence.appraise import appraise
+from framegate.profile.extends import MAX_STATES
 from framegate.profile.learn import Observation, learn
 from framegate.profile.model import parse_profile
 from framegate.tpm.attest import PcrSelection
@@ -27,6 +37,7 @@ from support.evidence import captured_evidence
 
 LOG = parse_boot_log(boot_log(measurements(Firmware("m"))))
 VALUES = dict(replay(LOG, Alg.SHA256))
+WITHOUT_EXIT = replace(LOG, events=tuple(e for e in LOG.events if e.data not in EXIT_BOOT_SERVICES))
 NVPCR = Extends(EXTENDED, "NvPCRs", (9,), ("nvpcr-init:hardware:0x1d10200", "nvpcr-separator"))
 EXTEND = '\n[[extend]]\nname = "NvPCRs"\npcrs = [9]\nwords = ["nvpcr-init:a", "nvpcr-separator"]\n'
 
@@ -119,17 +130,39 @@ def test_n48_other_words_or_another_order_are_refused(bench, texts):
 def test_every_state_of_user_space_is_tried_once():
     both = Grants({PHASES, SEPARATOR, EXTENDED}, {}, (NVPCR,))
     states = list(candidates(LOG, VALUES, Alg.SHA256, both))
-    assert len(states) == 7 * 3 * 2 + 7 * 2, "with the separator also before the other words"
+    assert len(states) == 7 * (3 * 2 + 1 + 2), "with the separator also before the other words"
     nines = {c.values[9] for c in states}
     start, words = VALUES[9], NVPCR.words
-    for order in (("os-separator", *words), (*words, "os-separator"), (words[0],), words):
+    between = (words[0], "os-separator", words[1])
+    for order in (("os-separator", *words), (*words, "os-separator"), between, words[:1], words):
         assert extended(start, *order) in nines
-    assert extended(start, words[0], "os-separator", words[1]) not in nines
+    for never in (words[::-1], ("os-separator", *words, "os-separator"), (*between, words[1])):
+        assert extended(start, *never) not in nines
     for state in states:
         seen = {p for p in range(8) if state.values[p] != VALUES[p]}
         assert seen in (set(), set(range(8))), "all of them or none"
         assert {p: state.at_kernel[p] for p in VALUES} == VALUES
     assert {c.extends for c in states} == {(), (NVPCR,)}
+
+
+def test_n48_the_separator_may_stand_between_words_of_a_profiles_own(bench):
+    """NvPCRs are set up in the initrd, which the separator closes; their own separator may be
+    extended by the system.
+    """
+    granting(bench, EXTENDED, SEPARATOR, more=EXTEND)
+    forge = machine(bench, OS_SEPARATOR.pcrs, "os-separator")
+    nine = extended(dict(bench.forge().pcrs)[9], "nvpcr-init:a", "os-separator", "nvpcr-separator")
+    forge.pcrs[9] = nine
+    forge.tls = Key.make(TLS_ATTRS, policy=policy_pcr(PcrSelection(Alg.SHA256, PCRS), forge.pcrs))
+    answer = joined(bench, forge)
+    assert answer.state == "trusted", answer.failures
+
+
+def test_as_many_words_as_a_profile_may_list_are_all_tried():
+    extend = Extends(EXTENDED, "words", (9,), tuple(map(str, range(MAX_STATES - 1))))
+    both = Grants({PHASES, SEPARATOR, EXTENDED, UNLOGGED_EXIT}, {}, (extend,))
+    states = list(candidates(WITHOUT_EXIT, VALUES, Alg.SHA256, both))
+    assert len(states) == 2 * 7 * (2 * MAX_STATES + sum(range(MAX_STATES))) < MAX_CANDIDATES
 
 
 def test_words_that_only_another_profile_lists_do_not_count(bench):

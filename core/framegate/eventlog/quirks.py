@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Final
+from typing import Final, NamedTuple
 
 from framegate.eventlog.content import EXIT_BOOT_SERVICES
 from framegate.eventlog.parse import BootEvent, BootLog, EventType
@@ -26,9 +26,10 @@ EXTENDED: Final = "user-space-extends"
 PADDED: Final = "ima-padded-sha1"
 BY_TABLE: Final = frozenset({PINNED, EXTENDED})
 """Quirks that a profile grants with values of its own beside them."""
-MAX_CANDIDATES: Final = 256
+MAX_CANDIDATES: Final = 1024
 """Combinations of PCR values tried against one quote; each costs one hash, with an IMA list one for
-each entry that the list may be ahead. Boot phases, separator and exit together make 56.
+each entry that the list may be ahead. Boot phases, separator and exit together make 28, and with a
+profile's own eight words, among which the separator may come anywhere, 756.
 """
 
 
@@ -140,9 +141,9 @@ def candidates(
     for booted in _booted(log, replayed, bank, grants.quirks):
         for reached in _reached(grants.user_space):
             values = booted.values
-            for extends, count in reached:
-                values = extends.after(values, count, bank)
-            active = [extends for extends, count in reached if count]
+            for part in reached.parts:
+                values = part.after(values, len(part.words), bank)
+            active = reached.behaviours
             quirks = {*booted.quirks, *(e.quirk for e in active)}
             for whole in _pinned(grants):
                 if number >= MAX_CANDIDATES:
@@ -170,21 +171,34 @@ def _booted(
         yield Candidate(values, _with_exit(log), (UNLOGGED_EXIT,), values)
 
 
-Reached = tuple[tuple[Extends, int], ...]
-"""Behaviours in the order in which they came, each with how many of its words."""
+class Reached(NamedTuple):
+    """How far user space came: `behaviours` of which there was a word at least, and `parts`, what
+    was extended of them, in the order in which it was.
+    """
+
+    behaviours: tuple[Extends, ...]
+    parts: tuple[Extends, ...]
 
 
 def _reached(user_space: tuple[Extends, ...]) -> Iterator[Reached]:
-    """How far user space may have come. Where another behaviour shares PCRs with the separator, it
-    may have come before it or after it.
+    """How far user space may have come. The separator, which closes the initrd, may have come
+    before, after and between the words of others that go into PCRs of its own: which service runs
+    in the initrd, distributions decide (systemd-pcrnvdone.service ran behind it at first).
     """
     for counts in product(*(range(len(e.words) + 1) for e in user_space)):
-        state = tuple(zip(user_space, counts, strict=True))
-        yield state
-        if not state or state[-1] != (OS_SEPARATOR, 1):
+        came = tuple(zip(user_space, counts, strict=True))
+        parts = tuple(replace(e, words=e.words[:n]) for e, n in came)
+        behaviours = tuple(e for e, n in came if n)
+        yield Reached(behaviours, parts)
+        if not parts or parts[-1] != OS_SEPARATOR:
             continue
-        if any(n and set(e.pcrs) & set(OS_SEPARATOR.pcrs) for e, n in state[:-1]):
-            yield (state[-1], *state[:-1])
+        apart = tuple(p for p in parts[:-1] if not set(p.pcrs) & set(OS_SEPARATOR.pcrs))
+        shared = tuple(
+            replace(p, words=(word,)) for p in parts[:-1] if p not in apart for word in p.words
+        )
+        for place in range(len(shared)):
+            among = (*shared[:place], OS_SEPARATOR, *shared[place:])
+            yield Reached(behaviours, (*apart, *among))
 
 
 def _pinned(grants: Grants) -> Iterator[dict[int, bytes]]:

@@ -10,7 +10,8 @@ from framegate.tpm.constants import BANK_BY_NAME, DIGEST_SIZE, HASH_NAME, Alg
 PCR_COUNT: Final = 24
 FORMS: Final = (
     "JSON {bank: {pcr: hex}}, or with that under pcrs; the text of tpm2_pcrread, tpm2_quote,"
-    " tpm2_eventlog or systemd-analyze pcrs; what grep prints of /sys/class/tpm/tpm0/pcr-*/*; a"
+    " tpm2_eventlog or systemd-analyze pcrs; what grep or head prints of"
+    " /sys/class/tpm/tpm0/pcr-*/*; a"
     " file of tpm2_quote -o or tpm2_pcrread -o, serialized or values; JSON, protobuf or"
     " TPML structures of go-tpm"
 )

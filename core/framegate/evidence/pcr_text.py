@@ -7,6 +7,7 @@ pcrs; Linux, Documentation/ABI/stable/sysfs-class-tpm.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from framegate.byte_order_mark import as_utf8
@@ -28,11 +29,15 @@ _KERNEL_LINE: Final = re.compile(
     r"(?:\S*/)?pcr-([a-z0-9_-]{3,16})/(\d{1,2}): *((?:[0-9A-Fa-f]{2})+)\s*", re.IGNORECASE
 )
 """A file below /sys/class/tpm/tpm0 and what it holds, as grep prints them."""
+_FILE_LINE: Final = re.compile(r"==> ((?:\S*/)?\d{1,2}) <==\s*")
+"""The file's name as head and tail print it; the value is on the next line."""
+_HEX_LINE: Final = re.compile(r"\s*(?:[0-9A-Fa-f]{2})+\s*")
 _OTHER_LINE: Final = re.compile(
     r"\s*(?:quoted|signature|alg|sig|pcrs|calcDigest|selected-pcrs)\s*:.*"
     r"|\s*- sha\S+\s*:.*|\s*#.*|\s*---\s*|\s*"
+    r"|(?:WARN(?:ING)?|INFO|TRACE|DEBUG)[: ].*|\S*[@:]\S*[#$>](?: .*)?"
 )
-"""What tpm2_quote prints around the values."""
+"""What tpm2_quote prints around the values, what a TSS library warns of, and a prompt."""
 _EVENT_LOG: Final = re.compile(rb"(?:---\s+)?version: *\d+\s+events:")
 _SECTION: Final = b"\npcrs:"
 MAX_TEXT_BYTES: Final = 8 * 1024 * 1024
@@ -62,7 +67,7 @@ def read_text(raw: bytes) -> dict[str, dict[int, bytes]] | None:
         return None
     table, bank, known = dict[str, dict[int, bytes]](), Alg.NULL, True
     called, stranger = "", ""
-    for line in lines:
+    for line in _files_as_lines(lines):
         value = _VALUE_LINE.fullmatch(line)
         named = _HEAD_LINE.fullmatch(line) or _BANK_LINE.fullmatch(line)
         kernel = _KERNEL_LINE.fullmatch(line)
@@ -85,6 +90,20 @@ def read_text(raw: bytes) -> dict[str, dict[int, bytes]] | None:
     if stranger and not table:
         raise no_pcr_file(f"values of {stranger} alone, a bank that Framegate does not know")
     return table or None
+
+
+def _files_as_lines(lines: Iterable[str]) -> Iterator[str]:
+    """What head and tail print of the kernel's files as grep does: name and value on one line."""
+    file = ""
+    for line in lines:
+        named = _FILE_LINE.fullmatch(line)
+        if named is not None:
+            file = named[1]
+        elif file and _HEX_LINE.fullmatch(line):
+            yield f"{file}: {line.strip()}"
+            file = ""
+        else:
+            yield line
 
 
 def _by_width(size: int) -> Alg | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from framegate.errors import Malformed, Reason
-from framegate.ima.entry import MAX_IMA_ENTRIES, ImaEntries, ImaEntry, ImaList, malformed
+from framegate.ima.entry import CUT, MAX_IMA_ENTRIES, ImaEntries, ImaEntry, ImaList, malformed
 from framegate.ima.template import (
     MAX_TEMPLATE_BYTES,
     NAMES,
@@ -21,6 +21,8 @@ from framegate.ima.template import (
 
 _BEGINNING: Final = re.compile(rb" {0,2}(\d{1,2}) ((?:[0-9a-fA-F]{2}){20,64}) (\S{1,256})(?: |\Z)")
 """PCR, template hash, template: what a line that begins an entry begins with."""
+_BLANK: Final = b"\0 \r"
+"""What a line holds that holds nothing."""
 _NUMBERS: Final = {"iuid": 4, "igid": 4, "imode": 2}
 """Fields printed as decimal numbers, and their bytes in the entry."""
 
@@ -51,7 +53,13 @@ def parse_ascii(data: bytes) -> ImaList:
             if width not in WIDTHS:
                 raise malformed(at, "a template hash of 20, 32, 48 or 64 bytes", ascii(line[:60]))
             hashed = TemplateHash(width)
-        entries.append(_ascii_entry(beginning, line[beginning.end() :], at, hashed, width))
+        try:
+            entries.append(_ascii_entry(beginning, line[beginning.end() :], at, hashed, width))
+        except Malformed as error:
+            if at + len(line) < len(data):
+                raise
+            first = error.failures[0]  # the last line, and nothing ends it
+            raise Malformed.of(first.reason, first.expected, first.actual, CUT) from error
     return ImaList(entries, hashed.algorithm, 0)
 
 
@@ -62,9 +70,9 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
     start, text, at = 0, b"", 0
     for line in data.split(b"\n"):
         goes_on = text and _BEGINNING.match(line) is None
-        if goes_on and line.strip(b"\0 ") and len(text) < 2 * MAX_TEMPLATE_BYTES:
+        if goes_on and line.strip(_BLANK) and len(text) < 2 * MAX_TEMPLATE_BYTES:
             text += b"\n" + line
-        elif line.strip(b"\0 "):
+        elif line.strip(_BLANK):
             if text:
                 yield start, text
             start, text = at, line

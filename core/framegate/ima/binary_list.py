@@ -10,7 +10,7 @@ import struct
 from typing import Final, NamedTuple
 
 from framegate.errors import Malformed, Reason
-from framegate.ima.entry import MAX_IMA_ENTRIES, ImaEntries, ImaEntry, ImaList, malformed
+from framegate.ima.entry import CUT, MAX_IMA_ENTRIES, ImaEntries, ImaEntry, ImaList, malformed
 from framegate.ima.plain import plain_run
 from framegate.ima.template import (
     MAX_TEMPLATE_BYTES,
@@ -57,7 +57,7 @@ def _binary_list(data: bytes, width: int) -> ImaList:
             if not data[at:].strip(b"\n\0"):
                 return ImaList(reader.entries, reader.hashed.algorithm, len(data) - at)
             raise malformed(
-                at, f"an entry of at least {reader.head.size} bytes", f"{len(data) - at} left"
+                at, f"an entry of at least {reader.head.size} bytes", f"{len(data) - at} left", CUT
             )
         at = reader.any_at(at)
     return ImaList(reader.entries, reader.hashed.algorithm, 0)
@@ -90,8 +90,10 @@ class _Reader:
             )
         pcr, template_hash, size = self.head.unpack_from(data, at)
         start = at + self.head.size + size
-        if size > MAX_TEMPLATE_NAME or start > end:
+        if size > MAX_TEMPLATE_NAME:
             raise malformed(at, f"a template name of at most {MAX_TEMPLATE_NAME} bytes", size)
+        if start > end:
+            raise malformed(at, f"a template name of {size} bytes", "less", CUT)
         raw = data[at + self.head.size : start]
         template = self._template(raw, at)
         body, values, stop = (
@@ -166,11 +168,13 @@ def _old(data: bytes, start: int, at: int) -> tuple[bytes, list[bytes], int]:
     bytes, and no size of the whole.
     """
     if len(data) - start < 24:
-        raise malformed(at, "a digest and a name", f"{len(data) - start} bytes left")
+        raise malformed(at, "a digest and a name", f"{len(data) - start} bytes left", CUT)
     size = int.from_bytes(data[start + 20 : start + 24], "little")
     stop = start + 24 + size
-    if size >= OLD_NAME_BYTES or stop > len(data):
+    if size >= OLD_NAME_BYTES:
         raise malformed(at, f"a name of less than {OLD_NAME_BYTES} bytes", size)
+    if stop > len(data):
+        raise malformed(at, f"a name of {size} bytes", f"{len(data) - start - 24} left", CUT)
     digest, name = data[start : start + 20], data[start + 24 : stop]
     return digest + name.ljust(OLD_NAME_BYTES, b"\0"), [digest, name + b"\0"], stop
 
@@ -178,12 +182,13 @@ def _old(data: bytes, start: int, at: int) -> tuple[bytes, list[bytes], int]:
 def _new(data: bytes, start: int, at: int, fields: int) -> tuple[bytes, list[bytes], int]:
     """Any other template: the size of the whole, and sized fields."""
     if len(data) - start < 4:
-        raise malformed(at, "the template data's size", f"{len(data) - start} bytes left")
+        raise malformed(at, "the template data's size", f"{len(data) - start} bytes left", CUT)
     length = int.from_bytes(data[start : start + 4], "little")
     start += 4
-    room = min(MAX_TEMPLATE_BYTES, len(data) - start)
-    if length > room:
-        raise malformed(at, f"template data of at most {room} bytes", length)
+    if length > MAX_TEMPLATE_BYTES:
+        raise malformed(at, f"template data of at most {MAX_TEMPLATE_BYTES} bytes", length)
+    if length > len(data) - start:
+        raise malformed(at, f"{length} bytes of template data", f"{len(data) - start} left", CUT)
     body = data[start : start + length]
     return body, _split(body, fields, at), start + length
 

@@ -174,11 +174,10 @@ class ImaList(NamedTuple):
     padding: int
 
 
-def malformed(at: int, expected: str, actual: object) -> Malformed:
+_AGAIN: Final = "read the list again from /sys/kernel/security/ima"
+CUT: Final = "the file ends within this entry: copy the list whole"
+
+
+def malformed(at: int, expected: str, actual: object, hint: str = _AGAIN) -> Malformed:
     """The refusal of a list (IMA_MALFORMED), with the place where reading stopped."""
-    return Malformed.of(
-        Reason.IMA_MALFORMED,
-        expected,
-        f"{actual} at offset {at}",
-        "read the list again from /sys/kernel/security/ima",
-    )
+    return Malformed.of(Reason.IMA_MALFORMED, expected, f"{actual} at offset {at}", hint)

@@ -21,12 +21,14 @@ def parse_ima(data: bytes) -> ImaList:
     data = as_utf8(data)
     if not data.strip(b"\n\0"):
         raise malformed(0, "an IMA measurement list", "padding only" if data else "nothing")
-    ascii_like = data[:1].isdigit() or data[:1] == b" "
-    return parse_ascii(data) if ascii_like else parse_binary(data)
+    if template_width(data):
+        return parse_binary(data)
+    first = data.lstrip(b"\r\n")[:1]  # a PCR's number, with a space before it or none
+    return parse_ascii(data) if first.isdigit() or first == b" " else parse_binary(data)
 
 
 def looks_like_ima(data: bytes) -> bool:
     """Whether `data` begins as a measurement list does, of whatever template: a guess, for telling
     kinds of files apart.
     """
-    return begins_entry(as_utf8(data[:1024]).lstrip(b"\n")) or bool(template_width(data))
+    return begins_entry(as_utf8(data[:1024]).lstrip(b"\r\n")) or bool(template_width(data))

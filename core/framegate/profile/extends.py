@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from framegate.errors import Malformed, Reason
-from framegate.eventlog.quirks import EXTENDED, MAX_CANDIDATES
-from framegate.eventlog.user_space import BOOT_PCRS, OS_SEPARATOR, PHASE_WORDS, Extends
+from framegate.eventlog.quirks import EXTENDED
+from framegate.eventlog.user_space import BOOT_PCRS, Extends
 from framegate.ima.entry import IMA_PCR
 
 MAX_EXTENDS: Final = 4
@@ -18,8 +18,10 @@ MAX_WORD_BYTES: Final = 256
 """The longest word known is `nvpcr-init:` with a name, an index and a digest: some 120 bytes."""
 _LAST: Final = 15
 """From PCR 16 on, PCRs can be reset while the system runs."""
-_NAMED: Final = 2 * 2 * (len(PHASE_WORDS) + 1) * len(OS_SEPARATOR.words)
-"""What the quirks by name may make of a boot, times the two places of the separator."""
+MAX_STATES: Final = 9
+"""Boots that the words may make: what the quirks by name multiply them by, with every place that
+the separator may have among them, stays below `MAX_CANDIDATES`.
+"""
 
 
 def parse_extends(body: dict[str, Any], quirks: frozenset[str]) -> tuple[Extends, ...]:
@@ -30,14 +32,13 @@ def parse_extends(body: dict[str, Any], quirks: frozenset[str]) -> tuple[Extends
     if type(tables) is not list or len(tables) > MAX_EXTENDS:
         raise _bad(f"at most {MAX_EXTENDS} [[extend]]", tables)
     extends = tuple(map(_extend, tables))
-    states = _NAMED
+    states = 1
     for each in extends:
         states *= len(each.words) + 1
     if bool(extends) != (EXTENDED in quirks):
         raise _bad(f"[[extend]] together with quirk {EXTENDED}", sorted(quirks))
-    if extends and states > MAX_CANDIDATES:
-        most = MAX_CANDIDATES // _NAMED
-        raise _bad(f"[[extend]] whose words make at most {most} states", states // _NAMED)
+    if states > MAX_STATES:
+        raise _bad(f"[[extend]] whose words make at most {MAX_STATES} states", states)
     return extends
 
 

@@ -138,3 +138,38 @@ def test_an_allowlist_is_made_of_no_other_file_and_says_what_that_is(raw, told, 
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 2 and told in done.stderr and "sha256sum" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+LINE = b"10 " + b"0b" * 20 + b" ima-ng sha256:" + b"00" * 32 + b" /x\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b"/sys/kernel/security/ima/ascii_runtime_measurements:" + LINE, "IMA list with others"),
+        (b"     1\t" + LINE, "IMA list with others"),
+        (b"root@cam:~# cat ascii_runtime_measurements\n" + LINE, "IMA list with others"),
+        (b"# ours\nmeasure func=BPRM_CHECK mask=MAY_EXEC\n", "an IMA policy"),
+        (b"dont_measure fsmagic=0x9fa0\n", "an IMA policy"),
+        (b"1234\n", "text that begins '1234'"),
+        (b"hello 10 " + b"0b" * 20 + b" nothing /x\n", "text that begins 'hello 10'"),
+        (b"measure twice, cut once\n", "text that begins 'measure '"),
+    ],
+)
+def test_texts_beside_an_ima_list(raw, told):
+    guess = likely(raw)
+    assert guess.kind is Kind.OTHER and told in str(guess)
+
+
+@pytest.mark.parametrize("below", ["  0 : 0x" + "0b" * 32, "  - " + "0b" * 32])
+def test_values_of_a_bank_that_is_not_known_are_pcr_values_all_the_same(below):
+    guess = likely(f"sha3_256:\n{below}\n".encode())
+    assert guess.kind is Kind.PCRS and "the name of a bank" in guess.told
+
+
+def test_a_processors_report_is_no_boot_log(tmp_path):
+    path = tmp_path / "report"
+    path.write_bytes(b"\2\0\0\0" + bytes(1180))
+    result = CliRunner().invoke(app, ["evidence", "show", str(path)])
+    assert result.exit_code == 1 and "SEV-SNP" in result.stderr
+    assert "EV_" not in result.stdout and "boot log\n" not in result.stderr

@@ -188,6 +188,11 @@ TEXTS = {
     "systemd": f"NR NAME           SHA256\n 0 platform-code  {VALUE}\n14 -              {VALUE}\n",
     "systemd-json": json.dumps([{"nr": n, "name": "x", "sha256": VALUE} for n in (0, 14)]),
     "bom": f"\ufeff  sha256:\n    0 : 0x{VALUE}\n    14: 0x{VALUE}\n",
+    "head": f"==> {SYSFS}/0 <==\n{VALUE}\n\n==> {SYSFS}/14 <==\n{VALUE.upper()}\n",
+    "head, in the folder": f"==> 0 <==\n{VALUE}\n\n==> 14 <==\n{VALUE}\n",
+    "warnings": f"WARNING:esys:src/x.c:1: Using it\nsha256:\n  0 : 0x{VALUE}\n  14: 0x{VALUE}\n",
+    "a terminal": f"root@cam:~# tpm2_pcrread sha256\n  sha256:\n    0 : 0x{VALUE}\n"
+    f"    14: 0x{VALUE}\nroot@cam:~#\n",
     "windows": f"PCR[00]: {VALUE}\r\nPCR[14]: {VALUE}\r\n",
     "unknown-bank": json.dumps({"sha256": {"0": VALUE, "14": VALUE}, "sm3_256": {"0": VALUE}}),
 }
@@ -224,13 +229,18 @@ def test_text_of_a_bank_that_is_not_known_names_it():
         TEXTS["kernel"].replace(VALUE.upper(), VALUE[:-1]),
         TEXTS["systemd"].replace(VALUE, VALUE + "ab"),
         TEXTS["systemd-json"].replace('"nr": 14', '"nr": 0'),
+        TEXTS["head"].replace("/14 ", "/0 "),
+        TEXTS["head"].replace("/14 ", "/24 "),
+        TEXTS["head"].replace(VALUE, VALUE[:-2]),
+        TEXTS["head"].replace("==> ", "=> "),
+        TEXTS["warnings"].replace("WARNING:", "FATAL:"),
         json.dumps([{"nr": 0}]),
         json.dumps({"sm3_256": {"0": VALUE}}) + "x",
         json.dumps({"ham256": {"0": VALUE}, "sha256": {"0": VALUE}}),
     ],
     ids=[
         "no-values", "no-hex", "twice", "no-such-pcr", "half-a-byte", "another-width",
-        "json-twice", "json-without", "json-and-more", "no-bank",
+        "head-twice", "head-no-such", "head-width", "head-line", "fatal", "json-twice", "json-without", "json-and-more", "no-bank",
     ],
 )  # fmt: skip
 def test_what_looks_like_it_and_is_none(text):

@@ -143,7 +143,8 @@ def test_names_too_long_for_the_oldest_template():
     for name in (b"n" * 256, b"n" * 9):
         raw = struct.pack("<I", 10) + bytes(20) + b"\3\0\0\0ima" + digest
         raw += struct.pack("<I", 256 if len(name) == 256 else 99) + name
-        with pytest.raises(Malformed, match="a name of less than 256 bytes"):
+        wanted = "a name of less than 256 bytes" if len(name) == 256 else "a name of 99 bytes.*ends"
+        with pytest.raises(Malformed, match=wanted):
             parse_ima(raw)
 
 
@@ -196,3 +197,45 @@ def test_byte_order_marks_before_no_list(raw):
         parse_ima(raw)
     assert caught.value.reason == Reason.IMA_MALFORMED
     assert not looks_like_ima(raw)
+
+
+def machine_lists():
+    machine = ImaMachine.booted({}, {b"/a": digest_of(b"a"), b"/b": digest_of(b"b")})
+    digest = digest_of(b"x")
+    shown = [b"sha256:" + digest.hex().encode(), b"/opt/x"]
+    line = ascii_line(b"ima-ng", [b"sha256:\0" + digest, b"/opt/x\0"], shown, "sha256")
+    return machine.list_from(), line + line
+
+
+def test_a_list_that_was_cut_off_is_told_as_that():
+    binary, lines = machine_lists()
+    first = len(binary) - len(cut_entries(binary, 1))
+    ends = {len(binary) - len(cut_entries(binary, n)) for n in range(4)}
+    for size in range(first + 1, len(binary)):
+        if not any(0 <= size - end <= 4 for end in ends):  # a PCR alone looks like padding
+            with pytest.raises(Malformed, match="the file ends within this entry"):
+                parse_ima(binary[:size])
+    for size in range(len(lines) // 2 + 60, len(lines) - 1):
+        with pytest.raises(Malformed, match="the file ends within this entry"):
+            parse_ima(lines[:size])
+
+
+def test_a_lie_within_a_list_is_not_called_a_cut():
+    binary, lines = machine_lists()
+    for data in (
+        binary[:200] + bytes([binary[200] ^ 1]) + binary[201:],
+        lines.replace(b"/opt/x", b"/opt/y", 1),
+        lines.replace(b"/opt/x", b"/opt/y"),
+        lines + b"what is this\n",
+    ):
+        with pytest.raises(Malformed) as caught:
+            parse_ima(data)
+        assert "ends within" not in str(caught.value)
+
+
+@pytest.mark.parametrize("before", [b"\n", b"\r\n", b"\n\n\r\n"])
+def test_empty_lines_before_a_list_say_nothing(before):
+    lines = machine_lists()[1]
+    assert looks_like_ima(before + lines)
+    assert list(parse_ima(before + lines).entries) == list(parse_ima(lines).entries)
+    assert list(parse_ima(lines.replace(b"\n", before)).entries) == list(parse_ima(lines).entries)

@@ -3,8 +3,14 @@
 import pytest
 
 from framegate.errors import Malformed, Reason
-from framegate.eventlog.quirks import EXTENDED, MAX_CANDIDATES
-from framegate.profile.extends import MAX_EXTENDS, MAX_WORD_BYTES, in_sentences, parse_extends
+from framegate.eventlog.quirks import EXTENDED
+from framegate.profile.extends import (
+    MAX_EXTENDS,
+    MAX_STATES,
+    MAX_WORD_BYTES,
+    in_sentences,
+    parse_extends,
+)
 from support.refusals import refused
 
 GOOD = {"name": "NvPCRs", "pcrs": [9], "words": ["a", "b"]}
@@ -53,7 +59,7 @@ def test_a_behaviour_that_is_none_is_refused(changes):
 
 
 def test_tables_that_do_not_fit_are_refused():
-    long = {**GOOD, "words": ["w"] * MAX_CANDIDATES}
+    long = {**GOOD, "words": ["w"] * MAX_STATES}
     for call in (
         lambda: parse_extends({"extend": {}}, QUIRK),
         lambda: parsed(7),
