@@ -58,7 +58,8 @@ SEEN: Final = (
     ),
     (
         "an agent that does not get on",
-        "on the machine, as the agent's user: `framegate-agent status`, then `framegate-agent doctor`",
+        "on the machine, as the agent's user: `framegate-agent status`, then"
+        " `framegate-agent doctor`",
     ),
     (
         "a command that is denied",
