@@ -24,7 +24,7 @@ from framegate_host.console import Terminal
 from framegate_simulators.plant.line_plant import operator_keys
 from framegate_simulators.plant.observer import Observer
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.processes import SIM, PlantError, wait_for
 
 CAMERA: Final = "camera.line-1.cam1"
 CHECK: Final = Path(__file__).parents[3] / "scripts" / "kpi_check.py"
@@ -147,7 +147,7 @@ def prepared(plant: Plant, say: Callable[[str], None]) -> Observer:
     plant.start_agent(
         camera,
         "--source",
-        f"exec:{BIN}/framegate-sim camera --design 1 --rate {RATE} --stuck-after {STUCK_AFTER}",
+        f"exec:{SIM} camera --design 1 --rate {RATE} --stuck-after {STUCK_AFTER}",
     )
     return observer
 
