@@ -28,7 +28,7 @@ from framegate_operator.contexts import OperatorContext
 from framegate_operator.masks import read_regions, regions_text
 from framegate_operator.options import WRITE, Context
 from framegate_operator.output import errors
-from framegate_operator.part_types import awaited_unknown, file_name, one_gateway
+from framegate_operator.part_types import awaited_unknown, file_name, one_gateway, tell_unseen
 from framegate_proto.v1 import framegate_pb2 as pb
 
 OUTLINE_SUFFIX: Final = ".outline.toml"
@@ -106,7 +106,7 @@ def learn(  # noqa: PLR0913 - a command's options
         require_place(out)
         operator = load_context(context)
         device, address = one_gateway(operator, gateway)
-        part_type = part_type or awaited_unknown(operator, device, wait_s)
+        named, part_type = part_type, part_type or awaited_unknown(operator, device, wait_s)
         known = _is_known(operator, part_type)
         if known and source:
             wanted = f"{part_type} to be new to the fleet, beside --source"
@@ -124,6 +124,8 @@ def learn(  # noqa: PLR0913 - a command's options
                 f"waiting for {frames} frames of {safe(part_type)} at {safe(device)}, "
                 f"at most {wait_s} s"
             )
+        if named and not verdict:
+            tell_unseen(operator, device, part_type)
         with gateway_stub(operator, device, address, timeout_s=wait_s + 30) as stub:
             reply = with_approval(
                 operator,

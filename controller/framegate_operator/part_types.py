@@ -91,7 +91,9 @@ def only_unknown(asked: Asked) -> str:
     if not unknown and not asked.whole:
         wanted, hint = "a gateway that answers", "framegate gateway status"
         raise Unavailable.of(Reason.UNAVAILABLE, wanted, "unknown: not every one does", hint)
-    seen = ", ".join(map(ascii, unknown[:8])) or "none: are frames coming?"
+    known = ", ".join(ascii(t.part_type) for t in asked.types[:8])
+    none = f"none: what was seen is described ({known})" if known else "none: are frames coming?"
+    seen = ", ".join(map(ascii, unknown[:8])) or none
     wanted, hint = "one part type that is seen and unknown", "framegate part learn TYPE"
     raise Refused.of(Reason.PART_UNKNOWN, wanted, seen, hint)
 
@@ -113,6 +115,18 @@ def awaited_unknown(operator: OperatorContext, device: str, wait_s: float) -> st
             time.sleep(LOOK_S)
             continue
         return only_unknown(asked)
+
+
+def tell_unseen(operator: OperatorContext, device: str, part_type: str) -> None:
+    """Say so, and what was seen instead, where the gateway `device` saw no `part_type` of late: the
+    name may be mistyped, and frames of it are waited for. Nothing where nobody can tell.
+    """
+    asked = ask_types(operator, device)
+    names = [t.part_type for t in asked.types]
+    if asked.whole and part_type not in names:
+        seen = ", ".join(safe(name) for name in names[:8])
+        told = f"; it saw {seen}" if names else ", nor any other"
+        talk.print(f"no {safe(part_type)} among its last {LOOKED_AT} verdicts{told}")
 
 
 def file_name(part_type: str) -> str:

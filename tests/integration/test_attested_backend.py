@@ -10,7 +10,7 @@ from framegate.receipt_verifier import verify_receipt
 from framegate_simulators.machine.cloud import ChipWorks
 from framegate_simulators.plant.guest import Guest, add_backend_profile
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, wait_for
+from framegate_simulators.plant.processes import SIM, wait_for
 from support.verdicts_of import exported, verdicts
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.plants]
@@ -44,7 +44,7 @@ def test_a_guest_computes_is_named_and_withdrawn(plant):
     guest.serve()
     p.start_agent(gateway)
     p.start_gateway(gateway, "--backend", f"127.0.0.1:{guest.port}", "--backend-id", guest.id)
-    source = f"exec:{BIN}/framegate-sim camera --design 1 --rate 2"
+    source = f"exec:{SIM} camera --design 1 --rate 2"
     p.start_agent(camera, "--source", source)
     wait_for("a PASS", lambda: any(v["outcome"] == "PASS" for v in verdicts(p)), SOON_S)
     passed = next(v for v in verdicts(p) if v["outcome"] == "PASS")

@@ -10,7 +10,7 @@ from framegate.receipt_verifier import ReceiptPending, verify_receipt
 from framegate_host.console import EXIT_UNAVAILABLE, EXIT_UNTRUSTED
 from framegate_simulators.plant.guest import Guest, add_backend_profile
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, answers, free_port, wait_for
+from framegate_simulators.plant.processes import SIM, answers, free_port, wait_for
 from support.verdicts_of import exported, verdicts
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.plants]
@@ -44,7 +44,7 @@ class TwoSites:
         south.start_agent(gateway)
         at = ("--backend", f"127.0.0.1:{self.wire}", "--backend-id", self.guest.id)
         south.start_gateway(gateway, *at, "--backend-site", "north")
-        source = f"exec:{BIN}/framegate-sim camera --design 1 --rate 2"
+        source = f"exec:{SIM} camera --design 1 --rate 2"
         south.start_agent(camera, "--source", source)
 
     def pin(self):

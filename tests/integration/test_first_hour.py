@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, wait_for
+from framegate_simulators.plant.processes import BIN, SIM, wait_for
 from support.typed import typed
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.plants]
@@ -34,7 +34,7 @@ def plant(tmp_path_factory):
         running.write_golden([1])
         running.start_agent(gateway)
         running.start_gateway(gateway)
-        running.start_agent(camera, "--source", f"exec:{BIN}/framegate-sim camera --rate 4")
+        running.start_agent(camera, "--source", f"exec:{SIM} camera --rate 4")
         wait_for("a defect", lambda: camera.status().get("outcomes", {}).get("DEFECT"), 120)
         yield running
 

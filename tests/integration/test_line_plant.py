@@ -13,7 +13,7 @@ import pytest
 from framegate_simulators.plant.chaos_line import chaos
 from framegate_simulators.plant.line_plant import LINE, LinePlant
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, wait_for
+from framegate_simulators.plant.processes import SIM, wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
@@ -304,7 +304,7 @@ def test_frames_over_mqtt_and_a_broker_that_sees_no_pixel(line):
     p.start_agent(
         camera,
         "--source",
-        f"exec:{BIN}/framegate-sim camera --design 1 --first 70000 --rate 4",
+        f"exec:{SIM} camera --design 1 --first 70000 --rate 4",
         "--broker",
         f"127.0.0.1:{p.broker_port}",
         "--broker-name",

@@ -24,7 +24,7 @@ from framegate.wire import NO_MODEL
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, wait_for
+from framegate_simulators.plant.processes import SIM, wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.plants]
 
@@ -42,7 +42,7 @@ def plant(tmp_path_factory):
         (p.folder / "models").mkdir()
         p.start_agent(gateway)
         p.start_gateway(gateway, "--models", p.folder / "models")
-        p.start_agent(camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 2")
+        p.start_agent(camera, "--source", f"exec:{SIM} camera --design 1 --rate 2")
         wait_for(
             "verdicts", lambda: sum(p.sites["cam1"].status().get("outcomes", {}).values()) > 3, 60
         )

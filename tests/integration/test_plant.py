@@ -15,7 +15,7 @@ from framegate.identity.certificates import from_ms
 from framegate.signed.statement import Verdict, verify_verdict
 from framegate_agent.state import StateFile
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, wait_for
+from framegate_simulators.plant.processes import SIM, wait_for
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow]
 
@@ -35,9 +35,7 @@ def plant(tmp_path_factory):
         running.write_golden([1])
         running.start_agent(gateway)
         running.start_gateway(gateway)
-        running.start_agent(
-            camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 2"
-        )
+        running.start_agent(camera, "--source", f"exec:{SIM} camera --design 1 --rate 2")
         wait_for("frames to be inspected", lambda: inspected(running) > 2, 40)
         yield running
 

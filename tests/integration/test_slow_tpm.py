@@ -10,7 +10,7 @@ import pytest
 from framegate_agent.doctor import SLOW_S, TOO_SLOW_S, speed_of
 from framegate_simulators.chaos.chaos_plant import ChaosPlant
 from framegate_simulators.chaos.relay import COMMAND_S, Mode, Relays
-from framegate_simulators.plant.processes import BIN, wait_for
+from framegate_simulators.plant.processes import SIM, wait_for
 
 INTERVAL_S = 12.0
 RATE = 5
@@ -58,7 +58,7 @@ def test_a_daemon_on_a_slow_tpm_stays_within_its_deadlines(plant):
     plant.write_golden([1])
     plant.start_agent(gateway)
     plant.start_gateway(gateway)
-    source = f"exec:{BIN}/framegate-sim camera --design 1 --rate {RATE}"
+    source = f"exec:{SIM} camera --design 1 --rate {RATE}"
     plant.start_agent(camera, "--source", source)
 
     def inspected():

@@ -14,7 +14,7 @@ from framegate.identity.pem import private_pem
 from framegate.signed.release import Provenance, sign_release
 from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, wait_for
+from framegate_simulators.plant.processes import SIM, wait_for
 from framegate_simulators.plant.witness import PlantWitness
 
 pytestmark = [pytest.mark.swtpm, pytest.mark.slow, pytest.mark.plants]
@@ -45,7 +45,7 @@ def plant(tmp_path_factory):
         (p.folder / "models").mkdir()
         p.start_agent(gateway)
         p.start_gateway(gateway, "--models", p.folder / "models", *p.demands)
-        source = f"exec:{BIN}/framegate-sim camera --design 1 --rate 2"
+        source = f"exec:{SIM} camera --design 1 --rate 2"
         p.start_agent(camera, "--source", source, *p.demands)
         yield p
 

@@ -10,7 +10,7 @@ from framegate.eventlog.content import (
     SHIM_LOCK,
     signature_list,
 )
-from framegate.eventlog.parse import EventType
+from framegate.eventlog.event_type import EventType
 from framegate_simulators.machine.boot import Measurement, boot_log
 
 _TYPES = [

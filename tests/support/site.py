@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, wait_for
+from framegate_simulators.plant.processes import SIM, wait_for
 
 
 class Site:
@@ -24,9 +24,7 @@ class Site:
         plant.write_golden([1])
         plant.start_agent(self.gateway)
         plant.start_gateway(self.gateway)
-        plant.start_agent(
-            self.camera, "--source", f"exec:{BIN}/framegate-sim camera --design 1 --rate 2"
-        )
+        plant.start_agent(self.camera, "--source", f"exec:{SIM} camera --design 1 --rate 2")
         self.sara = plant.add_person("sara", "security")
         wait_for("verdicts", lambda: self.inspected(), 40)
 

@@ -7,7 +7,8 @@ import pytest
 
 from framegate.errors import Malformed, Reason
 from framegate.eventlog import parse_boot_log, structural_failures
-from framegate.eventlog.parse import MAX_EVENTS, MAX_LOG_BYTES, EventType
+from framegate.eventlog.event_type import EventType
+from framegate.eventlog.parse import MAX_EVENTS, MAX_LOG_BYTES
 from framegate.tpm.constants import Alg
 from framegate_simulators.machine.boot import BANKS, Firmware, Measurement, boot_log, measurements
 from support.boot_logs import join_with_log, reasons_without_certificate

@@ -14,7 +14,7 @@ from framegate.eventlog import (
     replay,
     structural_failures,
 )
-from framegate.eventlog.parse import EventType
+from framegate.eventlog.event_type import EventType
 from framegate.evidence.appraise import secure_boot_failures
 from framegate.profile.model import parse_profile
 from framegate.tpm.constants import Alg

@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from framegate.eventlog.parse import BootEvent, BootLog, EventType
+from framegate.eventlog.event_type import EventType
+from framegate.eventlog.parse import BootEvent, BootLog
 from framegate.eventlog.structure import variable_name
 from framegate.tpm.constants import HASH_NAME, Alg
 

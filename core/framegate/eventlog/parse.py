@@ -10,10 +10,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Final, NamedTuple
 
 from framegate.errors import Malformed, Reason
+from framegate.eventlog.event_type import EventType
 from framegate.tpm.constants import DIGEST_SIZE, Alg
 
 MAX_LOG_BYTES: Final = 2 * 1024 * 1024
@@ -31,47 +31,6 @@ _MANY_FEEDS: Final = 8
 """Line feeds that do not all follow a carriage return by chance."""
 _SPEC_ID_AGILE: Final = b"Spec ID Event03\0"
 _SPEC_ID_OLD: Final = (b"Spec ID Event00\0", b"Spec ID Event02\0")
-
-
-class EventType(IntEnum):
-    """Event types (PFP 10.4.1). A type is *not* covered by any digest: never decide on it alone."""
-
-    POST_CODE = 0x01
-    NO_ACTION = 0x03
-    SEPARATOR = 0x04
-    ACTION = 0x05
-    EVENT_TAG = 0x06
-    S_CRTM_CONTENTS = 0x07
-    S_CRTM_VERSION = 0x08
-    CPU_MICROCODE = 0x09
-    PLATFORM_CONFIG_FLAGS = 0x0A
-    TABLE_OF_DEVICES = 0x0B
-    COMPACT_HASH = 0x0C
-    IPL = 0x0D
-    IPL_PARTITION_DATA = 0x0E
-    NONHOST_CODE = 0x0F
-    NONHOST_CONFIG = 0x10
-    NONHOST_INFO = 0x11
-    OMIT_BOOT_DEVICE_EVENTS = 0x12
-    EFI_VARIABLE_DRIVER_CONFIG = 0x80000001
-    EFI_VARIABLE_BOOT = 0x80000002
-    EFI_BOOT_SERVICES_APPLICATION = 0x80000003
-    EFI_BOOT_SERVICES_DRIVER = 0x80000004
-    EFI_RUNTIME_SERVICES_DRIVER = 0x80000005
-    EFI_GPT_EVENT = 0x80000006
-    EFI_ACTION = 0x80000007
-    EFI_PLATFORM_FIRMWARE_BLOB = 0x80000008
-    EFI_HANDOFF_TABLES = 0x80000009
-    EFI_PLATFORM_FIRMWARE_BLOB2 = 0x8000000A
-    EFI_HANDOFF_TABLES2 = 0x8000000B
-    EFI_VARIABLE_BOOT2 = 0x8000000C
-    EFI_GPT_EVENT2 = 0x8000000D
-    EFI_HCRTM_EVENT = 0x80000010
-    EFI_VARIABLE_AUTHORITY = 0x800000E0
-    EFI_SPDM_FIRMWARE_BLOB = 0x800000E1
-    EFI_SPDM_FIRMWARE_CONFIG = 0x800000E2
-    EFI_SPDM_DEVICE_POLICY = 0x800000E3
-    EFI_SPDM_DEVICE_AUTHORITY = 0x800000E4
 
 
 NO_ACTION: Final = int(EventType.NO_ACTION)

@@ -14,7 +14,8 @@ from itertools import product
 from typing import Final, NamedTuple
 
 from framegate.eventlog.content import EXIT_BOOT_SERVICES
-from framegate.eventlog.parse import BootEvent, BootLog, EventType
+from framegate.eventlog.event_type import EventType
+from framegate.eventlog.parse import BootEvent, BootLog
 from framegate.eventlog.user_space import BOOT_PCRS, OS_SEPARATOR, SYSTEMD_PHASES, Extends
 from framegate.tpm.constants import HASH_NAME, Alg
 

@@ -8,7 +8,8 @@ import hashlib
 from typing import Final
 
 from framegate.errors import Failure, Reason
-from framegate.eventlog.parse import NEVER_EXTENDED, NO_ACTION, BootEvent, BootLog, EventType
+from framegate.eventlog.event_type import EventType
+from framegate.eventlog.parse import NEVER_EXTENDED, NO_ACTION, BootEvent, BootLog
 from framegate.tpm.constants import HASH_NAME, Alg
 
 SEPARATED_PCRS: Final = range(8)

@@ -22,7 +22,8 @@ from framegate.eventlog.content import (
     sbat_levels,
 )
 from framegate.eventlog.describe import describe_event
-from framegate.eventlog.parse import BootEvent, BootLog, EventType
+from framegate.eventlog.event_type import EventType
+from framegate.eventlog.parse import BootEvent, BootLog
 from framegate.ima.entry import IMA_PCR
 from framegate.tpm.constants import HASH_NAME, Alg
 

@@ -9,7 +9,7 @@ import struct
 from dataclasses import replace
 
 from framegate.eventlog import parse_boot_log, replay
-from framegate.eventlog.parse import EventType
+from framegate.eventlog.event_type import EventType
 from framegate.tpm.attest import ClockInfo
 from framegate.tpm.constants import Alg
 from framegate_simulators.attack.target import Seen, Target, attempt

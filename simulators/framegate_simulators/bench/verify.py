@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from framegate.eventlog.parse import EventType
+from framegate.eventlog.event_type import EventType
 from framegate.evidence import appraise as appraisal
 from framegate.evidence import verify as verification
 from framegate.evidence.appraise import appraise

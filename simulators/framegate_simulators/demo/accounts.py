@@ -6,7 +6,7 @@ import json
 from typing import Final
 
 from framegate_simulators.demo.cast import Cast
-from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.processes import SIM, PlantError, wait_for
 
 RATE: Final = 4
 
@@ -28,7 +28,7 @@ def first_operator(cast: Cast) -> str:
         p.start_agent(
             site,
             "--source",
-            f"exec:{BIN}/framegate-sim camera --design {n} --first {n * 1000} --rate {RATE}",
+            f"exec:{SIM} camera --design {n} --first {n * 1000} --rate {RATE}",
         )
         cast.cameras.append(site)
     wait_for("verdicts of both cameras", lambda: all(cast.inspected(c) for c in cast.cameras), 40)

@@ -18,7 +18,7 @@ from framegate_simulators.demo.cast import Cast
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.processes import SIM, PlantError, wait_for
 
 INTERVAL_S: Final = 6.0
 PATIENCE_S: Final = 120.0
@@ -117,7 +117,7 @@ class AssessDemo(Story):
             site = p.add_machine(f"cam{number}")
             p.join(site, p.invite(site))
             drawn = f"--design {number} --first {number * 1000} --rate {RATE}"
-            p.start_agent(site, "--source", f"exec:{BIN}/framegate-sim camera {drawn}")
+            p.start_agent(site, "--source", f"exec:{SIM} camera {drawn}")
             self.cast.cameras.append(site)
         cameras = self.cast.cameras
         wait_for("verdicts", lambda: all(self.cast.inspected(c) for c in cameras), PATIENCE_S)

@@ -27,7 +27,7 @@ from framegate_simulators.demo.own_images import SOURCE_LIMIT, frames_of, inspec
 from framegate_simulators.demo.story import Scene, Story
 from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.processes import SIM, PlantError, wait_for
 from framegate_simulators.plant.site import Site
 
 CAMERAS: Final = 4
@@ -142,8 +142,7 @@ class Demo(Story):
             p.start_agent(
                 camera,
                 "--source",
-                f"exec:{BIN}/framegate-sim camera --design {number} --first {number * 1000} --rate"
-                f" {RATE}",
+                f"exec:{SIM} camera --design {number} --first {number * 1000} --rate {RATE}",
             )
         wait_for(
             "all machines to be trusted",

@@ -19,7 +19,7 @@ from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.fixtures.postgres import local_postgres
 from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.paired import SECOND, PairedPlant
-from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.processes import SIM, PlantError, wait_for
 from framegate_simulators.plant.site import Site
 
 CAMERAS: Final = 2
@@ -214,7 +214,7 @@ class Paired(Story):
         """Its agent, with a source of boards."""
         number = self.view.cameras.index(camera) + 1
         source = ("--design", number, "--first", number * 1000, "--rate", RATE, *more)
-        program = f"exec:{BIN}/framegate-sim camera"
+        program = f"exec:{SIM} camera"
         self.plant.start_agent(camera, "--source", " ".join(map(str, (program, *source))))
 
     def more_refused(self, camera: Site, before: int) -> bool:

@@ -25,7 +25,7 @@ from framegate_simulators.plant.line_plant import operator_keys
 from framegate_simulators.plant.observer import Observer
 from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.processes import SIM, PlantError, wait_for
 
 CAMERA: Final = "camera.line-1.cam1"
 CHECK: Final = Path(__file__).parents[3] / "scripts" / "kpi_check.py"
@@ -148,7 +148,7 @@ def prepared(plant: Plant, say: Callable[[str], None]) -> Observer:
     plant.start_agent(
         camera,
         "--source",
-        f"exec:{BIN}/framegate-sim camera --design 1 --rate {RATE} --stuck-after {STUCK_AFTER}",
+        f"exec:{SIM} camera --design 1 --rate {RATE} --stuck-after {STUCK_AFTER}",
     )
     return observer
 

@@ -11,7 +11,7 @@ from framegate_host.console import EXIT_UNAVAILABLE
 from framegate_simulators.demo.cast import Cast
 from framegate_simulators.plant.guest import Guest
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, PlantError, answers, free_port, wait_for
+from framegate_simulators.plant.processes import SIM, PlantError, answers, free_port, wait_for
 
 PATIENCE_S: Final = 180.0
 WIRE: Final = "model-wire"
@@ -46,7 +46,7 @@ class ForeignModel:
         asks = ("--backend", f"127.0.0.1:{self.wire}", "--backend-id", self.guest.id)
         south.start_gateway(gateway, *asks, "--backend-site", "north")
         drawn = f"--design 1 --rate {RATE}"
-        south.start_agent(camera, "--source", f"exec:{BIN}/framegate-sim camera {drawn}")
+        south.start_agent(camera, "--source", f"exec:{SIM} camera {drawn}")
         return self._verified(wait_for("a PASS", lambda: self._newest("PASS"), PATIENCE_S))
 
     def taken_away(self) -> str:

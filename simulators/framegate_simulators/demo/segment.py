@@ -17,7 +17,7 @@ from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.plant.namespaces import ROUTER, Network, unavailable
 from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.processes import SIM, PlantError, wait_for
 from framegate_simulators.plant.segment_plan import ZONE, segment_text
 from framegate_simulators.plant.streams import Receiver, Sender, reaches
 
@@ -270,7 +270,7 @@ class SegmentDemo(Story):
         p = self.plant
         site = p.add_machine(name, kind)
         p.join(site, p.invite(site))
-        source = f"exec:{BIN}/framegate-sim camera --rate 1"
+        source = f"exec:{SIM} camera --rate 1"
         p.start_agent(site, *(("--source", source) if kind == "camera" else ()))
         wait_for(f"{name} to be trusted", lambda: p.state_of(site) == "trusted", PATIENCE_S)
 

@@ -18,13 +18,7 @@ from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.plant.guest import add_backend_profile
 from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import (
-    BIN,
-    PlantError,
-    answers,
-    free_port,
-    wait_for,
-)
+from framegate_simulators.plant.processes import SIM, PlantError, answers, free_port, wait_for
 from framegate_simulators.plant.site import Site
 
 INTERVAL_S: Final = 20.0
@@ -132,7 +126,7 @@ class SitesDemo(Story):
         self.camera = north.add_machine("cam1")
         north.join(self.camera, north.invite(self.camera))
         drawn = f"--design 1 --first 1000 --rate {RATE}"
-        north.start_agent(self.camera, "--source", f"exec:{BIN}/framegate-sim camera {drawn}")
+        north.start_agent(self.camera, "--source", f"exec:{SIM} camera {drawn}")
         self.cast.who["sara"] = south.add_person("sara", "security")
         self.cast.who["sven"] = self.cast.added_by_two("sven", "security")
         wait_for("verdicts", lambda: self.cast.inspected(self.camera), PATIENCE_S)

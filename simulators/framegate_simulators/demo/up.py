@@ -28,7 +28,7 @@ from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.plant.log_tail import LogTail
 from framegate_simulators.plant.operators import OPERATOR
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.processes import BIN, SIM, PlantError, wait_for
 from framegate_simulators.plant.scraping import scrape_config
 from framegate_simulators.plant.site import Site
 
@@ -124,9 +124,7 @@ class TryPlant:
         self._say("a camera joins")
         began = time.monotonic()
         plant.join(camera, plant.invite(camera))
-        plant.start_agent(
-            camera, "--source", f"exec:{BIN}/framegate-sim camera --rate {self._rate}"
-        )
+        plant.start_agent(camera, "--source", f"exec:{SIM} camera --rate {self._rate}")
         wait_for("a first verdict", lambda: _inspected(camera), FIRST_VERDICT_S)
         return time.monotonic() - began
 

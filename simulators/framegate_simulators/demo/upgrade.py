@@ -5,6 +5,7 @@ program after another: two controllers on one database, gateway, camera.
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -182,7 +183,8 @@ class UpgradeDemo(Story):
         wait_for("the agent's socket", p.agent_socket(self.gateway).exists, PATIENCE_S)
         p.start_gateway(self.gateway)
         drawn = f"--design 1 --first 1000 --rate {RATE}"
-        p.start_agent(self.camera, "--source", f"exec:{p.bin}/framegate-sim camera {drawn}")
+        program = shlex.quote(f"{p.bin}/framegate-sim")
+        p.start_agent(self.camera, "--source", f"exec:{program} camera {drawn}")
 
     def _more(self, since: int | None = None) -> int:
         """How many frames were inspected, after some more of them were."""

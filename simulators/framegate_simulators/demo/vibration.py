@@ -17,7 +17,7 @@ from framegate_simulators.demo.part import signing_keys
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, PlantError, wait_for
+from framegate_simulators.plant.processes import SIM, PlantError, wait_for
 from framegate_simulators.plant.site import Site
 from framegate_simulators.vibration.sensor import golden, part_type
 from framegate_simulators.vibration.train import SHIPPED
@@ -221,7 +221,7 @@ class DemoVibration(Story):
         """Start the sensor's agent on a drawn motor, `more` being said to its capture program."""
         argv = " ".join(str(one) for one in ("--motor", MOTOR, "--rate", RATE, *more))
         self.plant.stop_agent(self._sensor)
-        self.plant.start_agent(self._sensor, "--source", f"exec:{BIN}/framegate-sim sensor {argv}")
+        self.plant.start_agent(self._sensor, "--source", f"exec:{SIM} sensor {argv}")
 
     def _rows(self) -> list[dict[str, Any]]:
         """The latest verdicts; none while the gateway does not answer."""

@@ -12,7 +12,7 @@ from framegate_host.console import Terminal
 from framegate_host.private_files import private_folder
 from framegate_simulators.demo.cast import Cast
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, wait_for
+from framegate_simulators.plant.processes import SIM, wait_for
 from framegate_simulators.plant.prometheus import Monitoring
 from framegate_simulators.plant.site import Site
 from framegate_simulators.plant.syslog_collector import SyslogServer, start_syslog
@@ -94,7 +94,7 @@ class WatchedPlant:
     def source(self, number: int) -> str:
         """A camera's drawn boards, as its agent is told."""
         drawn = f"--design {number} --first {number * 1000} --rate {RATE}"
-        return f"exec:{BIN}/framegate-sim camera {drawn}"
+        return f"exec:{SIM} camera {drawn}"
 
     def by_two(self, *argv: object) -> str:
         """sara asks, sven approves, sara does it; the request's id."""

@@ -22,7 +22,7 @@ from framegate.eventlog.content import (
     SHIM_LOCK,
     signature_list,
 )
-from framegate.eventlog.parse import EventType
+from framegate.eventlog.event_type import EventType
 from framegate.identity.names import Kind
 from framegate.profile.learn import AGENT_FOLDER, IMA_POLICY
 from framegate.tpm.constants import DIGEST_SIZE, HASH_NAME, Alg

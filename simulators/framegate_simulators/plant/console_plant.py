@@ -14,7 +14,7 @@ from framegate.segment.policy import FILE as SEGMENTS
 from framegate_simulators.boards.camera import write_golden
 from framegate_simulators.plant.line_plant import LinePlant
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, PlantError, free_port, wait_for
+from framegate_simulators.plant.processes import SIM, PlantError, free_port, wait_for
 from framegate_simulators.plant.segment_plan import segment_text
 from framegate_simulators.plant.site import Site
 
@@ -56,7 +56,7 @@ class ConsolePlant:
                 site = p.add_machine(f"cam{number}")
                 p.join(site, p.invite(site))
                 drawn = f"--design {number} --first {number * 1000} --rate {SLOW_RATE}"
-                p.start_agent(site, "--source", f"exec:{BIN}/framegate-sim camera {drawn}")
+                p.start_agent(site, "--source", f"exec:{SIM} camera {drawn}")
                 self.cameras.append(site)
             self.add_people()
             self.add_segment()

@@ -5,6 +5,7 @@ that drives MQTT and a Modbus PLC at once.
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import socket
 import time
@@ -19,7 +20,7 @@ from framegate_simulators.plant.modbus_plc import ModbusPlc
 from framegate_simulators.plant.mqtt_diverter import LineKeys, MqttDiverter
 from framegate_simulators.plant.observer import Observer
 from framegate_simulators.plant.plant import Plant
-from framegate_simulators.plant.processes import BIN, UP_S, PlantError, free_port, wait_for
+from framegate_simulators.plant.processes import SIM, UP_S, PlantError, free_port, wait_for
 from framegate_simulators.plant.site import Site
 
 LINE: Final = "press-7"
@@ -143,7 +144,7 @@ class LinePlant:
         self.plant.start_agent(
             self.camera,
             "--source",
-            f"exec:{BIN}/framegate-sim camera --design 1 --trigger {self.wire}",
+            f"exec:{SIM} camera --design 1 --trigger {shlex.quote(str(self.wire))}",
         )
 
     def start_gateway(self, gateway: Site) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,6 +19,10 @@ from typing import Any, Final
 from framegate_host.private_files import private_folder
 
 BIN: Final = Path(sys.executable).parent
+SIM: Final = shlex.quote(str(BIN / "framegate-sim"))
+"""As the source `exec:` takes it, which reads words as a shell does: a clone may lie in a folder
+with spaces in its name.
+"""
 STOP_TIMEOUT_S: Final = 20.0
 """A controller's orderly end takes some seconds, on a busy machine more; who is killed instead
 leaves what it had to do undone.

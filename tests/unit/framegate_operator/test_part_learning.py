@@ -58,6 +58,7 @@ def fleet(monkeypatch, tmp_path):
     monkeypatch.setattr(part_learning, "one_gateway", lambda *_: GW)
     monkeypatch.setattr(part_learning, "operator_stub", stub)
     monkeypatch.setattr(part_learning, "gateway_stub", stub)
+    monkeypatch.setattr(part_types, "ask_types", lambda *_: seen("new", "old"))
     monkeypatch.setattr(part_learning, "with_approval", lambda *given: given[4](given[3]))
     return made
 
@@ -102,6 +103,28 @@ def test_the_rules_of_a_part_that_is_known_are_not_lost(fleet):
     assert "framegate part add old" in told and "--keep --source" in told and not fleet.added
 
 
+@pytest.mark.parametrize(
+    ("types", "told"),
+    [
+        (("new", "old"), "; it saw new, old"),
+        ((), ", nor any other"),
+        (("n\x1b[2J",), "; it saw n"),
+    ],
+)
+def test_a_type_that_nobody_sees_is_told_before_it_is_waited_for(fleet, monkeypatch, types, told):
+    monkeypatch.setattr(part_types, "ask_types", lambda *_: seen(*types))
+    said = learn("nwe")
+    assert f"no nwe among its last 500 verdicts{told}" in said and "\x1b" not in said
+    assert fleet.learnt == 1, "it is waited for all the same"
+
+
+def test_a_type_that_is_seen_or_that_nobody_can_tell_of_is_not_called_unseen(fleet, monkeypatch):
+    assert "among its last" not in learn("new")
+    monkeypatch.setattr(part_types, "ask_types", lambda *_: Asked((), whole=False))
+    assert "among its last" not in learn("nwe")
+    assert "among its last" not in learn("nwe", "--verdict", "ab")
+
+
 def test_a_dry_run_writes_and_adds_nothing(fleet, tmp_path):
     learn("new", "--source", "lot 12", "--dry-run")
     assert not fleet.added and not list(tmp_path.iterdir())
@@ -141,6 +164,13 @@ def test_where_none_comes_in_time_that_is_said(looks):
     with pytest.raises(Refused) as caught:
         awaited_unknown(None, GW[0], 5)
     assert caught.value.reason == Reason.PART_UNKNOWN and "are frames coming" in str(caught.value)
+
+
+def test_where_all_that_is_seen_is_known_frames_do_come(looks):
+    looks += [Asked((SeenType("b", 1, 1, False),), whole=True)] * 9
+    with pytest.raises(Refused) as caught:
+        awaited_unknown(None, GW[0], 5)
+    assert "what was seen is described ('b')" in str(caught.value)
 
 
 @pytest.mark.parametrize(

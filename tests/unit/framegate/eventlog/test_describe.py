@@ -3,7 +3,8 @@
 import pytest
 
 from framegate.eventlog.describe import MAX_DESCRIPTION, describe_event
-from framegate.eventlog.parse import BootEvent, EventType
+from framegate.eventlog.event_type import EventType
+from framegate.eventlog.parse import BootEvent
 
 
 def event(kind, data):

@@ -13,7 +13,8 @@ from framegate.eventlog.content import (
     bound_text,
     signature_database,
 )
-from framegate.eventlog.parse import BootEvent, EventType
+from framegate.eventlog.event_type import EventType
+from framegate.eventlog.parse import BootEvent
 from framegate.tpm.constants import DIGEST_SIZE, Alg
 
 BOTH = ((Alg.SHA1, 20), (Alg.SHA256, 32))

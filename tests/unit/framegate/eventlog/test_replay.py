@@ -7,7 +7,7 @@ import pytest
 
 from framegate.errors import Malformed, Reason
 from framegate.eventlog import parse_boot_log, replay
-from framegate.eventlog.parse import EventType
+from framegate.eventlog.event_type import EventType
 from framegate.eventlog.quirks import (
     EXIT_BOOT_SERVICES,
     MAX_CANDIDATES,

@@ -240,7 +240,8 @@ def test_text_of_a_bank_that_is_not_known_names_it():
     ],
     ids=[
         "no-values", "no-hex", "twice", "no-such-pcr", "half-a-byte", "another-width",
-        "head-twice", "head-no-such", "head-width", "head-line", "fatal", "json-twice", "json-without", "json-and-more", "no-bank",
+        "head-twice", "head-no-such", "head-width", "head-line", "fatal",
+        "json-twice", "json-without", "json-and-more", "no-bank",
     ],
 )  # fmt: skip
 def test_what_looks_like_it_and_is_none(text):

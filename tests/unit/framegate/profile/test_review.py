@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from framegate.errors import Malformed, Reason
 from framegate.eventlog import parse_boot_log
-from framegate.eventlog.parse import EventType
+from framegate.eventlog.event_type import EventType
 from framegate.profile.learn import Observation, learn
 from framegate.profile.model import FirmwareProfile, parse_profile
 from framegate.profile.review import diff, explain, lint
