@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from framegate.byte_order_mark import as_utf8
 from framegate.errors import Reason, Refused
 from framegate.wire import TICKET_PREFIX, parse_ticket
 from framegate_agent.attestation import Attester, Outcome
@@ -79,11 +80,16 @@ def ticket_text(given: str) -> str:
     """
     if given.strip().startswith(TICKET_PREFIX):
         return given
-    if len(given) < MAX_PATH and not Path(given).is_file():
-        wanted = f"a ticket's file, or its text, which begins with {TICKET_PREFIX}"
-        hint = "framegate camera invite NAME --out FILE writes one"
+    if len(given) >= MAX_PATH:
+        return given
+    wanted = f"a ticket's file, or its text, which begins with {TICKET_PREFIX}"
+    hint = "framegate camera invite NAME --out FILE writes one"
+    if not Path(given).is_file():
         raise Refused.of(Reason.NOT_FOUND, wanted, f"no file {given!a}", hint)
-    return Path(given).read_text() if len(given) < MAX_PATH else given
+    try:
+        return as_utf8(Path(given).read_bytes()).decode()
+    except UnicodeDecodeError as error:
+        raise Refused.of(Reason.USAGE, wanted, f"{given}, which is no text", hint) from error
 
 
 def _keep(state: Path, options: Mapping[str, object]) -> None:

@@ -71,7 +71,7 @@ def adopt(  # noqa: PLR0913 - a command's options
         file = out or Path(f"{called}.toml")
         with operator_stub(load_context(context)) as stub:
             detail = detail_of(stub, name, kind)
-            steps.require_strange(detail)
+            steps.require_strange(detail, called)
             learnt = steps.learn_profile(stub, detail, called, file)
             steps.show_profile(learnt)
             if WRITE.get().dry_run:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from framegate.errors import Failure, Malformed, Reason, Refused
+from framegate.evidence.boot_events import event_failures
 from framegate.profile.learn import Observation, learn
 from framegate.profile.likeness import likeness
 from framegate.profile.model import FirmwareProfile, parse_profile
@@ -26,8 +27,10 @@ SHOWN: Final = 8
 """Findings that a person reads; a machine of another model has dozens."""
 
 
-def require_strange(detail: pb.DeviceDetail) -> None:
-    """Raises Refused for a machine that its profile fits, or that has not joined."""
+def require_strange(detail: pb.DeviceDetail, called: str) -> None:
+    """Raises Refused for a machine that its profile fits, that has not joined, or that was adopted
+    as `called` and has shown nothing since.
+    """
     s = detail.summary
     if s.state == "trusted":
         wanted, hint = (
@@ -35,6 +38,13 @@ def require_strange(detail: pb.DeviceDetail) -> None:
             f"framegate {s.kind} show {s.name}",
         )
         raise Refused.of(Reason.CONFLICT, wanted, f"{s.name} is trusted", hint)
+    if s.state == "stale" and s.profile == called:
+        wanted, seen = (
+            "a machine that its profile does not fit",
+            f"{s.name} has to satisfy {called}",
+        )
+        hint = f"framegate {s.kind} attest-now {s.name}"
+        raise Refused.of(Reason.CONFLICT, wanted, f"{seen}, and is yet to prove that it does", hint)
     if s.state == "invited":
         hint = "framegate-agent join on the machine, then this again"
         raise Refused.of(Reason.NOT_FOUND, "a machine that has joined", "invited", hint)
@@ -44,7 +54,7 @@ def learn_profile(stub: Any, detail: pb.DeviceDetail, called: str, file: Path) -
     """The profile in `file` where there is one, learnt before; else of what the machine booted."""
     device = detail.summary.device
     machine = observation_of(stub.Observe(pb.DeviceRequest(device=device)))
-    _tell_difference(stub, detail, machine)
+    _tell_difference(stub, detail, machine, called)
     if file.exists():
         kept = parse_profile(read_file(file))
         if kept.name != called:
@@ -75,17 +85,22 @@ def learn_profile(stub: Any, detail: pb.DeviceDetail, called: str, file: Path) -
     return write_learnt(learnt, file)
 
 
-def _tell_difference(stub: Any, detail: pb.DeviceDetail, machine: Observation) -> None:
-    """That it is another model, in one line; else what differs of its own."""
+def _tell_difference(stub: Any, detail: pb.DeviceDetail, machine: Observation, called: str) -> None:
+    """That it is another model, or was assigned `called` already, in one line; else what differs of
+    its own.
+    """
     assigned = detail.summary.profile
-    reply = stub.ShowProfile(pb.ProfileRequest(name=assigned))
-    alike = likeness(machine.log, parse_profile(reply.toml))
+    demanded = parse_profile(stub.ShowProfile(pb.ProfileRequest(name=assigned)).toml)
+    alike = likeness(machine.log, demanded)
     if alike.other_model:
         talk.print(
             f"nothing of its firmware matches {safe(assigned)}: another machine model "
             f"({alike.known} of {alike.events} events are known at all)"
         )
         return
+    if assigned == called and not event_failures(machine.log, demanded):
+        talk.print(f"it has to satisfy {safe(called)} already, and booted what that asks for")
+        return  # what was found of it may be by the profile before
     talk.print(
         f"[yellow]its firmware is {safe(assigned)}'s[/] ({alike.platform_known} of "
         f"{alike.platform} events): it is that model, and something on it differs. Adopt it only "

@@ -50,6 +50,12 @@ _WHAT_TRUST_MEANS: Final = MappingProxyType(
         "retired": "it has left the fleet; only a new ticket brings it back",
     }
 )
+_LET_GO: Final = frozenset({"approved", "release", "reconsidered"})
+"""What makes a machine stale that has missed nothing: somebody let it prove itself anew."""
+_TO_PROVE: Final = (
+    "it is yet to prove itself anew, which it does by itself with its next attestation; its frames"
+    " are refused until then"
+)
 _CLAIMS: Final = MappingProxyType(
     {2: "affirming", 32: "warning", 96: "contraindicated", 0: "no claim"}
 )
@@ -167,15 +173,16 @@ def _cut(value: Any) -> object:
 
 def _tell_why(detail: pb.DeviceDetail, traffic: Traffic) -> None:
     s = detail.summary
-    means = _WHAT_TRUST_MEANS.get(s.state, "")
+    moves = (e for e in detail.events if e.to_state == s.state and e.from_state != s.state)
+    moved = next(moves, None)
+    let_go = s.state == "stale" and moved is not None and moved.event in _LET_GO
+    means = _TO_PROVE if let_go else _WHAT_TRUST_MEANS.get(s.state, "")
     data.print(f"{safe(s.device)} is [bold]{safe(s.state)}[/], since {ago(s.since_ms)}: {means}.")
     silence = _silence(s, traffic)
     if s.kind == "camera":
         data.print(safe(_frames(s, traffic)))
     elif silence:
         data.print(safe(f"{s.state.capitalize()}, but {silence}."))
-    moves = (e for e in detail.events if e.to_state == s.state and e.from_state != s.state)
-    moved = next(moves, None)
     if moved is not None:
         origin, told = safe(moved.from_state or "nothing"), safe(moved.detail)
         by = f"{safe(moved.actor)} ({safe(moved.event)})"
@@ -191,6 +198,7 @@ def _tell_why(detail: pb.DeviceDetail, traffic: Traffic) -> None:
     strange = len(failures) > _MANY and s.state == "suspect"
     adopt = f"; a model that is new to the fleet: framegate {s.kind} adopt {s.name} --key SIGNER"
     next_ = _next(s, bool(failures), silence, uninspected)
+    next_ = f"wait for that; where it does not come, {next_}" if let_go else next_
     data.print(f"\nNext: {safe(next_)}{safe(adopt) if strange else ''}")
 
 

@@ -32,3 +32,21 @@ def test_a_ticket_that_is_no_file_and_no_ticket_is_said_to_be_neither(tmp_path, 
     assert (
         ticket_text("cam7.ticket") == "framegate-ticket-1.x" == ticket_text("framegate-ticket-1.x")
     )
+
+
+@pytest.mark.parametrize("raw", [b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xfe\0\xd8", b"\xc3"])
+def test_a_file_that_is_no_text_is_named_as_no_ticket(raw, tmp_path):
+    file = tmp_path / "source.png"
+    file.write_bytes(raw)
+    with pytest.raises(Refused) as caught:
+        ticket_text(str(file))
+    (failure,) = caught.value.failures
+    assert failure.reason == Reason.USAGE and "a ticket's file" in failure.expected
+    assert failure.actual == f"{file}, which is no text" and "camera invite" in failure.hint
+
+
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16"])
+def test_a_ticket_that_windows_wrote_into_a_file_is_read(codec, tmp_path):
+    file = tmp_path / "cam7.ticket"
+    file.write_bytes("framegate-ticket-1.x\r\n".encode(codec))
+    assert ticket_text(str(file)).strip() == "framegate-ticket-1.x"

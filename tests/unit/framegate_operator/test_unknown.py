@@ -245,3 +245,26 @@ def test_what_to_do_about_a_gate_that_its_host_keeps_shut():
     assert "its disk" in next_of(GW, shut)
     gone = GatewayFacts(GW, "h:1", None, "unavailable: nothing listens")
     assert "does framegate-gateway run" in next_of(GW, gone)
+
+
+@pytest.mark.parametrize(
+    ("event", "before", "late"),
+    [
+        ("late", "trusted", True),
+        ("release", "quarantined", False),
+        ("release", "suspect", False),
+        ("reconsidered", "suspect", False),
+        ("approved", "pending", False),
+        ("", "", True),
+    ],
+)
+def test_a_machine_that_was_let_go_has_missed_nothing(event, before, late, capsys):
+    summary = pb.DeviceSummary(device=GW, kind="gateway", name="gw1", state="stale")
+    moved = pb.EventRow(event=event, from_state=before, to_state="stale", actor="anna")
+    detail = pb.DeviceDetail(summary=summary, events=[moved] if event else [])
+    machine_details._tell_why(detail, traffic_of([]))
+    told = " ".join(capsys.readouterr().out.split())
+    assert ("no fresh evidence in time" in told) is late
+    assert ("yet to prove itself anew" in told) is not late
+    assert ("Next: wait for that" in told) is not late
+    assert "framegate gateway attest-now gw1" in told, "what to do where it does not come"
