@@ -30,8 +30,10 @@ WRITE_MS: Final = 2.5
 INTERVALS: Final = 5
 """So many are simulated; the first is warm-up."""
 PLANS: Final = (1_000, 10_000, 100_000, 1_000_000)
-SITE: Final = 5_000
-"""Machines of one fleet in the plan for a million: what two cores do at a third of their time."""
+SITE: Final = 2_000
+"""Machines of one fleet in the plan for a million: that keep their connections at one fleet port
+(2,048), and ask for half of what one controller's Python can do.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def main() -> None:
     """Print what was measured beside what is simulated, and the plan to a million."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measured", type=Path, default=Path("build/scale-fleet.json"))
-    parser.add_argument("--cpu-ms", type=float, default=10.0, help="without a measured run")
+    parser.add_argument("--cpu-ms", type=float, default=15.0, help="without a measured run")
     parser.add_argument("--write-ms", type=float, default=WRITE_MS)
     parser.add_argument("--cores", type=int, default=1, help="that the controller had")
     args = parser.parse_args()
@@ -136,7 +138,7 @@ def main() -> None:
     table = Table("machines", "fleets", "each", "busy", "p50, ms", "p99, ms", "late", box=None)
     for devices in PLANS:
         fleets = -(-devices // SITE)
-        load = Load(-(-devices // fleets), 60.0, cpu_ms, args.write_ms)
+        load = Load(-(-devices // fleets), 60.0, cpu_ms, args.write_ms, args.cores)
         if load.busy >= 1 or load.writing >= 1:
             table.add_row(str(devices), str(fleets), str(load.devices), f"{load.busy:.2f}", "grows")
             continue
