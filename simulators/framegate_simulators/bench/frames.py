@@ -46,6 +46,8 @@ from framegate_simulators.plant.processes import wait_for
 
 FRAMES: Final = 30
 ROUNDS: Final = 40
+THREADS: Final = 2
+"""Of the model, as a gateway has them that is told nothing else."""
 """Short rounds, many of them: two ways are compared within a second or two, before the machine is
 another, and what is left of its moods goes down with the rounds' root.
 """
@@ -194,8 +196,10 @@ def _metadata(head: Captured) -> bytes:
     ).marshal()
 
 
-def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
-    """The same frames through onnxruntime alone, the plain and the protected gateway, in turns."""
+def bench_frames(say: Callable[[str], None], threads: int = THREADS) -> dict[str, Any]:
+    """The same frames through onnxruntime alone, the plain and the protected gateway, in turns;
+    `threads` are the model's.
+    """
     folder = Path(tempfile.mkdtemp(prefix="fg-bench-"))
     fleet = found_fleet(folder / "keys", "plant")
     write_golden(folder / "golden", [1])
@@ -207,7 +211,7 @@ def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
     golden = boards[0].golden
     bundle = load_bundle(DEFAULT_BUNDLE)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
+    options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(
         bundle.model, options, providers=["CPUExecutionProvider"]
@@ -224,7 +228,7 @@ def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
             took.append(1e3 * (time.perf_counter() - begun))
         return Round(took, time.perf_counter() - first, 0.0)
 
-    with _servers(folder) as ports:
+    with _servers(folder, threads) as ports:
         ways: dict[str, Callable[[], Round]] = {
             "onnxruntime_alone": alone,
             "gateway_plain": lambda: asyncio.run(camera.plain(ports["plain"])),
@@ -268,6 +272,7 @@ def bench_frames(say: Callable[[str], None]) -> dict[str, Any]:
         "frames_a_round": FRAMES,
         "rounds": ROUNDS,
         "in_flight": WINDOW,
+        "threads": threads,
         "frame_bytes_median": int(median(len(f) for f in frames)),
         "note": (
             "latency of the gateways includes waiting behind the frames in flight; the broker is"
@@ -291,8 +296,8 @@ def _a_frame(spent: list[Spent]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _servers(folder: Path) -> Iterator[dict[str, Any]]:
-    argv = [sys.executable, "-m", "framegate_simulators.bench.server"]
+def _servers(folder: Path, threads: int) -> Iterator[dict[str, Any]]:
+    argv = [sys.executable, "-m", "framegate_simulators.bench.server", "--threads", str(threads)]
     running = [subprocess.Popen([*argv, mode, str(folder)]) for mode in ("plain", "protected")]
     try:
         files = {mode: folder / f"{mode}.json" for mode in ("plain", "protected")}

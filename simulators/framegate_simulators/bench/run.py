@@ -10,6 +10,8 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +32,7 @@ from framegate_simulators.bench.strangers import bench_strangers
 from framegate_simulators.bench.verify import bench_alarms, bench_verify
 from framegate_simulators.plant.orderly_end import run_to_its_end
 
+_Bench = Callable[[Callable[[str], None]], dict[str, Any]]
 _TOLD: Final = {"frames": bench_frames, "line": bench_line}
 _TELLING: Final = {
     "looks": bench_looks,
@@ -42,7 +45,10 @@ _TELLING: Final = {
     "stores": bench_stores,
 }
 """Benchmarks that say themselves how they go on."""
-_LONG: Final = {"machines": bench_machines}
+_LONG: Final[dict[str, _Bench]] = {
+    "machines": bench_machines,
+    "spare": partial(bench_frames, threads=1),
+}
 """Those of minutes, which are asked for by name alone."""
 
 
@@ -66,6 +72,7 @@ def main() -> None:
             "feeds",
             "cameras",
             "machines",
+            "spare",
             "sinks",
             "stores",
             "plant",

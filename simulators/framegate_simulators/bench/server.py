@@ -94,13 +94,15 @@ def time_admission(path: Path) -> None:
     CameraLink.open_frame, CameraLink.admit = opened, admitted  # type: ignore[method-assign]
 
 
-async def serve(mode: str, folder: Path, *, timed: bool = False) -> None:
-    """Serve until killed; writes `<mode>.json` with the port and, for the protected one, its
-    publics.
+async def serve(mode: str, folder: Path, threads: int, *, timed: bool = False) -> None:
+    """Serve until killed, the model with so many threads; writes `<mode>.json` with the port and,
+    for the protected one, its publics.
     """
     if timed:
         time_admission(folder / ADMITTED)
-    models = Models(load_bundle(DEFAULT_BUNDLE), GoldenImages((folder / "golden",)), threads=2)
+    models = Models(
+        load_bundle(DEFAULT_BUNDLE), GoldenImages((folder / "golden",)), threads=threads
+    )
     await models.start()
     server = grpc.aio.server(options=OPTIONS)
     body: dict[str, Any] = {"pid": os.getpid()}
@@ -139,6 +141,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("mode", choices=["plain", "protected"])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--timed", action="store_true")
     args = parser.parse_args()
-    asyncio.run(serve(args.mode, args.folder, timed=args.timed))
+    asyncio.run(serve(args.mode, args.folder, args.threads, timed=args.timed))
