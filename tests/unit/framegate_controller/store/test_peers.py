@@ -124,8 +124,10 @@ def test_a_duty_is_not_taken_over_in_the_middle_of_its_transaction(pair):
         each.peers._thread.join(30)
     values = {"owner": "other", "duties": ["sinks"], "life_ms": 60_000}
     with other.store.engines.connect() as there:
-        there.execute("UPDATE leases SET owner = %s, until_ms = 0", (held.owner,))
-        one.peers.lease = lambda duty: held
+        # the last beat of the other may have taken it over from the one that was ending
+        ours = "UPDATE leases SET owner = %s, until_ms = 0 WHERE duty = 'sinks' RETURNING token"
+        (token,) = there.execute(ours, (held.owner,)).fetchone()
+        one.peers.lease = lambda duty: dataclasses.replace(held, token=token)
         with mine.writing() as tx:
             tx.settings.put("who", "one")
             assert there.execute(postgres_peers._CLAIM, values).fetchall() == []
