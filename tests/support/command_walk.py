@@ -16,6 +16,7 @@ from typing import Any
 import typer
 
 from framegate_host.program import run_program
+from framegate_simulators.chaos.forked import fork
 
 PROGRAMS = {
     "framegate": "framegate_operator.main",
@@ -114,7 +115,7 @@ def run_each(
             for path in _outputs(folder, number):
                 path.write_text("")
                 path.chmod(0o666)
-        child = os.fork()
+        child = fork()
         if child == 0:
             try:
                 _become(as_nobody=as_nobody)

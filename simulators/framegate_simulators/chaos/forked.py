@@ -7,6 +7,7 @@ This process MUST have one thread when it forks.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import random
@@ -25,6 +26,20 @@ LONGEST_S: Final = 120.0
 _READ: Final = 65_536
 
 
+def fork() -> int:
+    """os.fork, whose child collects nothing of what was there before it: a server's queue of
+    gRPC's joins its thread as it goes, which no child has, and waits for it for ever.
+    """
+    collected = gc.isenabled()
+    gc.disable()  # what runs behind a fork, in the child, may collect already
+    pid = os.fork()
+    if not pid:
+        gc.freeze()
+    if collected:
+        gc.enable()
+    return pid
+
+
 @dataclass
 class Forked:
     """A child that lives `life`; it ends when that returns."""
@@ -37,7 +52,7 @@ class Forked:
         self._pipe, theirs = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
-        self.pid = os.fork()
+        self.pid = fork()
         if self.pid:
             os.close(theirs)
             return

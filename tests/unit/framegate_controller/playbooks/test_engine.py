@@ -36,6 +36,7 @@ from framegate_controller.store.engines import SqliteEngines
 from framegate_controller.store.ports import Sweep
 from framegate_controller.verbs.playbooks import SimulatePlaybook
 from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_simulators.chaos.forked import fork
 from framegate_simulators.fixtures.verbs import AllowedCaller
 from support.paths import ROOT
 from support.playbooks import HOLD, desk_of, playbook_toml
@@ -69,7 +70,7 @@ def killed(response, path, at: int, after: bool) -> bool:
     """Whether a process that looks was killed at its transaction number `at`, just before or just
     after it was committed.
     """
-    child = os.fork()
+    child = fork()
     if child == 0:
         store, count = opened(response, path), 0
         real = store.writing
