@@ -7,7 +7,7 @@ import contextlib
 import functools
 import logging
 import secrets
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from cryptography import x509
@@ -80,6 +80,13 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.v1 import open_inference_pb2_grpc as oip_rpc
 
 log = logging.getLogger(__name__)
+
+
+class _Port(NamedTuple):
+    """A server that is not open yet, and who gives way there."""
+
+    server: grpc.aio.Server
+    crowd: Crowd
 
 
 class GatewayProcess:
@@ -336,10 +343,9 @@ class GatewayProcess:
 
     async def _serve(self) -> tuple[list[grpc.aio.Server], Crowds]:
         s = self.settings
-        crowds = [Crowd(CROWDED, MAX_CONNECTIONS) for _ in range(3)]
-        frames, operators, usual = map(self._server, crowds)
+        frames, operators = self._port(), self._port()
         rpc.add_FramesServicer_to_server(
-            FramesService(self.keys, self.view, self.conversations), frames
+            FramesService(self.keys, self.view, self.conversations), frames.server
         )
         rules = EgressRules(frozenset(s.export_to), s.export_quota)
         archive = Archive(self.journal, self.receipts, self.vault, self.locked)
@@ -361,27 +367,27 @@ class GatewayProcess:
         service = GatewayOperatorService(
             self.keys, self.view, self.models, archive, egress, self.learner, self.report
         )
-        self._health.add_to(operators)
-        rpc.add_GatewayOperatorServicer_to_server(service, operators)
+        self._health.add_to(operators.server)
+        rpc.add_GatewayOperatorServicer_to_server(service, operators.server)
         if self.publisher is not None and s.frames_over_broker:
             self._mqtt = MqttFrames(self.keys, self.view, self.conversations, self.publisher)
             self.publisher.renewed(self.keys.credentials)
         ports = [(frames, s.port, "device-ca"), (operators, s.operator_port, "operator-ca")]
         if s.inference_port:
-            oip_rpc.add_GRPCInferenceServiceServicer_to_server(
-                OpenInferenceService(self.keys, self.view, self.models), usual
-            )
+            usual = self._port()
+            inference = OpenInferenceService(self.keys, self.view, self.models)
+            oip_rpc.add_GRPCInferenceServiceServicer_to_server(inference, usual.server)
             ports.append((usual, s.inference_port, "device-ca"))
-        for crowd, (server, port, clients) in zip(crowds, ports, strict=False):
-            crowd.port = port
+        for (server, crowd), port, clients in ports:
             tls = ChangingTls(functools.partial(self._configuration, clients))
-            server.add_secure_port(f"{s.host}:{port}", tls.credentials())
+            crowd.port = server.add_secure_port(f"{s.host}:{port}", tls.credentials())
             await server.start()
-        return [server for server, _, _ in ports], Crowds(crowds[: len(ports)])
+        return [p.server for p, _, _ in ports], Crowds([p.crowd for p, _, _ in ports])
 
-    def _server(self, crowd: Crowd) -> grpc.aio.Server:
+    def _port(self) -> _Port:
+        crowd = Crowd(CROWDED, MAX_CONNECTIONS)
         beside = (OutlivingContexts(), crowd.interceptor(), self.metrics.calls, CallerShares())
-        return grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
+        return _Port(grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside), crowd)
 
     def _configuration(self, clients: str) -> ServerTls:
         """Present key and chain for new connections. Raises Refused while the host has no standing;

@@ -19,19 +19,31 @@ def prefix_of(peer: str) -> str:
 
     An IPv4 address mapped into IPv6 is that IPv4 address. What is no IP address counts as it is.
     """
-    text = urllib.parse.unquote(peer).removeprefix("ipv4:").removeprefix("ipv6:")
-    if text.count(":") == 1 or "]:" in text:
-        text = text.rpartition(":")[0]
-    text = text.strip("[]")
     try:
-        address = ipaddress.ip_address(text.split("%", 1)[0])
+        address = address_of(split_peer(peer)[0])
     except ValueError:
         return peer[:MAX_NAME]
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
         return str(ipaddress.IPv6Network((address, NETWORK_BITS), strict=False))
     return str(address)
+
+
+def split_peer(peer: str) -> tuple[str, str]:
+    """Host and port, as texts, of gRPC's name of a peer; no port where it has none."""
+    text = urllib.parse.unquote(peer).removeprefix("ipv4:").removeprefix("ipv6:")
+    host, port = text, ""
+    if text.count(":") == 1 or "]:" in text:
+        host, _, port = text.rpartition(":")
+    return host.strip("[]"), port
+
+
+def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address that `host` is, whatever interface it names; one that is mapped into IPv6 is that
+    IPv4 address. Raises ValueError where it is none.
+    """
+    address = ipaddress.ip_address(host.split("%", 1)[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return address if mapped is None else mapped
 
 
 def is_prefix(text: str) -> bool:

@@ -13,14 +13,13 @@ import ipaddress
 import os
 import socket
 import stat
-import urllib.parse
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from framegate_host.prefixes import prefix_of
+from framegate_host.prefixes import address_of, prefix_of, split_peer
 from framegate_proto.call_context import PassedContexts
 
 DESCRIPTORS: Final = "/proc/self/fd"
@@ -30,9 +29,6 @@ CROWDED_S: Final = 0.05
 """Likewise while there are too many: who connects again and again finds no more places than it can
 take in so long.
 """
-
-
-_IPV6: Final = 6
 
 
 @dataclass(slots=True)
@@ -183,18 +179,15 @@ def _held(descriptor: int, inode: int) -> Iterator[socket.socket]:
 
 def _named(host: str, port: int) -> str:
     """A peer as it is named here, whichever way it was read."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    shown = f"[{address}]" if address.version == _IPV6 else str(address)
+    address = address_of(host)
+    shown = str(address) if isinstance(address, ipaddress.IPv4Address) else f"[{address}]"
     return f"{shown}:{port}"
 
 
 def _called(peer: str) -> str:
     """gRPC's name of a peer, likewise; as it is where that is no IP address."""
-    text = urllib.parse.unquote(peer).removeprefix("ipv4:").removeprefix("ipv6:")
-    host, _, port = text.rpartition(":")
+    host, port = split_peer(peer)
     try:
-        return _named(host.strip("[]"), int(port))
+        return _named(host, int(port))
     except ValueError:
         return peer
