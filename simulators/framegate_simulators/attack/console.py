@@ -27,7 +27,6 @@ from framegate_simulators.plant.operators import OPERATOR
 from framegate_simulators.plant.processes import PlantError, free_port, wait_for
 
 SCRIPT: Final = "<script>alert(1)</script>"
-"""Of a code, each of which counts once."""
 ROLE: Final = {"role": "auditor", "minutes": "1", "reason": f"to look {SCRIPT}"}
 PAGE: Final = {
     "Sec-Fetch-Site": "none",

@@ -37,6 +37,7 @@ from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.bench.server import THREADS
 from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.boards.camera import write_golden
 from framegate_simulators.fixtures.camera import SoftwareCamera
@@ -46,8 +47,6 @@ from framegate_simulators.plant.processes import wait_for
 
 FRAMES: Final = 30
 ROUNDS: Final = 40
-THREADS: Final = 2
-"""Of the model, as a gateway has them that is told nothing else."""
 """Short rounds, many of them: two ways are compared within a second or two, before the machine is
 another, and what is left of its moods goes down with the rounds' root.
 """

@@ -42,6 +42,8 @@ from framegate_simulators.fixtures.gateway import warranted
 
 ADMITTED: Final = "admitted.txt"
 """Where a gateway that is timed writes the ms of each frame, a line each."""
+THREADS: Final = 2
+"""Of the model, as a gateway has them that is told nothing else."""
 OPTIONS = (("grpc.max_receive_message_length", 64 * 1024 * 1024), ("grpc.so_reuseport", 0))
 
 
@@ -141,7 +143,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("mode", choices=["plain", "protected"])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--timed", action="store_true")
     args = parser.parse_args()
     asyncio.run(serve(args.mode, args.folder, args.threads, timed=args.timed))

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final
 
+from framegate_host.console import EXIT_DENIED
 from framegate_simulators.fixtures.access import totp_now, wait_for_next_code, write_secret
 from framegate_simulators.plant.processes import BIN, PlantError
 
@@ -31,8 +32,10 @@ class Operators:
         context. A code that was used once already is followed by the next, as a person would.
         """
         chosen = context or (self.context if name == OPERATOR else self.folder / f"{name}.json")
-        if self._login(name, chosen, check=False).returncode:
+        ended = self._login(name, chosen, check=False).returncode
+        if ended == EXIT_DENIED:
             wait_for_next_code()
+        if ended:
             self._login(name, chosen)
         return chosen
 
