@@ -255,6 +255,13 @@ class ControllerSettings(Settings):
             " processes; the log says so."
         ),
     ] = False
+    all_processors: Annotated[
+        bool,
+        Setting(
+            "Let threads run on all processors; otherwise they stay together on one, chosen anew "
+            "every few seconds: Python runs one at a time, and handing over costs less there."
+        ),
+    ] = False
     metrics: MetricsAt = ""
     metrics_tls: MetricsTls = None
     traces: TracesTo = ""

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from framegate_host.one_processor import anywhere
+
 KEPT_VARIABLES: Final = ("PATH", "LANG", "LC_ALL", "HOME", "PYTHONPATH", "VIRTUAL_ENV")
 """What a child finds its interpreter and our packages by; TCTI strings and tokens are not in it."""
 OWN_PYTHON: Final = (sys.executable, "-P")
@@ -62,13 +64,14 @@ async def start_module(
     ours, theirs = socket.socketpair()
     with theirs:
         numbers = [*passed, theirs.fileno()]
-        process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
-            [*OWN_PYTHON, "-m", module, *map(str, numbers), *words],
-            pass_fds=numbers,
-            env=inherited_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-        )
+        with anywhere():
+            process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and nothing is waited for
+                [*OWN_PYTHON, "-m", module, *map(str, numbers), *words],
+                pass_fds=numbers,
+                env=inherited_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+            )
     reader, writer = await open_socket_of(process, ours)
     return Child(process, reader, writer)
 

@@ -10,6 +10,7 @@ from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
 from framegate_controller.store.running import running
 from framegate_host.logs import start_logging, started
+from framegate_host.one_processor import on_one_processor
 from framegate_host.ready_file import write_ready
 from framegate_host.rereading import Rereader
 from framegate_host.service_manager import service_manager
@@ -28,7 +29,8 @@ def run(settings: ControllerSettings, reader: Rereader) -> None:
 
 async def _serve(settings: ControllerSettings, reader: Rereader) -> None:
     with running(settings.state):
-        await _serve_on(settings, reader)
+        async with on_one_processor(wanted=not settings.all_processors):
+            await _serve_on(settings, reader)
 
 
 async def _serve_on(settings: ControllerSettings, reader: Rereader) -> None:
