@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 
@@ -18,6 +19,29 @@ FILE = "record-head"
 """In the agent's folder: the last head of the controller's record that it was shown."""
 
 
+BEATS: Final = 12
+"""Heartbeats of an interval."""
+MIN_BEAT_S: Final = 1.0
+MAX_BEAT_S: Final = 5.0
+"""Each costs the controller a message to each machine."""
+MIN_SILENCE_S: Final = 5.0
+"""A busy controller may be late by some seconds."""
+MISSED: Final = 2.4
+"""Missed beats after which a connection is dead: two, and some time for the third."""
+
+
+def beat_s(interval_ms: int) -> float:
+    """How often to be heard of by a controller, in seconds, of a machine that attests each
+    `interval_ms`.
+    """
+    return min(max(interval_ms / 1000 / BEATS, MIN_BEAT_S), MAX_BEAT_S)
+
+
+def silence_s(every_s: float) -> float:
+    """After how long without a word a connection is dead, where one is due each `every_s`."""
+    return max(MIN_SILENCE_S, MISSED * every_s)
+
+
 class ControllerWatch:
     """Follows the controller's record in `folder`, from one connection to the next (N148).
 
@@ -29,10 +53,11 @@ class ControllerWatch:
         self._seen = SeenLog(folder / FILE)
         self.behind: tuple[Failure, ...] = ()
 
-    @property
-    def seen(self) -> pb.SeenLog:
-        """What the controller has to go on from."""
-        return to_seen_log(self._seen.head)
+    def request(self, beat_s: float) -> pb.WatchRequest:
+        """To be told of changes, of a heartbeat each `beat_s`, and first what goes on from the head
+        that was seen last.
+        """
+        return pb.WatchRequest(seen=to_seen_log(self._seen.head), beat_ms=round(1000 * beat_s))
 
     def first_event(self, event: pb.WatchEvent, root: x509.Certificate) -> None:
         """Take in the first event of a connection, which says where the record stands.

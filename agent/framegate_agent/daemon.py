@@ -25,7 +25,7 @@ from framegate_agent.camera.heads import HeadSpool
 from framegate_agent.camera.logged_grants import logged_grants
 from framegate_agent.camera.session import Demands
 from framegate_agent.camera.stream import CameraStream
-from framegate_agent.controller_watch import ControllerWatch
+from framegate_agent.controller_watch import ControllerWatch, beat_s, silence_s
 from framegate_agent.fleet_connection import FleetConnection
 from framegate_agent.gateway_socket import GatewaySocket
 from framegate_agent.posture_watch import watch_posture
@@ -60,8 +60,6 @@ ATTEST_MOST_S: Final = 180.0
 """One attestation: some 40 commands of a TPM that may take 0.6 s for each, an event log that is
 read, four calls of at most 20 s.
 """
-WATCH_SILENCE_S: Final = 5.0
-"""Watch beats every second; five missed beats mean the connection is dead."""
 
 
 class Agent:
@@ -336,12 +334,11 @@ class Agent:
                 stub: Any = rpc.FleetStub(await self._fleet.channel())
                 with self.traces.span("watch"):
                     link = self.traces.metadata() or None
-                asked = pb.WatchRequest(seen=self.controller.seen)
+                every_s = beat_s(self.state.attest_interval_ms)
+                asked, patience_s = self.controller.request(every_s), silence_s(every_s)
                 call, first = stub.Watch(asked, metadata=link), True
                 while (
-                    event := await asyncio.wait_for(
-                        answered(call.read(), UNREACHED), WATCH_SILENCE_S
-                    )
+                    event := await asyncio.wait_for(answered(call.read(), UNREACHED), patience_s)
                 ) is not grpc.aio.EOF:
                     if first:
                         self._connected(event)

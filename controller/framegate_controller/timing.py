@@ -14,6 +14,13 @@ MAX_INTERVAL_MS: Final = 3_600_000
 NONCE_LIFE_MS: Final = 60_000
 """A hardware TPM answers in a few seconds; a minute leaves room for a busy one."""
 HEARTBEAT_S: Final = 1.0
+"""Of a watch that did not ask for another: agents of 0.1.0 give one up after five seconds."""
+MAX_HEARTBEAT_S: Final = 15.0
+"""Past it nobody would know for long that a connection is dead."""
+STANDING_S: Final = 15.0
+"""How often the registry is asked whether who watches still stands, beside what it is told of
+changes: a thousand machines that were asked about each second took most of a processor.
+"""
 FEED_HEARTBEAT_S: Final = 0.5
 """On the trust feed: a gateway closes its gate after 3 s of silence, and one that is late by half a
 second must not come near that.
@@ -41,6 +48,11 @@ class Timing:
     def result_life_ms(self) -> int:
         """How long a result stands."""
         return 3 * self.interval_ms
+
+    @property
+    def standing_s(self) -> float:
+        """How often to ask whether who watches still stands, in seconds."""
+        return min(STANDING_S, self.interval_ms / 4000)
 
     @property
     def stale_ms(self) -> int:

@@ -57,7 +57,7 @@ from framegate_controller.rpc.trust import to_trust_update, to_watch_event
 from framegate_controller.rpc.wire import Context, guarded, guarded_stream, to_the_end
 from framegate_controller.store.ports import Store, Transaction
 from framegate_controller.store.shared.policies import PolicyCache
-from framegate_controller.timing import FEED_HEARTBEAT_S, HEARTBEAT_S
+from framegate_controller.timing import FEED_HEARTBEAT_S, HEARTBEAT_S, MAX_HEARTBEAT_S
 from framegate_proto.edge import presented_certificate, to_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -115,17 +115,25 @@ class FleetService(rpc.FleetServicer):
     async def Watch(
         self, request: pb.WatchRequest, context: Context
     ) -> AsyncIterator[pb.WatchEvent]:
-        """Events for this machine and a heartbeat a second, while its certificate stands."""
-        device = await self._device(context)
-        with self._bus.watch(device.id) as events:
+        """Events for this machine, and a heartbeat as often as it asked, while its certificate
+        stands.
+        """
+        device, beat_s = await self._device(context), heartbeat_s(request)
+        standing = Recheck(lambda: self._device(context), self._fleet.timing.standing_s)
+        with closing(standing), self._bus.watch(device.id) as events:
             # what was said while nobody listened is in the state: a stale machine must attest
             state, log = await self._read(
                 lambda tx: (_state(tx, device.id), _position(tx, request.seen))
             )
             yield to_watch_event(MachineEvent(Wake.STATE, state), log)
             while events.open:
-                event = await events.next(HEARTBEAT_S)
-                if event is None or event.wake != Wake.STATE:
+                event = await events.next(beat_s)
+                standing.begin()
+                if event is not None and event.wake == Wake.STATE:
+                    said, state = state, event.state or state
+                    if said == state == State.TRUSTED:
+                        continue  # it was renewed, and knows it by its answer
+                elif event is not None:
                     await self._device(context)  # who lost its standing may still hear that it did
                 yield to_watch_event(event)
 
@@ -301,6 +309,11 @@ class FleetService(rpc.FleetServicer):
 
     async def _write(self, work: Callable[[Transaction], R]) -> R:
         return await asyncio.to_thread(_within, self._store.writing, work)
+
+
+def heartbeat_s(request: pb.WatchRequest) -> float:
+    """How often a machine is to be heard of that asks so, in seconds: within what is served."""
+    return min(max(request.beat_ms / 1000, HEARTBEAT_S), MAX_HEARTBEAT_S)
 
 
 def _state(tx: Transaction, device: str) -> State:

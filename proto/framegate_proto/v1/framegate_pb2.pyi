@@ -946,16 +946,20 @@ class WatchRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SEEN_FIELD_NUMBER: _builtins.int
+    BEAT_MS_FIELD_NUMBER: _builtins.int
+    beat_ms: _builtins.int
+    """How often to be heard of, 1000 to 15000; 0: each second."""
     @_builtins.property
     def seen(self) -> Global___SeenLog: ...
     def __init__(
         self,
         *,
         seen: Global___SeenLog | None = ...,
+        beat_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["seen", b"seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["seen", b"seen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ms", b"beat_ms", "seen", b"seen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,8 @@ with.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -15,7 +17,7 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Unavailable
+from framegate.errors import FramegateError, Unavailable
 from framegate.eventlog import parse_boot_log, replay
 from framegate.identity.certificates import issuer_of
 from framegate.identity.pem import private_pem
@@ -38,6 +40,8 @@ CALL_S: Final = 30.0
 TRIES: Final = 4
 AGAIN_S: Final = 0.25
 """Tries at each of several controllers, and how long after one that did not answer."""
+BEAT_MS: Final = 5_000
+"""What an agent asks for that attests each minute."""
 EXPIRES_S: Final = 1.0
 """A certificate that ends sooner is not used any more, as agents do."""
 OPTIONS: Final = (
@@ -106,6 +110,7 @@ class FleetDevice:
         self._expires_s = 0.0
         self._credentials: grpc.ChannelCredentials | None = None
         self._channel: grpc.aio.Channel | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def join(self, ports: Ports, code: bytes = b"") -> State:
         """By its ticket's `code`, or, after a reboot, by its EK."""
@@ -146,6 +151,8 @@ class FleetDevice:
             raise RuntimeError(f"{self.name} has not joined")
         if self._channel is None:
             self._channel = grpc.aio.secure_channel(where, self._credentials, options=OPTIONS)
+            if keep:
+                self._watching = asyncio.create_task(_watch(rpc.FleetStub(self._channel)))
         stub, hello = rpc.FleetStub(self._channel), self.forge.attest_hello(known_log=True)
         try:
             begun = await answered(stub.Begin(pb.BeginRequest(hello=hello), timeout=CALL_S), "")
@@ -169,6 +176,10 @@ class FleetDevice:
 
     async def drop(self) -> None:
         """Close its connection."""
+        if self._watching is not None:
+            watching, self._watching = self._watching, None
+            watching.cancel()
+            await asyncio.wait([watching])
         if self._channel is not None:
             channel, self._channel = self._channel, None
             await channel.close()
@@ -183,3 +194,15 @@ class FleetDevice:
                 ports.root, private_pem(self.forge.tls.private), chain
             )
         return State(reply.state)
+
+
+async def _watch(stub: Any) -> None:
+    """Listen to the controller, as agents do for as long as they have a connection; what ends is
+    begun again.
+    """
+    while True:
+        with contextlib.suppress(FramegateError):
+            call = stub.Watch(pb.WatchRequest(beat_ms=BEAT_MS))
+            while await answered(call.read(), "") is not grpc.aio.EOF:
+                pass
+        await asyncio.sleep(random.uniform(0.3, 1.0))  # as agents do, not all at once

@@ -1,0 +1,98 @@
+"""What a machine hears of its controller while it watches, and for how long."""
+
+import asyncio
+
+import grpc
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from framegate.errors import FramegateError
+from framegate.identity.names import Kind
+from framegate.identity.pem import private_pem
+from framegate.machines.lifecycle import State
+from framegate_controller.events.notices import AttestNow, DeviceChanged
+from framegate_controller.fleet.lifecycle_changes import quarantine, retire
+from framegate_controller.rpc.fleet import heartbeat_s
+from framegate_controller.server import Controller
+from framegate_controller.settings import ControllerSettings
+from framegate_proto.edge import answered
+from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from support.fleet_port import channel, invited, joined
+from support.founded import found_controller
+
+NAME = "camera.z.cam1"
+BEAT, ATTEST_NOW, STATE = pb.WatchEvent.HEARTBEAT, pb.WatchEvent.ATTEST_NOW, pb.WatchEvent.STATE
+
+
+@pytest.mark.parametrize(
+    ("asked_ms", "every_s"),
+    [
+        (0, 1.0),
+        (1, 1.0),
+        (1_000, 1.0),
+        (2_500, 2.5),
+        (15_000, 15.0),
+        (15_001, 15.0),
+        (2**32 - 1, 15),
+    ],
+)
+def test_a_heartbeat_is_as_often_as_was_asked_within_what_is_served(asked_ms, every_s):
+    assert heartbeat_s(pb.WatchRequest(beat_ms=asked_ms)) == every_s
+
+
+@pytest.fixture
+async def watched(tmp_path, maker):
+    """A controller of short intervals, and a camera's watch after its first event."""
+    fleet = found_controller(tmp_path)
+    settings = ControllerSettings(state=tmp_path, join_port=0, fleet_port=0, attest_interval=4)
+    running = Controller(settings)
+    await running.start()
+    forge = await asyncio.to_thread(invited, running, maker, Kind.CAMERA, "cam1", "z")
+    answer = await asyncio.to_thread(joined, running, forge, b"c" * 16)
+    chain = answer.certificate.public_bytes(Encoding.PEM) + fleet.issuing["device-ca"].pem
+    async with channel(running, fleet, (private_pem(forge.tls.private), chain)) as opened:
+        watch = rpc.FleetStub(opened).Watch(pb.WatchRequest())
+        first = await answered(watch.read(), "")
+        assert (first.kind, first.state) == (STATE, State.TRUSTED)
+        yield running, watch
+        watch.cancel()
+    await running.stop(0)
+
+
+async def heard(watch):
+    """The next that is no heartbeat."""
+    while (event := await answered(watch.read(), "")) is not grpc.aio.EOF:
+        if event.kind != BEAT:
+            return event
+    raise EOFError
+
+
+def changed(running, change):
+    """`change` of the camera, committed and told to nobody."""
+    with running.store.writing() as tx:
+        change(tx, tx.devices.get(NAME))
+
+
+async def test_a_machine_that_is_as_it_was_is_not_told_so_again(watched):
+    running, watch = watched
+    for _ in range(3):
+        await running.bus.publish((DeviceChanged(NAME),))
+    await running.bus.publish((AttestNow(NAME),))
+    assert (await heard(watch)).kind == ATTEST_NOW
+
+
+async def test_every_other_state_is_told_and_the_way_back_from_it(watched):
+    running, watch = watched
+    await asyncio.to_thread(changed, running, lambda tx, d: quarantine(tx, d, "a test"))
+    for _ in range(2):  # not trusted is told as often as it is said: the machine attests by it
+        await running.bus.publish((DeviceChanged(NAME),))
+        event = await heard(watch)
+        assert (event.kind, event.state) == (STATE, State.QUARANTINED)
+
+
+async def test_whoever_lost_its_standing_is_cut_off_though_nobody_told_of_it(watched):
+    running, watch = watched
+    await asyncio.to_thread(changed, running, lambda tx, d: retire(tx, d, "a test"))
+    with pytest.raises(FramegateError):
+        await heard(watch)
