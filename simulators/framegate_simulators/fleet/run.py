@@ -29,6 +29,7 @@ from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.fleet.controllers import Controllers
 from framegate_simulators.fleet.device import MODEL, RELEASES
 from framegate_simulators.fleet.plan import Plan
+from framegate_simulators.fleet.turn_watch import Turns
 from framegate_simulators.fleet.versions import MACHINES, environment, found_by
 from framegate_simulators.fleet.worker import code_of
 from framegate_simulators.machine.boot import Firmware, profile_toml
@@ -113,12 +114,17 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             workers.tell({**controllers.ports(), "root": root, "digest": digest})
             workers.all_said()
             joined_s, joined = time.monotonic() - begun, controllers.used()
-            database = controllers.database_used()
+            database, held = controllers.database_used(), controllers.throttled()
+            watch = controllers.turn_watch()
             say(f"joined in {joined_s:.1f} s; {plan.seconds:g} s of their life begin")
             begun = time.monotonic()
             workers.tell({})
+            if watch is not None:
+                watch.begin()
             restarts = controllers.lived(say)
             results = workers.all_said()
+            turns = watch.end() if watch is not None else Turns()
+            used_up = controllers.throttled().since(held)
             lived_s, lived = time.monotonic() - begun, controllers.used()
             database_s = controllers.database_used().cpu_s - database.cpu_s
             controllers.end()
@@ -143,9 +149,12 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             "controller_cores": round(cpu_s / lived_s, 2),
             "database_cpu_ms": round(1e3 * database_s / max(1, len(took)), 2),
             "machines_cpu_ms": round(1e3 * own_s / max(1, len(took)), 2),
+            "share_used_up": round(used_up, 2),
         },
+        "turns": {**asdict(turns), "wait_ms": round(turns.wait_ms(len(took) / lived_s), 2)},
         "acts": dict(sum((Counter(one["acts"]) for one in results), Counter[str]())),
         "errors": dict(sum((Counter(one["errors"]) for one in results), Counter[str]())),
+        "said": dict(sum((Counter(one["said"]) for one in results), Counter[str]())),
         "late_devices": sum(one["late"] for one in results),
         "went_over": sum(one["went_over"] for one in results),
         "restarts": restarts,
