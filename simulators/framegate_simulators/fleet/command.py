@@ -61,6 +61,10 @@ def fleet(  # noqa: PLR0913 - a command's options
         bool,
         typer.Option("--pressing", help="Each machine again as soon as it was answered."),
     ] = False,
+    watching: Annotated[
+        bool,
+        typer.Option("--watching", help="Each machine has its watch open, as agents do."),
+    ] = False,
     output: OutputFormat = "table",
 ) -> None:
     """Be a fleet: forged machines that join a controller of their own, attest, reboot, are updated,
@@ -87,6 +91,7 @@ def fleet(  # noqa: PLR0913 - a command's options
             before=str(before.resolve()) if before else "",
             share=controller_share,
             pressing=pressing,
+            watching=watching,
         )
         try:
             result = run_fleet(plan, lambda text: typer.echo(text, err=True))

@@ -78,6 +78,17 @@ class Usage:
 NOTHING: Final = Usage(0.0, 0)
 
 
+def slices_of(pid: int) -> int:
+    """How often the threads of process `pid` were given a processor: schedstat of /proc (proc(5)),
+    its third number.
+    """
+    count = 0
+    for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # a thread that ended meanwhile
+            count += int(task.read_text().split()[2])
+    return count
+
+
 @dataclass(frozen=True, slots=True)
 class Restart:
     """Of one controller: seconds from SIGTERM to its end, and from there until it serves again."""
@@ -153,6 +164,10 @@ class Controllers:
         """By all controllers so far, those that were restarted too."""
         here = (Usage.of(process.pid) for process in self._processes.values())
         return sum(here, Usage(self._gone.cpu_s, 0))
+
+    def slices(self) -> int:
+        """How often the kernel gave a processor to one of the controllers' threads so far."""
+        return sum(map(slices_of, (process.pid for process in self._processes.values())))
 
     def database_used(self) -> Usage:
         """By the database's server so far; nothing where there is none."""

@@ -72,7 +72,9 @@ class Plan:
     folder with an earlier version's source, that version founds the fleet, runs every controller
     until its restart, and is what machines speak. `share`: percent of one processor that each
     controller gets, 0 for whatever there is. `pressing`: each machine comes again as soon as it was
-    answered, so that controllers do all that they can. Raises Malformed (USAGE).
+    answered, so that controllers do all that they can. `watching`: each has its watch open, as
+    agents do, and hears a heartbeat a second. `alone`: when they have lived, some of them attest
+    with nothing beside them, which says what waiting was. Raises Malformed (USAGE).
     """
 
     devices: int
@@ -88,6 +90,8 @@ class Plan:
     before: str = ""
     share: float = 0.0
     pressing: bool = False
+    watching: bool = False
+    alone: bool = False
 
     def __post_init__(self) -> None:
         if self.controllers > 1 and not self.database:

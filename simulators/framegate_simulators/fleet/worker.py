@@ -26,6 +26,7 @@ from framegate_simulators.fleet.device import (
     RELEASES,
     FleetDevice,
     FleetForge,
+    How,
     Ports,
 )
 from framegate_simulators.fleet.plan import Act, Plan
@@ -41,6 +42,8 @@ LOOK_S: Final = 0.05
 """How soon a turn that comes first is seen."""
 MOST_SAID: Final = 160
 """Of what a machine was told with an error, letters."""
+ALONE: Final = 40
+"""Machines that attest by themselves: half a second of the controller's processor, and more."""
 LATE_INTERVALS: Final = 2.5
 """After which a machine that is late comes again: the controller calls it stale after two."""
 
@@ -60,7 +63,7 @@ class Worker:
         self._away: set[int] = set()
         self._queue: list[tuple[float, int]] = []
         self._end_s = float("inf")
-        self.took_ms: list[float] = []
+        self.took: dict[How, list[float]] = {how: [] for how in How}
         self.join_ms: list[float] = []
 
     async def join_all(self, ports: Ports) -> None:
@@ -87,7 +90,8 @@ class Worker:
     def count_from_here(self) -> None:
         """All have joined: what is counted begins, and ends after as long as the plan says."""
         self._end_s = time.monotonic() + self.plan.seconds
-        self.acts, self.late, self.took_ms, self.said = Counter(), Counter(), [], Counter()
+        self.acts, self.late, self.said = Counter(), Counter(), Counter()
+        self.took = {how: [] for how in How}
         self.errors = Counter({k: n for k, n in self.errors.items() if k.startswith("join: ")})
 
     async def live(self, ports: Ports) -> None:
@@ -157,7 +161,7 @@ class Worker:
             self.said[f"{failure.expected}, got {failure.actual}"[:MOST_SAID]] += 1
             return False
         now = time.monotonic()
-        self.took_ms.append(1e3 * (now - due))
+        self.took[device.how].append(1e3 * (now - due))
         if (state == State.TRUSTED) == device.tampered:
             self.errors[f"{act.value}: is {state.value}"] += 1
         if act != Act.LATE and now - device.last_s > 2 * self.plan.interval_s:
@@ -175,8 +179,34 @@ class Worker:
         elif act == Act.REBOOT:
             device.reboot()
         elif act == Act.RENEW and device.admitted:
-            return await device.attest(ports, keep=self.plan.keep)
+            return await device.attest(ports, keep=self.plan.keep, watching=self.plan.watching)
         return await device.join(ports)
+
+    async def alone(self, ports: Ports, how: How) -> dict[str, Any]:
+        """Some machines attest one after the other, with nothing beside them: how long it took
+        each, and how long until it had its challenge.
+        """
+        took, begun, cpu_s = [], [], time.process_time()
+        sound = [d for d in self.devices.values() if d.last_s and not d.tampered][:ALONE]
+        for device in sound:
+            if how == How.NEW:
+                await device.drop()
+            elif how == How.JOIN:
+                device.reboot()
+            at = time.monotonic()
+            try:
+                await (
+                    device.join(ports)
+                    if how == How.JOIN
+                    else device.attest(ports, keep=True, watching=self.plan.watching)
+                )
+            except FramegateError as error:
+                self.errors[f"alone: {error.reason.value}"] += 1
+                continue
+            if device.how == how:
+                took.append(1e3 * (time.monotonic() - at))
+                begun.append(device.begin_ms)
+        return {"took_ms": took, "begin_ms": begun, "cpu_s": time.process_time() - cpu_s}
 
     def result(self) -> dict[str, Any]:
         """What came of it, for the process that began this one."""
@@ -188,7 +218,7 @@ class Worker:
             "went_over": sum(device.went_over for device in self.devices.values()),
             "joined": len(self.join_ms),
             "join_ms": self.join_ms,
-            "took_ms": self.took_ms,
+            "took_ms": self.took,
             "cpu_s": time.process_time(),
         }
 
@@ -229,6 +259,11 @@ async def _run() -> None:
     cpu_s = time.process_time()
     await (worker.press(ports) if living is None else living)
     _say(worker.result() | {"cpu_s": time.process_time() - cpu_s})
+    while worker.plan.alone:
+        told = await asyncio.to_thread(_told)
+        if "how" not in told:
+            break
+        _say(await worker.alone(ports, How(told["how"])))
 
 
 if __name__ == "__main__":

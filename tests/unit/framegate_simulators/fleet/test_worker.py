@@ -8,7 +8,7 @@ import pytest
 from framegate.errors import Reason, Unavailable
 from framegate.machines.lifecycle import State
 from framegate_simulators.fleet import worker as fleet_worker
-from framegate_simulators.fleet.device import Ports
+from framegate_simulators.fleet.device import How, Ports
 from framegate_simulators.fleet.plan import Act, Plan, Shares
 from framegate_simulators.fleet.worker import MOST_SAID, Worker
 from framegate_simulators.machine.tpm import TpmMaker
@@ -66,7 +66,7 @@ async def test_what_a_machine_was_told_is_kept_with_the_error(worker, monkeypatc
     monkeypatch.setattr(worker, "_done", away)
     device = worker.devices[0]
     assert not await worker._turn(PORTS, device, Act.RENEW, 0.0)
-    assert worker.errors == {"renewals: unavailable": 1} and worker.took_ms == []
+    assert worker.errors == {"renewals: unavailable": 1} and not any(worker.took.values())
     (said,) = worker.said
     assert said.startswith("a connection that is free") and len(said) == MOST_SAID
     worker.count_from_here()
@@ -79,4 +79,4 @@ async def test_who_was_answered_was_told_nothing(worker, monkeypatch):
 
     monkeypatch.setattr(worker, "_done", done)
     assert await worker._turn(PORTS, worker.devices[0], Act.RENEW, 0.0)
-    assert not worker.said and not worker.errors and len(worker.took_ms) == 1
+    assert not worker.said and not worker.errors and len(worker.took[How.JOIN]) == 1
