@@ -4,9 +4,9 @@ which that was measured.
 
 Machines attest every interval, each at its own time, by one of three ways (`How`). An attestation
 is work at three stations: at the machines' processor, which in a run of the simulator is one
-process for all of them; at the controller's, twice, for the challenge and for the evidence; at the
-store's one turn to write. What it takes besides, network, TLS, disk and the waking of threads,
-passes without a station. What controllers do by the clock comes between.
+process for all of them; at the controller's, to which its threads come again and again, as often as
+was counted; at the store's one turn to write. What it takes besides, network, TLS and disk, passes
+without a station. What controllers do by the clock comes between.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ MACHINES, CONTROLLER, TURN = range(3)
 @dataclass(frozen=True, slots=True)
 class Way:
     """A share of all attestations, and what one takes, ms: the controller's processor, of which the
-    share `begin` is for the challenge, the machine's, and all of it until the answer.
+    share `begin` is for the challenge, the machine's, and all of it until the answer. The
+    controller's threads come to its processor in `visits` for it: whoever is there is waited for
+    each time.
     """
 
     share: float
@@ -52,6 +54,7 @@ class Way:
     machine_ms: float
     alone_ms: float
     begin: float = 0.3
+    visits: int = 2
 
     def stages(self, write_ms: float, *, crowd: bool) -> tuple[Stage, ...]:
         """Until the answer, and the last after it; `crowd`: machines share one processor. What a
@@ -60,20 +63,11 @@ class Way:
         before = min(self.controller_ms, max(0.0, self.alone_ms - self.machine_ms))
         rest = max(0.0, self.alone_ms - self.machine_ms - before)
         write = min(write_ms, rest)
-        way, own = (rest - write) / 4, self.machine_ms / 3
-        mine = MACHINES if crowd else NOWHERE
-        steps = (
-            (mine, own),
-            (NOWHERE, way),
-            (CONTROLLER, before * self.begin),
-            (NOWHERE, way),
-            (mine, own),
-            (NOWHERE, way),
-            (CONTROLLER, before * (1 - self.begin)),
-            (TURN, write),
-            (NOWHERE, way),
-            (mine, own),
-        )
+        visits = max(1, self.visits)
+        first = round(visits * self.begin)
+        own = (MACHINES if crowd else NOWHERE, self.machine_ms / 3)
+        one = ((NOWHERE, (rest - write) / visits), (CONTROLLER, before / visits))
+        steps = (own, *one * first, own, *one * (visits - first), (TURN, write), own)
         behind = Stage(CONTROLLER, (self.controller_ms - before) / 1e3)
         # nobody queues where they have nothing to do
         return (*(Stage(station, ms / 1e3) for station, ms in steps if ms > 0), behind)
@@ -156,6 +150,7 @@ def _way(alone: dict[str, float], share: float) -> Way:
         machine_ms=alone["machine_ms"],
         alone_ms=took,
         begin=min(1.0, alone["begin_ms"] / took),
+        visits=int(alone["visits"]),
     )
 
 

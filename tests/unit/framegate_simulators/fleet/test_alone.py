@@ -14,6 +14,7 @@ class Controllers:
 
     def __init__(self, clock, each_s: float) -> None:
         self.clock, self.each_s, self.asked = clock, each_s, 0
+        self.visits = 0
 
     def used(self) -> Usage:
         return Usage(0.1 * self.clock.now_s + self.each_s * self.asked, 0)
@@ -22,7 +23,7 @@ class Controllers:
         return Usage(0.001 * self.asked, 0)
 
     def slices(self) -> int:
-        return int(1_000 * self.clock.now_s)
+        return int(1_000 * self.clock.now_s) + self.visits
 
 
 class Clock:
@@ -50,6 +51,7 @@ def test_what_is_done_by_the_clock_is_no_attestations(clock):
         ways.append(body["how"])
         controllers.asked += 4
         clock.now_s += 0.1
+        controllers.visits += 4 * 30
         return {
             "took_ms": [20.0, 22.0, 24.0, 99.0],
             "begin_ms": [5.0, 5.0, 6.0, 7.0],
@@ -65,6 +67,7 @@ def test_what_is_done_by_the_clock_is_no_attestations(clock):
         "begin_ms": 5.5,
         "controller_ms": pytest.approx(12.0),
         "database_ms": pytest.approx(1.0),
+        "visits": 30,
         "machine_ms": pytest.approx(5.0),
     }
 

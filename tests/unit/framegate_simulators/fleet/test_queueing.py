@@ -18,7 +18,7 @@ from framegate_simulators.fleet.queueing import (
     simulate,
 )
 
-SIMPLE = Way(share=1.0, controller_ms=10.0, machine_ms=0.0, alone_ms=10.0, begin=1.0)
+SIMPLE = Way(share=1.0, controller_ms=10.0, machine_ms=0.0, alone_ms=10.0, begin=1.0, visits=1)
 ONE = Load(devices=2_000, interval_s=60.0, ways=(SIMPLE,), write_ms=0.0)
 
 
@@ -43,6 +43,16 @@ def test_waiting_is_that_of_one_server_with_work_of_one_length(busy):
     mean = work * (1 + busy / (2 * (1 - busy)))
     assert work <= seen.p50_ms <= 1.15 * mean
     assert mean < seen.p99_ms < work * (1 + 6 / (2 * (1 - busy)))
+
+
+def test_who_comes_to_the_processor_again_and_again_waits_as_often():
+    """A processor that is shared out finely: who came later is served before who came first is
+    done, so half of them wait longer than by turns.
+    """
+    load = replace(ONE, ways=of(controller_ms=18.0, alone_ms=18.0))
+    often = replace(ONE, ways=of(controller_ms=18.0, alone_ms=18.0, visits=40))
+    assert often.busy == pytest.approx(load.busy)
+    assert simulate(often).p50_ms > simulate(load).p50_ms
 
 
 def test_the_stores_turn_is_one():
@@ -105,7 +115,7 @@ def test_the_stages_are_all_that_was_measured(way, crowd):
 
 
 def run(**changes):
-    way = {"turns": 40, "database_ms": 0.0, "begin_ms": 3.0}
+    way = {"turns": 40, "database_ms": 0.0, "begin_ms": 3.0, "visits": 30}
     body = {
         "plan": {"devices": 600},
         "attestations": {"per_s": 10.0, "p50_ms": 13.0, "p99_ms": 40.0},
