@@ -33,10 +33,12 @@ WRITE_MS: Final = 2.5
 INTERVALS: Final = 5
 """So many are simulated; the first is warm-up."""
 PLANS: Final = (1_000, 10_000, 100_000, 1_000_000)
-SITE: Final = 2_000
-"""Machines of one fleet in the plan for a million: that keep their connections at one fleet port
-(2,048), and ask for half of what one controller's Python can do.
+SITE: Final = 500
+"""Machines of one fleet in the plan for a million: with their watch open they ask for half of what
+one controller's Python can do.
 """
+WATCH_MS: Final = 0.7
+"""Of a controller's processor, for each second that a machine's watch is open."""
 MACHINES, CONTROLLER, TURN = range(3)
 """The stations."""
 
@@ -131,15 +133,17 @@ class Load:
             crowd=True,
         )
 
-    def in_earnest(self, devices: int, interval_s: float) -> Load:
+    def in_earnest(self, devices: int, interval_s: float, watch_ms: float) -> Load:
         """The same of `devices` machines each with a processor of its own, which keep their
-        connections, as agents do: only who has to join opens one.
+        connections, as agents do: only who has to join opens one. Each has its watch open, which
+        takes `watch_ms` a second.
         """
         kept = [way for way in self.ways if way.alone_ms == min(w.alone_ms for w in self.ways)]
         joins = max(self.ways, key=lambda way: way.alone_ms)
         share = joins.share if joins is not kept[0] else 0.0
         ways = (replace(kept[0], share=1 - share), replace(joins, share=share))
-        return replace(self, devices=devices, interval_s=interval_s, ways=ways, crowd=False)
+        chores = replace(self.chores, cores=self.chores.cores + devices * watch_ms / 1e3)
+        return Load(devices, interval_s, ways, chores, self.write_ms)
 
 
 def _way(alone: dict[str, float], share: float) -> Way:
@@ -157,8 +161,8 @@ def _way(alone: dict[str, float], share: float) -> Way:
 MEASURED: Final = Load(
     devices=1_000,
     interval_s=60.0,
-    ways=(Way(0.985, 8.8, 3.0, 14.8, 0.24), Way(0.015, 14.9, 6.9, 46.3, 0.24)),
-    chores=Chores(0.034, 0.1),
+    ways=(Way(0.985, 8.8, 2.6, 14.4, 0.24, 120), Way(0.015, 12.0, 5.9, 25.1, 0.36, 43)),
+    chores=Chores(0.058, 0.15),
 )
 """Without a run to read: what `docs/scaling.md` has."""
 
@@ -238,12 +242,12 @@ def beside(runs: Sequence[dict[str, Any]], write_ms: float) -> Table:
     return table
 
 
-def planned(load: Load) -> Table:
+def planned(load: Load, watch_ms: float) -> Table:
     """Fleets of at most `SITE` machines, each once a minute."""
     table = Table("machines", "fleets", "each", "busy", "p50, ms", "p99, ms", "late", box=None)
     for devices in PLANS:
         fleets = -(-devices // SITE)
-        one = load.in_earnest(-(-devices // fleets), 60.0)
+        one = load.in_earnest(-(-devices // fleets), 60.0, watch_ms)
         row = (str(devices), str(fleets), str(one.devices), f"{one.busy:.2f}")
         if one.busy >= 1:
             table.add_row(*row, "grows")
@@ -258,6 +262,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measured", type=Path, default=Path("build/scale-fleet.json"))
     parser.add_argument("--write-ms", type=float, default=WRITE_MS)
+    parser.add_argument("--watch-ms", type=float, default=WATCH_MS)
     args = parser.parse_args()
     console, load = Terminal(highlight=False), replace(MEASURED, write_ms=args.write_ms)
     if args.measured.exists():
@@ -267,7 +272,7 @@ def main() -> None:
             load = Load.of_run(runs[-1], args.write_ms)
         except (ValueError, KeyError) as error:
             console.print(f"{args.measured} is of no use here: {error}")
-    console.print(planned(load))
+    console.print(planned(load, args.watch_ms))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,9 @@ INTERVAL_S: Final = 10.0
 SECONDS: Final = 40.0
 AIM: Final = 1.6
 """Of two controllers to one."""
+USED_UP: Final = 0.85
+HELD: Final = 0.85
+"""From which share of the time on it is the limit: what is always so has its pauses, too."""
 _SHOWN: Final = (
     ("attestations a second", "attestations", "per_s"),
     ("controllers' processors", "attestations", "controller_cores"),
@@ -84,6 +87,13 @@ def host_cores(run: dict[str, Any]) -> float:
     return round(float(done["per_s"]) * each / 1e3, 2)
 
 
+def limit_of(run: dict[str, Any]) -> str:
+    """What kept the controllers of a run from answering more."""
+    if run["attestations"]["share_used_up"] >= USED_UP:
+        return "their shares"
+    return "turn to write" if run["turns"]["held"] >= HELD else "the host"
+
+
 def show(result: dict[str, Any], console: Terminal) -> None:
     """As a table."""
     runs = result["runs"]
@@ -91,6 +101,7 @@ def show(result: dict[str, Any], console: Terminal) -> None:
     for name, group, member in _SHOWN:
         table.add_row(name, *(str(run[group][member]) for run in runs))
     table.add_row("all processors in use", *(str(cores) for cores in result["host_cores"]))
+    table.add_row("what was the limit", *map(limit_of, runs))
     console.print(table)
     console.print(
         f"{result['ratio']} times as many with {runs[-1]['plan']['controllers']} controllers"

@@ -146,7 +146,8 @@ def test_a_run_in_which_nothing_was_alone_is_no_load():
 
 
 def test_in_earnest_machines_have_processors_of_their_own_and_keep_connections():
-    load = Load.of_run(run()).in_earnest(2_000, 60.0)
+    load = Load.of_run(run()).in_earnest(2_000, 60.0, 0.2)
+    assert load.chores.cores == pytest.approx(0.03 + 0.4)
     assert (load.devices, load.interval_s, load.crowd) == (2_000, 60.0, False)
     assert [way.alone_ms for way in load.ways] == [12.0, 24.0]
     assert sum(way.share for way in load.ways) == pytest.approx(1.0)
@@ -156,4 +157,5 @@ def test_both_tables_have_a_row_for_each_size():
     assert beside([run(), run()], 2.5).row_count == 2
     grows = run(attestations={"per_s": 400.0, "p50_ms": 9e3, "p99_ms": 9e4})
     assert "grows" in list(beside([grows], 2.5).columns[3].cells)
-    assert planned(replace(MEASURED, chores=Chores(1.2))).row_count == len(PLANS)
+    assert planned(MEASURED, 0.7).row_count == len(PLANS)
+    assert "grows" in list(planned(MEASURED, 3.0).columns[4].cells)

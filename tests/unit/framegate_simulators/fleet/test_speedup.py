@@ -3,7 +3,7 @@
 import pytest
 
 from framegate_host.console import Terminal
-from framegate_simulators.fleet.speedup import compared, host_cores, plan_of, show
+from framegate_simulators.fleet.speedup import compared, host_cores, limit_of, plan_of, show
 
 
 def run(controllers, per_s, **changes):
@@ -57,3 +57,13 @@ def test_what_was_wrong_in_either_run_is_said(capsys):
     said = capsys.readouterr().out
     assert "1.5 times" in said and "unavailable" in said
     assert "wrong: nothing" not in said
+
+
+@pytest.mark.parametrize(
+    ("used_up", "held", "limit"),
+    [(0.98, 0.99, "their shares"), (0.7, 0.91, "turn to write"), (0.3, 0.5, "the host")],
+)
+def test_what_kept_them_from_answering_more(used_up, held, limit):
+    one = run(2, 30.0)
+    one["attestations"]["share_used_up"], one["turns"]["held"] = used_up, held
+    assert limit_of(one) == limit
