@@ -126,9 +126,13 @@ bench-verify: setup ## Verification first and again; KEYLIME=PYTHON: beside Keyl
 bench-console: setup-dev ## What the web console costs: build/bench-console.json
 	@$(PY) -m framegate_simulators.bench.console
 
-bench-scale: setup ## Cost of a machine by its fleet's size; DEVICES (100 1000); STORE=postgres CONTROLLERS=2
+bench-scale: setup ## Cost of a machine by fleet's size: DEVICES (100 1000), STORE=postgres CONTROLLERS=2 SHARE=25
+ifdef SHARE
+	@$(PY) -m framegate_simulators.fleet.speedup --share $(SHARE) $(if $(STORE),--store $(STORE)) $(if $(CONTROLLERS),--controllers $(CONTROLLERS)) $(if $(DEVICES),--devices $(DEVICES))
+else
 	@$(PY) -m framegate_simulators.fleet.cost $(if $(DEVICES),--devices $(DEVICES)) $(if $(STORE),--store $(STORE)) $(if $(CONTROLLERS),--controllers $(CONTROLLERS))
 	@$(PY) -m framegate_simulators.fleet.queueing
+endif
 
 fairness: setup ## One camera floods at ten times its rate: the others' p99 may be 1.5 times what it was
 	@$(PY) -m framegate_simulators.bench.fairness

@@ -2,8 +2,10 @@
 
 import pytest
 
+from framegate.errors import Unavailable
 from framegate_simulators.fixtures.postgres import programs
 from framegate_simulators.fleet.plan import Act, Plan, Shares
+from framegate_simulators.fleet.processor_share import processor_share
 from framegate_simulators.fleet.run import run_fleet, wrong
 from support.before import source_of
 
@@ -90,3 +92,36 @@ def test_n226_controllers_of_before_are_replaced_under_load(tmp_path):
     assert beside["results"] > alone["results"] > 0
     assert (beside["new_evidence"], beside["new_results"]) == (0, 0)
     assert result["all_read"] and result["attested"] >= result["attestations"]["done"]
+
+
+def _may_share_processors() -> bool:
+    try:
+        with processor_share(50):
+            return True
+    except Unavailable:
+        return False
+
+
+@pytest.mark.skipif(
+    programs() is None, reason="PostgreSQL 15 or later is not installed: apt-get install postgresql"
+)
+@pytest.mark.skipif(not _may_share_processors(), reason="control groups are not this user's")
+def test_controllers_with_half_a_processor_each_use_no_more_of_it():
+    plan = Plan(
+        devices=8,
+        interval_s=30.0,
+        seconds=5.0,
+        workers=1,
+        seed=9,
+        keep=True,
+        shares=Shares(0, 0, 0, 0),
+        controllers=2,
+        database=True,
+        share=50.0,
+        pressing=True,
+    )
+    result = run_fleet(plan, lambda _: None)
+    assert wrong(result) == [] and result["states"] == {"trusted": 8}
+    done = result["attestations"]
+    assert done["done"] >= 8 and 0 < done["controller_cores"] < 1.1
+    assert result["turns"]["held"] > 0

@@ -1,4 +1,6 @@
-"""Which machine is calling: asked anew for every call and every message of a stream."""
+"""Which machine is calling: asked anew for every call and every message of a stream, but for
+heartbeats of a machine of which nothing was told.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The fleet port for machines: attest, watch, grants, trust feed.
 
-Mutual TLS; every message asks anew who is there.
+Mutual TLS; every message asks anew who is there, but a machine's heartbeats (`WatchedMachine`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from framegate_controller.record.reports import ReportDesk
 from framegate_controller.rpc.attestation import to_answer, to_challenge
 from framegate_controller.rpc.decisions import to_decisions, to_named
 from framegate_controller.rpc.peer import address_of, verify_peer
-from framegate_controller.rpc.recheck import Recheck
+from framegate_controller.rpc.recheck import Recheck, WatchedMachine
 from framegate_controller.rpc.trust import to_trust_update, to_watch_event
 from framegate_controller.rpc.wire import Context, guarded, guarded_stream, to_the_end
 from framegate_controller.store.ports import Store, Transaction
@@ -119,22 +119,22 @@ class FleetService(rpc.FleetServicer):
         stands.
         """
         device, beat_s = await self._device(context), heartbeat_s(request)
-        standing = Recheck(lambda: self._device(context), self._fleet.timing.standing_s)
-        with closing(standing), self._bus.watch(device.id) as events:
+        with self._bus.watch(device.id) as events:
             # what was said while nobody listened is in the state: a stale machine must attest
             state, log = await self._read(
                 lambda tx: (_state(tx, device.id), _position(tx, request.seen))
             )
             yield to_watch_event(MachineEvent(Wake.STATE, state), log)
+            standing = WatchedMachine(self._fleet.timing.standing_s)
             while events.open:
                 event = await events.next(beat_s)
-                standing.begin()
                 if event is not None and event.wake == Wake.STATE:
+                    standing.told()  # who lost its standing may still hear that it did
                     said, state = state, event.state or state
                     if said == state == State.TRUSTED:
                         continue  # it was renewed, and knows it by its answer
-                elif event is not None:
-                    await self._device(context)  # who lost its standing may still hear that it did
+                elif event is not None or standing.due(self._fleet.clock()):
+                    standing.read(await self._device(context))
                 yield to_watch_event(event)
 
     @guarded

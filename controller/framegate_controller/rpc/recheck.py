@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from framegate.registry.device import Device
+
 ANSWER_S: Final = 0.1
 """How long a message waits for the registry to say that its peer still stands."""
 
@@ -46,3 +48,28 @@ class Recheck:
         """Ask no more."""
         if self._asked is not None:
             self._asked.cancel()
+
+
+class WatchedMachine:
+    """A machine's standing as the registry had it, by which its heartbeats go: what could end it
+    comes with an event, or is its certificate's end, which is known; and every `known_s` it is
+    asked for all the same. Before the first heartbeat, too: what was read before anybody listened
+    may not hold any more.
+    """
+
+    def __init__(self, known_s: float) -> None:
+        self._known_s = known_s
+        self._expires_ms, self._due_s = 0, 0.0
+
+    def read(self, device: Device) -> None:
+        """The registry has it so now."""
+        self._expires_ms = device.certificate_expires_ms
+        self._due_s = asyncio.get_running_loop().time() + self._known_s
+
+    def told(self) -> None:
+        """Something happened to it: it is asked for before anything else is said."""
+        self._due_s = 0.0
+
+    def due(self, now_ms: int) -> bool:
+        """Whether the registry has to be asked before the next heartbeat."""
+        return self._expires_ms < now_ms or asyncio.get_running_loop().time() >= self._due_s

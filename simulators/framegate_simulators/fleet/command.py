@@ -48,6 +48,23 @@ def fleet(  # noqa: PLR0913 - a command's options
             " restart, and is what machines speak.",
         ),
     ] = None,
+    controller_share: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=100,
+            help="Percent of a processor that each controller gets, by control groups, as root;"
+            " 0 for whatever there is.",
+        ),
+    ] = 0.0,
+    pressing: Annotated[
+        bool,
+        typer.Option("--pressing", help="Each machine again as soon as it was answered."),
+    ] = False,
+    watching: Annotated[
+        bool,
+        typer.Option("--watching", help="Each machine has its watch open, as agents do."),
+    ] = False,
     output: OutputFormat = "table",
 ) -> None:
     """Be a fleet: forged machines that join a controller of their own, attest, reboot, are updated,
@@ -72,6 +89,9 @@ def fleet(  # noqa: PLR0913 - a command's options
             database=store == "postgres",
             rolling=rolling,
             before=str(before.resolve()) if before else "",
+            share=controller_share,
+            pressing=pressing,
+            watching=watching,
         )
         try:
             result = run_fleet(plan, lambda text: typer.echo(text, err=True))

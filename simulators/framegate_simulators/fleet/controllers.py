@@ -25,6 +25,12 @@ from framegate_controller.store.ports.controllers import READS
 from framegate_controller.store.transfer import move_rows
 from framegate_simulators.fixtures.postgres import LocalPostgres, local_postgres
 from framegate_simulators.fleet.plan import Plan
+from framegate_simulators.fleet.processor_share import (
+    ProcessorShare,
+    Throttled,
+    processor_share,
+)
+from framegate_simulators.fleet.turn_watch import TurnWatch
 from framegate_simulators.fleet.versions import Forms, environment
 from framegate_simulators.plant.processes import PlantError, free_port, wait_for
 
@@ -72,6 +78,17 @@ class Usage:
 NOTHING: Final = Usage(0.0, 0)
 
 
+def slices_of(pid: int) -> int:
+    """How often the threads of process `pid` were given a processor: schedstat of /proc (proc(5)),
+    its third number.
+    """
+    count = 0
+    for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # a thread that ended meanwhile
+            count += int(task.read_text().split()[2])
+    return count
+
+
 @dataclass(frozen=True, slots=True)
 class Restart:
     """Of one controller: seconds from SIGTERM to its end, and from there until it serves again."""
@@ -106,6 +123,7 @@ class Controllers:
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._gone, self._before = NOTHING, [plan.before for _ in self._folders]
         self.forms: list[Forms] = []
+        self._shares: list[ProcessorShare] = []
         self._server: LocalPostgres | None = None
         self.at = StoreAt(folder)
 
@@ -115,6 +133,7 @@ class Controllers:
 
     def __enter__(self) -> Controllers:
         with contextlib.ExitStack() as stack:
+            inner = stack.enter_context(contextlib.ExitStack())  # over once they have ended
             stack.callback(self._stop_all)
             if self._plan.database:
                 self._server = stack.enter_context(local_postgres(durable=True))
@@ -122,6 +141,10 @@ class Controllers:
                 self._move(StoreAt(self._folders[0]))
             for folder in self._folders[1:]:
                 self._add(folder)
+            groups = len(self._folders) if self._plan.share else 0
+            self._shares = [
+                inner.enter_context(processor_share(self._plan.share)) for _ in range(groups)
+            ]
             for number in range(len(self._folders)):
                 self._start(number)
             self._stack = stack.pop_all()
@@ -142,12 +165,24 @@ class Controllers:
         here = (Usage.of(process.pid) for process in self._processes.values())
         return sum(here, Usage(self._gone.cpu_s, 0))
 
+    def slices(self) -> int:
+        """How often the kernel gave a processor to one of the controllers' threads so far."""
+        return sum(map(slices_of, (process.pid for process in self._processes.values())))
+
     def database_used(self) -> Usage:
         """By the database's server so far; nothing where there is none."""
         if self._server is None:
             return NOTHING
         pid = (self._server.folder / "data" / "postmaster.pid").read_text().split("\n", 1)[0]
         return Usage.of(int(pid))
+
+    def throttled(self) -> Throttled:
+        """In how many of their periods controllers had used up their shares so far."""
+        return sum((share.throttled() for share in self._shares), Throttled())
+
+    def turn_watch(self) -> TurnWatch | None:
+        """Of the database's turn to write; None where there is none."""
+        return TurnWatch(self._server, DATABASE) if self._server is not None else None
 
     def lived(self, say: Say) -> list[dict[str, Any]]:
         """While machines live: each controller ends in order and is started again, where the plan
@@ -220,7 +255,7 @@ class Controllers:
             argv += [] if other == number else ["--peer", f"127.0.0.1:{its_join}:{its_fleet}"]
         with (folder / "controller.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-c", _CONTROLLER, *argv],
+                [sys.executable, "-c", self._entering(number) + _CONTROLLER, *argv],
                 stdout=log,
                 stderr=log,
                 env=environment(self._before[number]),
@@ -234,6 +269,12 @@ class Controllers:
             return ready.exists()
 
         wait_for("a controller", up, START_S)
+
+    def _entering(self, number: int) -> str:
+        """What a controller does first: it goes where it has its share of a processor."""
+        if not self._shares:
+            return ""
+        return f"open({str(self._shares[number].entry)!r}, 'w').write('0');"
 
     @staticmethod
     def _name(number: int) -> str:

@@ -73,6 +73,7 @@ def curve(sizes: Sequence[int], served: Served, console: Terminal) -> dict[str, 
             shares=Shares(),
             controllers=served.controllers,
             database=served.database,
+            alone=True,
         )
         console.print(f"{devices} machines, every {interval_s:g} s")
         runs.append(run_fleet(plan, console.print))

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import FramegateError, Unavailable
+from framegate.errors import Unavailable
 from framegate.eventlog import parse_boot_log, replay
 from framegate.identity.certificates import issuer_of
 from framegate.identity.pem import private_pem
@@ -41,7 +41,7 @@ TRIES: Final = 4
 AGAIN_S: Final = 0.25
 """Tries at each of several controllers, and how long after one that did not answer."""
 BEAT_MS: Final = 5_000
-"""What an agent asks for that attests each minute."""
+"""How often a watch is to be heard of: what an agent asks for that attests each minute."""
 EXPIRES_S: Final = 1.0
 """A certificate that ends sooner is not used any more, as agents do."""
 OPTIONS: Final = (
@@ -49,6 +49,16 @@ OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
 )
+
+
+class How(StrEnum):
+    """By which way a machine attests: over a connection that stands, one that it opens for it, or
+    at the join port, by its EK.
+    """
+
+    KEPT = "kept"
+    NEW = "new"
+    JOIN = "join"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +120,24 @@ class FleetDevice:
         self._expires_s = 0.0
         self._credentials: grpc.ChannelCredentials | None = None
         self._channel: grpc.aio.Channel | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.how = How.JOIN
+        self.begin_ms = 0.0
 
     async def join(self, ports: Ports, code: bytes = b"") -> State:
         """By its ticket's `code`, or, after a reboot, by its EK."""
         return await self._somewhere(ports, lambda at: self._join(ports, ports.joins[at], code))
 
-    async def attest(self, ports: Ports, *, keep: bool) -> State:
-        """At the fleet port, over the connection that it has or a new one."""
-        return await self._somewhere(
+    async def attest(self, ports: Ports, *, keep: bool, watching: bool = False) -> State:
+        """At the fleet port, over the connection that it has or a new one; `watching`: with its
+        watch open on it from then on.
+        """
+        state = await self._somewhere(
             ports, lambda at: self._attest(ports, ports.fleets[at], keep=keep)
         )
+        if watching and self._channel is not None and (self._watch is None or self._watch.done()):
+            self._watch = asyncio.create_task(_watched(self._channel))
+        return state
 
     async def _somewhere(self, ports: Ports, once: Callable[[int], Awaitable[State]]) -> State:
         """At the controller that answered last, or where it does not at the next, as agents do."""
@@ -138,10 +155,12 @@ class FleetDevice:
 
     async def _join(self, ports: Ports, where: str, code: bytes) -> State:
         await self.drop()
+        self.how, begun_s = How.JOIN, time.monotonic()
         root = grpc.ssl_channel_credentials(ports.root)
         async with grpc.aio.secure_channel(where, root, options=OPTIONS) as channel:
             stub, hello = rpc.JoinStub(channel), self.forge.hello(code)
             begun = await answered(stub.Begin(pb.BeginRequest(hello=hello), timeout=CALL_S), "")
+            self.begin_ms = 1e3 * (time.monotonic() - begun_s)
             mac, evidence = self.forge.answer(ports.digest, hello, begun.challenge)
             parts = evidence_parts(begun.state, mac, evidence)
             return self._taken(ports, await answered(stub.Complete(parts, timeout=CALL_S), ""))
@@ -151,11 +170,12 @@ class FleetDevice:
             raise RuntimeError(f"{self.name} has not joined")
         if self._channel is None:
             self._channel = grpc.aio.secure_channel(where, self._credentials, options=OPTIONS)
-            if keep:
-                self._watching = asyncio.create_task(_watch(rpc.FleetStub(self._channel)))
+        stands = self._channel.get_state() == grpc.ChannelConnectivity.READY
+        self.how, begun_s = How.KEPT if stands else How.NEW, time.monotonic()
         stub, hello = rpc.FleetStub(self._channel), self.forge.attest_hello(known_log=True)
         try:
             begun = await answered(stub.Begin(pb.BeginRequest(hello=hello), timeout=CALL_S), "")
+            self.begin_ms = 1e3 * (time.monotonic() - begun_s)
             _, evidence = self.forge.answer(ports.digest, hello, begun.challenge, join=False)
             parts = evidence_parts(begun.state, b"", evidence)
             return self._taken(ports, await answered(stub.Complete(parts, timeout=CALL_S), ""))
@@ -176,10 +196,10 @@ class FleetDevice:
 
     async def drop(self) -> None:
         """Close its connection."""
-        if self._watching is not None:
-            watching, self._watching = self._watching, None
-            watching.cancel()
-            await asyncio.wait([watching])
+        if self._watch is not None:
+            watch, self._watch = self._watch, None
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
         if self._channel is not None:
             channel, self._channel = self._channel, None
             await channel.close()
@@ -196,13 +216,8 @@ class FleetDevice:
         return State(reply.state)
 
 
-async def _watch(stub: Any) -> None:
-    """Listen to the controller, as agents do for as long as they have a connection; what ends is
-    begun again.
-    """
-    while True:
-        with contextlib.suppress(FramegateError):
-            call = stub.Watch(pb.WatchRequest(beat_ms=BEAT_MS))
-            while await answered(call.read(), "") is not grpc.aio.EOF:
-                pass
-        await asyncio.sleep(random.uniform(0.3, 1.0))  # as agents do, not all at once
+async def _watched(channel: grpc.aio.Channel) -> None:
+    """Hear what the controller says, until it ends that or the connection does."""
+    with contextlib.suppress(grpc.aio.AioRpcError, grpc.aio.UsageError):
+        async for _ in rpc.FleetStub(channel).Watch(pb.WatchRequest(beat_ms=BEAT_MS)):
+            pass

@@ -6,9 +6,13 @@ import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from framegate.errors import Malformed, Reason
+from framegate_simulators.fleet.processor_share import LEAST
+
+MOST: Final = 100
+"""Percent: more than one processor one controller's Python does not use."""
 
 
 class Act(StrEnum):
@@ -66,7 +70,11 @@ class Plan:
     joined. `keep`: each keeps its connection, as agents do. Several `controllers` need a
     `database`; `rolling`: each of them ends and is started again meanwhile. With `before`, a
     folder with an earlier version's source, that version founds the fleet, runs every controller
-    until its restart, and is what machines speak. Raises Malformed (USAGE).
+    until its restart, and is what machines speak. `share`: percent of one processor that each
+    controller gets, 0 for whatever there is. `pressing`: each machine comes again as soon as it was
+    answered, so that controllers do all that they can. `watching`: each has its watch open, as
+    agents do, and hears a heartbeat a second. `alone`: when they have lived, some of them attest
+    with nothing beside them, which says what waiting was. Raises Malformed (USAGE).
     """
 
     devices: int
@@ -80,6 +88,10 @@ class Plan:
     database: bool = False
     rolling: bool = False
     before: str = ""
+    share: float = 0.0
+    pressing: bool = False
+    watching: bool = False
+    alone: bool = False
 
     def __post_init__(self) -> None:
         if self.controllers > 1 and not self.database:
@@ -91,6 +103,13 @@ class Plan:
         if self.before and not self.rolling:
             wanted = "controllers of before that are replaced"
             raise Malformed.of(Reason.USAGE, wanted, "none", "say --rolling")
+        if self.share and not LEAST <= self.share <= MOST:
+            wanted = f"{LEAST} to {MOST} percent of a processor for each controller"
+            hint = "leave --controller-share out"
+            raise Malformed.of(Reason.USAGE, wanted, f"{self.share:g}", hint)
+        if self.pressing and self.rolling:
+            wanted, hint = "machines that come by the clock", "leave --pressing out"
+            raise Malformed.of(Reason.USAGE, wanted, "some that press, and --rolling", hint)
 
     def body(self) -> dict[str, Any]:
         """As JSON values."""

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from textwrap import shorten
+from typing import Any, Final
+
+SAID: Final = 4
+"""Kinds of what machines were told with errors, most often first; JSON has all."""
+WIDTH: Final = 48
 
 
 def lines(result: Mapping[str, Any]) -> Iterator[str]:
@@ -24,6 +29,16 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
         f" {done['controller_cores']} cores; machines {done['machines_cpu_ms']} ms"
         + (f", database {done['database_cpu_ms']} ms" if plan["database"] else "")
     )
+    if plan["share"]:
+        used = round(100 * done["share_used_up"])
+        each = f"{plan['share']:g} % of a processor each"
+        yield f"                {each}, used up in {used} % of periods"
+    if plan["database"]:
+        turns = result["turns"]
+        yield (
+            f"turn to write   held {round(100 * turns['held'])} % of the time,"
+            f" {turns['wait_ms']} ms waited for each"
+        )
     yield (
         f"a machine       {held['kib_a_device']} KiB of memory,"
         f" {held['registry_kib_a_device']} KiB of registry"
@@ -32,6 +47,8 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield "states          " + ", ".join(f"{v} {k}" for k, v in sorted(result["states"].items()))
     yield f"record          {result['entries']} entries, whole"
     yield f"late            {result['late_devices']}"
+    for text, count in sorted(result["said"].items(), key=lambda one: -one[1])[:SAID]:
+        yield f"refused         {count} times: {shorten(text, WIDTH)}"
     if plan["controllers"] > 1:
         yield f"went over       {result['went_over']} times to another controller"
     for one in result["restarts"]:

@@ -26,9 +26,11 @@ from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.fleet.tickets import Invitation, invite
 from framegate_controller.store.database import open_registry
 from framegate_simulators.fixtures.controller import found_controller
+from framegate_simulators.fleet.alone import measured_alone
 from framegate_simulators.fleet.controllers import Controllers
-from framegate_simulators.fleet.device import MODEL, RELEASES
+from framegate_simulators.fleet.device import MODEL, RELEASES, How
 from framegate_simulators.fleet.plan import Plan
+from framegate_simulators.fleet.turn_watch import Turns
 from framegate_simulators.fleet.versions import MACHINES, environment, found_by
 from framegate_simulators.fleet.worker import code_of
 from framegate_simulators.machine.boot import Firmware, profile_toml
@@ -42,7 +44,7 @@ MOST_KEPT: Final = 1_500
 Say = Callable[[str], None]
 
 
-class _Workers:
+class Workers:
     """The machines' processes, spoken to a line at a time."""
 
     def __init__(self, plan: Plan, maker: Path) -> None:
@@ -72,6 +74,15 @@ class _Workers:
         for process in self._processes:
             self._tell(process, body)
 
+    def ask(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What the first of them says to what it is told. Raises PlantError where it has ended."""
+        first = self._processes[0]
+        self._tell(first, body)
+        line = first.stdout.readline() if first.stdout else ""
+        if not line:
+            raise PlantError("a process of the fleet simulator ended: see its message above")
+        return dict(json.loads(line))
+
     def end(self) -> None:
         """End those that have not ended."""
         for process in self._processes:
@@ -95,7 +106,7 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fg-fleet-")))
         maker = TpmMaker.load_or_found(folder / "maker")
-        workers = _Workers(plan, folder / "maker")
+        workers = Workers(plan, folder / "maker")
         stack.callback(workers.end)
         eks = {int(n): ek for said in workers.all_said() for n, ek in said.items()}
         say(f"{len(eks)} machines made")
@@ -113,17 +124,24 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             workers.tell({**controllers.ports(), "root": root, "digest": digest})
             workers.all_said()
             joined_s, joined = time.monotonic() - begun, controllers.used()
-            database = controllers.database_used()
+            database, held = controllers.database_used(), controllers.throttled()
+            watch = controllers.turn_watch()
             say(f"joined in {joined_s:.1f} s; {plan.seconds:g} s of their life begin")
             begun = time.monotonic()
             workers.tell({})
+            if watch is not None:
+                watch.begin()
             restarts = controllers.lived(say)
             results = workers.all_said()
+            turns = watch.end() if watch is not None else Turns()
+            used_up = controllers.throttled().since(held)
             lived_s, lived = time.monotonic() - begun, controllers.used()
             database_s = controllers.database_used().cpu_s - database.cpu_s
+            alone = measured_alone(workers.ask, controllers, say) if plan.alone else {}
             controllers.end()
             registry = controllers.registry(keys)
-    took = sorted(ms for one in results for ms in one["took_ms"])
+    ways = {how: sorted(ms for one in results for ms in one["took_ms"][how]) for how in How}
+    took = sorted(ms for way in ways.values() for ms in way)
     join = sorted(ms for one in results for ms in one["join_ms"])
     cpu_s, own_s = lived.cpu_s - joined.cpu_s, sum(one["cpu_s"] for one in results)
     return {
@@ -143,9 +161,17 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             "controller_cores": round(cpu_s / lived_s, 2),
             "database_cpu_ms": round(1e3 * database_s / max(1, len(took)), 2),
             "machines_cpu_ms": round(1e3 * own_s / max(1, len(took)), 2),
+            "share_used_up": round(used_up, 2),
         },
+        "ways": {
+            how.value: {"done": len(way), "p50_ms": _at(way, 0.5), "p99_ms": _at(way, 0.99)}
+            for how, way in ways.items()
+        },
+        "alone": alone,
+        "turns": {**asdict(turns), "wait_ms": round(turns.wait_ms(len(took) / lived_s), 2)},
         "acts": dict(sum((Counter(one["acts"]) for one in results), Counter[str]())),
         "errors": dict(sum((Counter(one["errors"]) for one in results), Counter[str]())),
+        "said": dict(sum((Counter(one["said"]) for one in results), Counter[str]())),
         "late_devices": sum(one["late"] for one in results),
         "went_over": sum(one["went_over"] for one in results),
         "restarts": restarts,

@@ -20,7 +20,15 @@ from typing import Any, Final
 
 from framegate.errors import FramegateError
 from framegate.machines.lifecycle import State
-from framegate_simulators.fleet.device import MODEL, RELEASES, FleetDevice, FleetForge, Ports
+from framegate_simulators.fleet.device import (
+    AGAIN_S,
+    MODEL,
+    RELEASES,
+    FleetDevice,
+    FleetForge,
+    How,
+    Ports,
+)
 from framegate_simulators.fleet.plan import Act, Plan
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.machine.tpm import TpmMaker
@@ -32,6 +40,10 @@ AT_ONCE: Final = 256
 """
 LOOK_S: Final = 0.05
 """How soon a turn that comes first is seen."""
+MOST_SAID: Final = 160
+"""Of what a machine was told with an error, letters."""
+ALONE: Final = 40
+"""Machines that attest by themselves: half a second of the controller's processor, and more."""
 LATE_INTERVALS: Final = 2.5
 """After which a machine that is late comes again: the controller calls it stale after two."""
 
@@ -47,10 +59,11 @@ class Worker:
             n: FleetDevice(f"camera.line-1.cam{n}", FleetForge(maker, firmware), n) for n in numbers
         }
         self.acts, self.errors, self.late = Counter[str](), Counter[str](), Counter[str]()
+        self.said = Counter[str]()
         self._away: set[int] = set()
         self._queue: list[tuple[float, int]] = []
         self._end_s = float("inf")
-        self.took_ms: list[float] = []
+        self.took: dict[How, list[float]] = {how: [] for how in How}
         self.join_ms: list[float] = []
 
     async def join_all(self, ports: Ports) -> None:
@@ -77,7 +90,8 @@ class Worker:
     def count_from_here(self) -> None:
         """All have joined: what is counted begins, and ends after as long as the plan says."""
         self._end_s = time.monotonic() + self.plan.seconds
-        self.acts, self.late, self.took_ms = Counter(), Counter(), []
+        self.acts, self.late, self.said = Counter(), Counter(), Counter()
+        self.took = {how: [] for how in How}
         self.errors = Counter({k: n for k, n in self.errors.items() if k.startswith("join: ")})
 
     async def live(self, ports: Ports) -> None:
@@ -85,7 +99,7 @@ class Worker:
         machines that were not switched on at one moment.
         """
         turns, queue = asyncio.Semaphore(AT_ONCE), self._queue
-        running: set[asyncio.Task[None]] = set()
+        running: set[asyncio.Task[bool]] = set()
         while time.monotonic() < self._end_s:
             if not queue or queue[0][0] > time.monotonic() + LOOK_S:
                 await asyncio.sleep(LOOK_S)
@@ -109,6 +123,26 @@ class Worker:
         if running:
             await asyncio.wait(running)
 
+    async def press(self, ports: Ports) -> None:
+        """Each machine again as soon as it was answered, all of them at once."""
+
+        async def one(number: int, device: FleetDevice) -> None:
+            while (now := time.monotonic()) < self._end_s:
+                if not await self._turn(ports, device, self._act(number), now):
+                    await asyncio.sleep(AGAIN_S)
+
+        await asyncio.gather(*(one(n, d) for n, d in self.devices.items()))
+
+    async def once(self, ports: Ports) -> None:
+        """Each machine attests once, over the connection that it keeps from then on."""
+        turns = asyncio.Semaphore(JOINS)
+
+        async def one(device: FleetDevice) -> None:
+            async with turns:
+                await self._turn(ports, device, Act.RENEW, time.monotonic())
+
+        await asyncio.gather(*(one(device) for device in self.devices.values()))
+
     def _act(self, number: int) -> Act:
         """What this machine does now: what it is away for, or what chance says."""
         if number in self._away:
@@ -116,20 +150,24 @@ class Worker:
         tampered = self.devices[number].tampered
         return Act.TAMPER if tampered else self.plan.shares.draw(self._chance)
 
-    async def _turn(self, ports: Ports, device: FleetDevice, act: Act, due: float) -> None:
+    async def _turn(self, ports: Ports, device: FleetDevice, act: Act, due: float) -> bool:
+        """Whether it was answered."""
         self.acts[act.value] += 1
         try:
             state = await self._done(ports, device, act)
         except FramegateError as error:
             self.errors[f"{act.value}: {error.reason.value}"] += 1
-            return
+            failure = error.failures[0]
+            self.said[f"{failure.expected}, got {failure.actual}"[:MOST_SAID]] += 1
+            return False
         now = time.monotonic()
-        self.took_ms.append(1e3 * (now - due))
+        self.took[device.how].append(1e3 * (now - due))
         if (state == State.TRUSTED) == device.tampered:
             self.errors[f"{act.value}: is {state.value}"] += 1
         if act != Act.LATE and now - device.last_s > 2 * self.plan.interval_s:
             self.late[device.name] += 1
         device.last_s = now
+        return True
 
     async def _done(self, ports: Ports, device: FleetDevice, act: Act) -> State:
         firmware = device.forge.firmware
@@ -141,19 +179,46 @@ class Worker:
         elif act == Act.REBOOT:
             device.reboot()
         elif act == Act.RENEW and device.admitted:
-            return await device.attest(ports, keep=self.plan.keep)
+            return await device.attest(ports, keep=self.plan.keep, watching=self.plan.watching)
         return await device.join(ports)
+
+    async def alone(self, ports: Ports, how: How) -> dict[str, Any]:
+        """Some machines attest one after the other, with nothing beside them: how long it took
+        each, and how long until it had its challenge.
+        """
+        took, begun, cpu_s = [], [], time.process_time()
+        sound = [d for d in self.devices.values() if d.last_s and not d.tampered][:ALONE]
+        for device in sound:
+            if how == How.NEW:
+                await device.drop()
+            elif how == How.JOIN:
+                device.reboot()
+            at = time.monotonic()
+            try:
+                await (
+                    device.join(ports)
+                    if how == How.JOIN
+                    else device.attest(ports, keep=True, watching=self.plan.watching)
+                )
+            except FramegateError as error:
+                self.errors[f"alone: {error.reason.value}"] += 1
+                continue
+            if device.how == how:
+                took.append(1e3 * (time.monotonic() - at))
+                begun.append(device.begin_ms)
+        return {"took_ms": took, "begin_ms": begun, "cpu_s": time.process_time() - cpu_s}
 
     def result(self) -> dict[str, Any]:
         """What came of it, for the process that began this one."""
         return {
             "acts": self.acts,
             "errors": self.errors,
+            "said": self.said,
             "late": len(self.late),
             "went_over": sum(device.went_over for device in self.devices.values()),
             "joined": len(self.join_ms),
             "join_ms": self.join_ms,
-            "took_ms": self.took_ms,
+            "took_ms": self.took,
             "cpu_s": time.process_time(),
         }
 
@@ -183,14 +248,22 @@ async def _run() -> None:
     at = await asyncio.to_thread(_told)
     joins, fleets = tuple(at["joins"]), tuple(at["fleets"])
     ports = Ports(joins, fleets, at["root"].encode(), bytes.fromhex(at["digest"]))
-    living = asyncio.create_task(worker.live(ports))
+    pressing = worker.plan.pressing
+    living = None if pressing else asyncio.create_task(worker.live(ports))
     await worker.join_all(ports)
+    if pressing:
+        await worker.once(ports)
     _say({"joined": len(worker.join_ms)})
     await asyncio.to_thread(_told)
     worker.count_from_here()
     cpu_s = time.process_time()
-    await living
+    await (worker.press(ports) if living is None else living)
     _say(worker.result() | {"cpu_s": time.process_time() - cpu_s})
+    while worker.plan.alone:
+        told = await asyncio.to_thread(_told)
+        if "how" not in told:
+            break
+        _say(await worker.alone(ports, How(told["how"])))
 
 
 if __name__ == "__main__":

@@ -59,9 +59,12 @@ def test_the_exponent_of_a_cost(power, costs):
     assert exponent([100, 1000, 10000], costs) == pytest.approx(power)
 
 
+PLAN = {"controllers": 1, "database": False, "share": 0.0}
+
+
 def result(**changes):
     body = {
-        "plan": {"devices": 2, "interval_s": 60.0, "controllers": 1, "database": False},
+        "plan": {**PLAN, "devices": 2, "interval_s": 60.0},
         "enrolments": {"joined": 2, "per_s": 1.0, "p50_ms": 1.0, "p99_ms": 1.0},
         "attestations": dict.fromkeys(
             (
@@ -73,11 +76,14 @@ def result(**changes):
                 "controller_cores",
                 "database_cpu_ms",
                 "machines_cpu_ms",
+                "share_used_up",
             ),
             1,
         ),
         "acts": {"renewals": 3},
+        "turns": {"held": 0.5, "elsewhere": 0.2, "at_disk": 0.1, "waiting": 0.3, "wait_ms": 12.34},
         "errors": {},
+        "said": {},
         "late_devices": 0,
         "states": {"trusted": 2},
         "entries": 9,
@@ -104,10 +110,13 @@ def test_what_is_wrong_is_said(changes):
 def test_a_report_fits_a_terminal():
     said = list(lines(result()))
     assert len(said) == 9 and max(map(len, said)) <= 80
-    plan = {"devices": 10_000, "interval_s": 60.0, "controllers": 2, "database": True}
+    plan = PLAN | {"devices": 10_000, "interval_s": 60.0, "controllers": 2, "database": True}
+    plan["share"] = 25.0
     restarts = [{"name": f"controller-{n}", "code": 0, "ended_s": 12.34} for n in (1, 2)]
-    said = list(lines(result(plan=plan, restarts=restarts)))
-    assert len(said) == 12 and max(map(len, said)) <= 80
+    told = {f"a connection to postgresql://{n}/{'x' * 99}, got none": n for n in range(1, 9)}
+    said = list(lines(result(plan=plan, restarts=restarts, said=told)))
+    assert len(said) == 18 and max(map(len, said)) <= 80
+    assert [line.split()[1] for line in said if line.startswith("refused")] == ["8", "7", "6", "5"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""Machines of one process that press, and what is kept of what they are told."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from framegate.errors import Reason, Unavailable
+from framegate.machines.lifecycle import State
+from framegate_simulators.fleet import worker as fleet_worker
+from framegate_simulators.fleet.device import How, Ports
+from framegate_simulators.fleet.plan import Act, Plan, Shares
+from framegate_simulators.fleet.worker import MOST_SAID, Worker
+from framegate_simulators.machine.tpm import TpmMaker
+
+PORTS = Ports(("a",), ("b",), b"", b"")
+TURNS = 12
+
+
+@pytest.fixture
+def worker(monkeypatch) -> Worker:
+    monkeypatch.setattr(fleet_worker, "AGAIN_S", 0.0)
+    plan = Plan(3, 60.0, 300.0, 1, 1, True, Shares(0, 0, 0, 0), pressing=True)
+    return Worker(plan, 0, TpmMaker.found())
+
+
+class Turns:
+    """Turns of the worker's machines, the last of which ends its life."""
+
+    def __init__(self, worker: Worker, *, answered: bool) -> None:
+        self.worker, self.answered = worker, answered
+        self.taken, self.under_way = Counter(), Counter()
+
+    async def turn(self, ports, device, act, due) -> bool:
+        assert act == Act.RENEW and not self.under_way[device.name]
+        self.under_way[device.name] += 1
+        self.taken[device.name] += 1
+        await asyncio.sleep(0)
+        self.under_way[device.name] -= 1
+        if self.taken.total() >= TURNS:
+            self.worker._end_s = 0.0
+        return self.answered
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_each_machine_comes_again_as_soon_as_it_was_answered_and_never_twice_at_once(
+    worker, monkeypatch, answered
+):
+    turns = Turns(worker, answered=answered)
+    monkeypatch.setattr(worker, "_turn", turns.turn)
+    await worker.press(PORTS)
+    assert set(turns.taken.values()) == {TURNS // 3} and not +turns.under_way
+
+
+async def test_each_machine_attests_once_before_they_press(worker, monkeypatch):
+    turns = Turns(worker, answered=True)
+    monkeypatch.setattr(worker, "_turn", turns.turn)
+    await worker.once(PORTS)
+    assert set(turns.taken.values()) == {1} and len(turns.taken) == 3
+
+
+async def test_what_a_machine_was_told_is_kept_with_the_error(worker, monkeypatch):
+    async def away(*_):
+        raise Unavailable.of(Reason.UNAVAILABLE, f"a connection that is free{'.' * 200}", "none")
+
+    monkeypatch.setattr(worker, "_done", away)
+    device = worker.devices[0]
+    assert not await worker._turn(PORTS, device, Act.RENEW, 0.0)
+    assert worker.errors == {"renewals: unavailable": 1} and not any(worker.took.values())
+    (said,) = worker.said
+    assert said.startswith("a connection that is free") and len(said) == MOST_SAID
+    worker.count_from_here()
+    assert not worker.said and not worker.errors
+
+
+async def test_who_was_answered_was_told_nothing(worker, monkeypatch):
+    async def done(*_):
+        return State.TRUSTED
+
+    monkeypatch.setattr(worker, "_done", done)
+    assert await worker._turn(PORTS, worker.devices[0], Act.RENEW, 0.0)
+    assert not worker.said and not worker.errors and len(worker.took[How.JOIN]) == 1
