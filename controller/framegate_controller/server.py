@@ -101,6 +101,7 @@ SERVER_OPTIONS: Final = (
     ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
     ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.bdp_probe", 0),  # a ping and its answer for each message, for windows that grow
     ("grpc.so_reuseport", 0),
 )
 LOOPBACK: Final = "127.0.0.1"

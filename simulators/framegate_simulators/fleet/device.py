@@ -44,6 +44,7 @@ OPTIONS: Final = (
     ("grpc.ssl_target_name_override", "controller.plant.framegate"),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
+    ("grpc.http2.bdp_probe", 0),  # as agents
 )
 
 
