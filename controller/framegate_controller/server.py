@@ -246,7 +246,7 @@ class Controller:
         at, pair = self.settings, self._server_pair()
         fleet_listener = await listen(at.host, at.fleet_port)
         front = self.front = FleetFront(fleet_listener, MAX_FLEET_CONNECTIONS)
-        beside = front.interceptors(self.metrics.calls)
+        beside = (front.interceptor(self.metrics.calls),)
         fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
         self.inner_port = bind(fleet, f"{LOOPBACK}:0", self._credentials(pair))
         listener = await listen(at.host, at.join_port)
