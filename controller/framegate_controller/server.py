@@ -263,6 +263,7 @@ class Controller:
         self.fleet = self.verifier.fleet = replace(self.fleet, addresses=addresses)
         desk = Desk(self.store, self.fleet, self.people, self.bus)
         machines = FleetService(self.verifier, self.policies, self.bus, self.reports)
+        self._shown.push_async_callback(machines.stop)
         rpc.add_FleetServicer_to_server(machines, fleet)
         operators = Operators(desk, self.bus.publish, RecordGrowth(self._tail.size))
         rpc.add_OperatorServicer_to_server(operators.service(TABLE), fleet)

@@ -155,13 +155,24 @@ async def answered(call: Awaitable[T], hint: str) -> T:
         ) from error
 
 
-def evidence_parts(state: bytes, mac: bytes, evidence: bytes) -> Iterator[pb.EvidencePart]:
-    """What `Complete` is told: what is offered under a challenge's `state`, then the evidence."""
+def evidence_parts(
+    state: bytes, mac: bytes, evidence: bytes, with_offer: int = 0
+) -> Iterator[pb.EvidencePart]:
+    """What `Complete` is told: what is offered under a challenge's `state`, then the evidence; or
+    both at once, where it has no more than the `with_offer` bytes that came with the challenge.
+    """
+    whole = len(evidence) <= with_offer
     yield pb.EvidencePart(
         offer=pb.EvidenceOffer(
-            state=state, mac=mac, size=len(evidence), sha256=hashlib.sha256(evidence).digest()
+            state=state,
+            mac=mac,
+            size=len(evidence),
+            sha256=hashlib.sha256(evidence).digest(),
+            evidence=evidence if whole else b"",
         )
     )
+    if whole:
+        return
     for start in range(0, len(evidence), CHUNK_BYTES):
         yield pb.EvidencePart(chunk=evidence[start : start + CHUNK_BYTES])
 

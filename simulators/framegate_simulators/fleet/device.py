@@ -151,7 +151,7 @@ class FleetDevice:
         try:
             begun = await answered(stub.Begin(pb.BeginRequest(hello=hello), timeout=CALL_S), "")
             _, evidence = self.forge.answer(ports.digest, hello, begun.challenge, join=False)
-            parts = evidence_parts(begun.state, b"", evidence)
+            parts = evidence_parts(begun.state, b"", evidence, begun.with_offer)
             return self._taken(ports, await answered(stub.Complete(parts, timeout=CALL_S), ""))
         finally:
             if not keep:
