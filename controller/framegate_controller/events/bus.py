@@ -60,7 +60,8 @@ class Subscription(Generic[M]):
     async def next(self, within_s: float) -> M | None:
         """The next message, None where none comes in time."""
         try:
-            return await asyncio.wait_for(self._queue.get(), within_s)
+            async with asyncio.timeout(within_s):
+                return await self._queue.get()
         except TimeoutError:
             return None
 

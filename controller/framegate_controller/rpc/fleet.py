@@ -6,7 +6,7 @@ Mutual TLS; every message asks anew who is there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
@@ -57,6 +57,7 @@ from framegate_controller.rpc.attestation import to_answer, to_challenge
 from framegate_controller.rpc.decisions import to_decisions, to_named
 from framegate_controller.rpc.peer import address_of, verify_peer
 from framegate_controller.rpc.recheck import Recheck
+from framegate_controller.rpc.standing import WITHIN_S, Answers, StandingTurns
 from framegate_controller.rpc.trust import to_trust_update, to_watch_event
 from framegate_controller.rpc.wire import Context, guarded, guarded_stream, to_the_end
 from framegate_controller.store.ports import Store, Transaction
@@ -88,6 +89,7 @@ class FleetService(rpc.FleetServicer):
         self._fleet: Fleet = verifier.fleet
         self._verifiers, self._room = ThreadPoolExecutor(WORKERS, "attest"), UploadRoom()
         self._behind = ToldBehind(bus)
+        self._watchers = StandingTurns(self._standing_of)
 
     async def stop(self) -> None:
         """Tell what waits to be told."""
@@ -168,9 +170,11 @@ class FleetService(rpc.FleetServicer):
             )
             yield to_watch_event(MachineEvent(Wake.STATE, state), log)
             while events.open:
-                event = await events.next(HEARTBEAT_S)
-                if event is None or event.wake != Wake.STATE:
-                    await self._device(context)  # who lost its standing may still hear that it did
+                event = await events.next(HEARTBEAT_S - WITHIN_S)
+                if event is None:
+                    await self._watchers.ask(await self._caller(context))
+                elif event.wake != Wake.STATE:  # who lost its standing may still hear that it did
+                    await self._device(context)
                 yield to_watch_event(event)
 
     @guarded
@@ -329,6 +333,10 @@ class FleetService(rpc.FleetServicer):
         known = known_device_key(certificate, self._fleet.keys, now)
         return known if known is not None else await asyncio.to_thread(self._key, context)
 
+    def _standing_of(self, keys: Collection[bytes]) -> Answers:
+        with self._store.reading() as tx:
+            return {key: _fallen(tx, key) for key in keys}
+
     def _key(self, context: Context) -> bytes:
         now = from_ms(self._fleet.clock())
         return device_key(
@@ -358,6 +366,14 @@ class FleetService(rpc.FleetServicer):
 def _state(tx: Transaction, device: str) -> State:
     machine = tx.devices.get(device)
     return machine.state if machine is not None else State.RETIRED
+
+
+def _fallen(tx: Transaction, key: bytes) -> FramegateError | None:
+    try:
+        standing_device(tx, key)
+    except Refused as error:
+        return error
+    return None
 
 
 def _position(tx: Transaction, seen: pb.SeenLog) -> LogPosition | None:
