@@ -184,7 +184,9 @@ class Attester:
             t = transcript(sha256(_der(state)), hello, reply.challenge)
             evidence = await asyncio.to_thread(self._evidence, challenge, t, tls, log, publics)
             answer = await _call(
-                stub.Complete, evidence_parts(reply.state, b"", evidence), self.traces.metadata()
+                stub.Complete,
+                evidence_parts(reply.state, b"", evidence, reply.with_offer),
+                self.traces.metadata(),
             )
             if not answer.retry_with_boot_log:
                 break

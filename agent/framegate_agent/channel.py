@@ -27,6 +27,7 @@ _OPTIONS: Final = (
     ("grpc.max_send_message_length", max(MAX_EVIDENCE_BYTES, MAX_FRAME_BYTES) + 64 * 1024),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.bdp_probe", 0),  # answers are small: a ping after each would measure nothing
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )

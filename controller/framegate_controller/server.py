@@ -101,6 +101,7 @@ SERVER_OPTIONS: Final = (
     ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
     ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.bdp_probe", 0),  # a ping and its answer for each message, for windows that grow
     ("grpc.so_reuseport", 0),
 )
 LOOPBACK: Final = "127.0.0.1"
@@ -245,7 +246,7 @@ class Controller:
         at, pair = self.settings, self._server_pair()
         fleet_listener = await listen(at.host, at.fleet_port)
         front = self.front = FleetFront(fleet_listener, MAX_FLEET_CONNECTIONS)
-        beside = front.interceptors(self.metrics.calls)
+        beside = (front.interceptor(self.metrics.calls),)
         fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
         self.inner_port = bind(fleet, f"{LOOPBACK}:0", self._credentials(pair))
         listener = await listen(at.host, at.join_port)
@@ -262,6 +263,7 @@ class Controller:
         self.fleet = self.verifier.fleet = replace(self.fleet, addresses=addresses)
         desk = Desk(self.store, self.fleet, self.people, self.bus)
         machines = FleetService(self.verifier, self.policies, self.bus, self.reports)
+        self._shown.push_async_callback(machines.stop)
         rpc.add_FleetServicer_to_server(machines, fleet)
         operators = Operators(desk, self.bus.publish, RecordGrowth(self._tail.size))
         rpc.add_OperatorServicer_to_server(operators.service(TABLE), fleet)

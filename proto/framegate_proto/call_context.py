@@ -1,4 +1,4 @@
-"""Contexts of calls that outlive their calls.
+"""Contexts of calls that outlive their calls, and what every call of a server passes.
 
 gRPC's own lets go of its call when that ends: whoever hangs up ends it, while a thread or a task
 that was begun for it goes on. Asked for the peer then, gRPC reads through a null pointer, and the
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
@@ -19,8 +20,6 @@ from framegate.errors import FramegateError
 from framegate_proto.edge import abort
 
 Method = Callable[[Any, Any], Any]
-Passed = Callable[[Any], contextlib.AbstractContextManager[Any]]
-"""What a handler is given in the place of gRPC's context, while its call is under way."""
 _OF_A_CALL: Final = frozenset({"peer_identities", "peer_identity_key"})
 """What gRPC reads from the call itself and nothing here asks for."""
 
@@ -54,11 +53,29 @@ class CallContext:
         return getattr(self._context, name)
 
 
-class PassedContexts(grpc.aio.ServerInterceptor):
-    """Has every handler of a server given what `passed` makes of a call's context."""
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What is called: gRPC's path of it, and whether its requests or answers come in streams."""
 
-    def __init__(self, passed: Passed) -> None:
-        self._passed = passed
+    path: str
+    streams: bool
+
+
+Passed = Callable[[Any, Called], contextlib.AbstractContextManager[Any]]
+"""What a handler is given in the place of its context, while its call is under way."""
+
+
+class PassedContexts(grpc.aio.ServerInterceptor):
+    """Has every handler of a server given what `passed` make of a call's context, each of what the
+    one before gave. A handler is wrapped once.
+    """
+
+    def __init__(self, *passed: Passed) -> None:
+        self.passed = passed
+        self._wrapped: dict[str, tuple[Any, Any]] = {}
+
+    def unserved(self) -> None:
+        """Somebody called what nobody serves."""
 
     async def intercept_service(
         self,
@@ -68,44 +85,67 @@ class PassedContexts(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """See `grpc.aio.ServerInterceptor`."""
-        handler = await continuation(handler_call_details)
-        return handler if handler is None else _passing(handler, self._passed)
+        handler: Any = await continuation(handler_call_details)
+        if handler is None:
+            self.unserved()
+            return None
+        method: Any = handler_call_details.method
+        path = method.decode("ascii", "replace") if isinstance(method, bytes) else method
+        known = self._wrapped.get(path)
+        if known is None or known[0] is not handler:  # as many as there are handlers
+            known = self._wrapped[path] = handler, _passing(handler, path, self.passed)
+        return known[1]
+
+
+class InOne(PassedContexts):
+    """What several would do one after the other, the first outermost, in one."""
+
+    def __init__(self, *parts: PassedContexts) -> None:
+        super().__init__(*(passed for part in parts for passed in part.passed))
+        self._parts = parts
+
+    def unserved(self) -> None:
+        """See `PassedContexts`."""
+        for part in self._parts:
+            part.unserved()
 
 
 class OutlivingContexts(PassedContexts):
     """Gives each handler of a server a `CallContext`; MUST be the first of its interceptors."""
 
     def __init__(self) -> None:
-        super().__init__(lambda context: contextlib.nullcontext(CallContext(context)))
+        super().__init__(lambda context, _called: contextlib.nullcontext(CallContext(context)))
 
 
-def _passing(handler: Any, passed: Passed) -> Any:
-    """`handler` with the context that `passed` gives for each call, while that lasts; a call for
-    which it raises an error of ours is ended by that, and never begins.
+def _passing(handler: Any, path: str, passed: tuple[Passed, ...]) -> Any:
+    """`handler` with the context that `passed` give for each call, while that lasts; a call for
+    which one raises an error of ours is ended by that, and never begins.
     """
     kind = ("stream" if handler.request_streaming else "unary") + (
         "_stream" if handler.response_streaming else "_unary"
     )
     method: Method = getattr(handler, kind)
+    called = Called(path, bool(handler.request_streaming or handler.response_streaming))
 
-    @contextlib.asynccontextmanager
-    async def begun(context: Any) -> AsyncIterator[Any]:
-        entered = contextlib.ExitStack()
+    async def begun(entered: contextlib.ExitStack, context: Any) -> Any:
+        given = context
         try:
-            given = entered.enter_context(passed(context))
+            for each in passed:
+                given = entered.enter_context(each(given, called))
         except FramegateError as error:
-            await abort(context, error)
-        with entered:
-            yield given
+            await abort(given, error)
+        return given
 
     async def answered(request: Any, context: Any) -> Any:
-        async with begun(context) as given:
-            return await method(request, given)
+        with contextlib.ExitStack() as entered:
+            return await method(request, await begun(entered, context))
 
     async def streamed(request: Any, context: Any) -> AsyncIterator[Any]:
-        async with begun(context) as given, contextlib.aclosing(method(request, given)) as items:
-            async for item in items:
-                yield item
+        with contextlib.ExitStack() as entered:
+            given = await begun(entered, context)
+            async with contextlib.aclosing(method(request, given)) as items:
+                async for item in items:
+                    yield item
 
     # answers in streams are yielded, or written by a coroutine: so does gRPC's health
     make = getattr(grpc, f"{kind}_rpc_method_handler")

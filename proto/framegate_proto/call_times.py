@@ -5,16 +5,16 @@ contract's: what a stranger asks for that nobody has is `other`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import inspect
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any, Final
 
 import grpc
 
+from framegate_proto.call_context import Called, PassedContexts
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import open_inference_pb2 as oip
 
@@ -37,70 +37,19 @@ Spans = Callable[[str, tuple[tuple[str, str | bytes], ...], bool], AbstractConte
 """Begins the span of a call: its name, its metadata, and whether it is a stream."""
 
 
-class CallTimes(grpc.aio.ServerInterceptor):
+class CallTimes(PassedContexts):
     """Counts calls of the servers it is given to; `told` gets service and seconds of each that has
     one answer.
     """
 
     def __init__(self, told: Callable[[float, str], None], spans: Spans | None = None) -> None:
-        self._told, self._spans = told, spans
+        super().__init__(lambda context, called: _Around(self, called, context))
+        self._told, self.spans = told, spans
         self.ended: Counter[tuple[str, str]] = Counter()
 
-    async def intercept_service(
-        self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]
-        ],
-        details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
-        """See `grpc.aio.ServerInterceptor`."""
-        handler = await continuation(details)
-        if handler is None:
-            self.ended["other", "refused"] += 1
-            return handler
-        return self._around(call_of(details.method), handler, details)
-
-    def _around(self, call: str, handler: Any, details: grpc.HandlerCallDetails) -> Any:
-        streams = handler.request_streaming or handler.response_streaming
-        inner = next(
-            f
-            for f in (
-                handler.unary_unary,
-                handler.unary_stream,
-                handler.stream_unary,
-                handler.stream_stream,
-            )
-            if f is not None
-        )
-
-        async def answered(request: Any, context: Any) -> Any:
-            with _Around(self, call, context, streams), self._span(call, details, streams):
-                return await inner(request, context)
-
-        async def streamed(request: Any, context: Any) -> AsyncIterator[Any]:
-            with _Around(self, call, context, streams), self._span(call, details, streams):
-                async for item in inner(request, context):
-                    yield item
-
-        make = {
-            (False, False): grpc.unary_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (True, True): grpc.stream_stream_rpc_method_handler,
-        }[bool(handler.request_streaming), bool(handler.response_streaming)]
-        wrapped = streamed if inspect.isasyncgenfunction(inner) else answered
-        return make(
-            wrapped,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
-
-    def _span(
-        self, call: str, details: grpc.HandlerCallDetails, streams: bool
-    ) -> AbstractContextManager[object]:
-        if self._spans is None:
-            return contextlib.nullcontext()
-        return self._spans(call, tuple(details.invocation_metadata or ()), streams)
+    def unserved(self) -> None:
+        """See `PassedContexts`."""
+        self.ended["other", "refused"] += 1
 
     def over(self, call: str, outcome: str, seconds: float, *, streams: bool) -> None:
         """A call ended."""
@@ -110,20 +59,36 @@ class CallTimes(grpc.aio.ServerInterceptor):
 
 
 class _Around:
-    """Tells when and how a call ended."""
+    """Tells when and how a call ended, and has it in a span where there are any."""
 
-    def __init__(self, times: CallTimes, call: str, context: Any, streams: bool) -> None:
-        self._times, self._call, self._context, self._streams = times, call, context, streams
+    def __init__(self, times: CallTimes, called: Called, context: Any) -> None:
+        self._times, self._called, self._context = times, called, context
+        self._name = call_of(called.path)
+        self._span: AbstractContextManager[object] | None = None
         self._began = time.monotonic()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Any:
         """It begins."""
+        if self._times.spans is not None:
+            metadata = tuple(self._context.invocation_metadata() or ())
+            self._span = self._times.spans(self._name, metadata, self._called.streams)
+            self._span.__enter__()
+        return self._context
 
-    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
         """It is over, by `error` or in peace."""
-        seconds = time.monotonic() - self._began
-        outcome = _outcome(error, self._context)
-        self._times.over(self._call, outcome, seconds, streams=self._streams)
+        try:
+            if self._span is not None:
+                self._span.__exit__(kind, error, where)
+        finally:
+            seconds = time.monotonic() - self._began
+            outcome = _outcome(error, self._context)
+            self._times.over(self._name, outcome, seconds, streams=self._called.streams)
 
 
 def call_of(path: str | bytes) -> str:

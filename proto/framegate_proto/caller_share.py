@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from framegate.errors import Reason, Refused
-from framegate_proto.call_context import PassedContexts
+from framegate_proto.call_context import Called, PassedContexts
 from framegate_proto.edge import presented_certificate
 
 MAX_CALLS: Final = 64
@@ -64,7 +64,7 @@ class CallerShares(PassedContexts):
         self._share = share or CallerShare()
 
     @contextmanager
-    def _counted(self, context: Any) -> Iterator[Any]:
+    def _counted(self, context: Any, _called: Called) -> Iterator[Any]:
         with self._share.calling(_key_of(presented_certificate(context))):
             yield context
 

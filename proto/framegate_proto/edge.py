@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import struct
 from collections.abc import Awaitable, Iterator
+from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
@@ -41,10 +42,12 @@ NOTICE_KEY: Final = "framegate-notice-bin"
 """Trailing metadata: what everybody should know, a line each, in UTF-8."""
 CHUNK_BYTES: Final = 32 * 1024
 """Of evidence, in one message: what a port buffers of somebody of whom nothing is known yet."""
+MAX_REMEMBERED: Final = 4_096
+"""Certificates of callers, some kilobytes each: a caller shows the same one with every call."""
 MAX_FAILURES: Final = 16
+"""Failures that fit the peer's header limit; the registry keeps them all."""
 MAX_SHOWN: Final = 4
 """Certificates that a peer may show behind its own; a fleet has one issuing CA there."""
-"""Failures that fit the peer's header limit; the registry keeps them all."""
 
 _STATUS: Final = {
     Reason.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
@@ -152,13 +155,24 @@ async def answered(call: Awaitable[T], hint: str) -> T:
         ) from error
 
 
-def evidence_parts(state: bytes, mac: bytes, evidence: bytes) -> Iterator[pb.EvidencePart]:
-    """What `Complete` is told: what is offered under a challenge's `state`, then the evidence."""
+def evidence_parts(
+    state: bytes, mac: bytes, evidence: bytes, with_offer: int = 0
+) -> Iterator[pb.EvidencePart]:
+    """What `Complete` is told: what is offered under a challenge's `state`, then the evidence; or
+    both at once, where it has no more than the `with_offer` bytes that came with the challenge.
+    """
+    whole = len(evidence) <= with_offer
     yield pb.EvidencePart(
         offer=pb.EvidenceOffer(
-            state=state, mac=mac, size=len(evidence), sha256=hashlib.sha256(evidence).digest()
+            state=state,
+            mac=mac,
+            size=len(evidence),
+            sha256=hashlib.sha256(evidence).digest(),
+            evidence=evidence if whole else b"",
         )
     )
+    if whole:
+        return
     for start in range(0, len(evidence), CHUNK_BYTES):
         yield pb.EvidencePart(chunk=evidence[start : start + CHUNK_BYTES])
 
@@ -200,9 +214,12 @@ def presented_certificate(context: Any) -> x509.Certificate:
             "none",
             "join the fleet, or sign in as an operator",
         )
-    return x509.load_pem_x509_certificate(
-        pems[0] if isinstance(pems[0], bytes) else pems[0].encode()
-    )
+    return _parsed(pems[0] if isinstance(pems[0], bytes) else pems[0].encode())
+
+
+@lru_cache(maxsize=MAX_REMEMBERED)
+def _parsed(pem: bytes) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(pem)
 
 
 def presented_chain(context: Any) -> tuple[x509.Certificate, ...]:

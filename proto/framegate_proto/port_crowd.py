@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate_host.prefixes import address_of, prefix_of, split_peer
-from framegate_proto.call_context import PassedContexts
+from framegate_proto.call_context import Called, PassedContexts
 
 DESCRIPTORS: Final = "/proc/self/fd"
 LOOK_S: Final = 0.1
@@ -60,7 +60,7 @@ class Crowd:
         return PassedContexts(self._calling)
 
     @contextmanager
-    def _calling(self, context: Any) -> Iterator[Any]:
+    def _calling(self, context: Any, _what: Called) -> Iterator[Any]:
         peer = _called(context.peer())
         self._calls[peer] += 1
         try:

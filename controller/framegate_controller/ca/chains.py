@@ -47,14 +47,21 @@ class VerifiedChains:
         self._most, self._lock = most, Lock()
         self._known: OrderedDict[_Shown, _Chain] = OrderedDict()
 
+    def known(
+        self, leaf: x509.Certificate, purpose: Purpose, keys: FleetKeys, now: datetime
+    ) -> VerifiedCertificate | None:
+        """What is remembered of it, if that holds at `now`: no signature is looked at."""
+        known = self._known.get(_shown(leaf, purpose, keys))
+        return known.identity if known is not None and known.since <= now <= known.until else None
+
     def verify(
         self, leaf: x509.Certificate, purpose: Purpose, keys: FleetKeys, now: datetime
     ) -> VerifiedCertificate:
         """See `verify_certificate`. Raises Refused."""
-        shown = _Shown(leaf, purpose, keys.root.certificate, keys.intermediates)
-        known = self._known.get(shown)
-        if known is not None and known.since <= now <= known.until:
-            return known.identity
+        known = self.known(leaf, purpose, keys, now)
+        if known is not None:
+            return known
+        shown = _shown(leaf, purpose, keys)
         identity = verify_certificate(leaf, purpose, shown.intermediates, shown.root, now)
         with self._lock:
             self._known[shown] = _Chain(identity, now, _until(shown, now))
@@ -62,6 +69,10 @@ class VerifiedChains:
             while len(self._known) > self._most:
                 self._known.popitem(last=False)
         return identity
+
+
+def _shown(leaf: x509.Certificate, purpose: Purpose, keys: FleetKeys) -> _Shown:
+    return _Shown(leaf, purpose, keys.root.certificate, keys.intermediates)
 
 
 def _until(shown: _Shown, now: datetime) -> datetime:

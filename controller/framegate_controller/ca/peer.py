@@ -31,6 +31,13 @@ class Peer:
         return self.identity.common_name
 
 
+def known_peer(
+    certificate: x509.Certificate, keys: FleetKeys, now: datetime, purpose: Purpose
+) -> VerifiedCertificate | None:
+    """The same where it was established before and holds at `now`; None where it takes looking."""
+    return _CHAINS.known(certificate, purpose, keys, now)
+
+
 def verify_peer(
     certificate: x509.Certificate, address: str, keys: FleetKeys, now: datetime, *purposes: Purpose
 ) -> Peer:

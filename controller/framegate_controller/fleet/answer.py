@@ -35,6 +35,16 @@ class Answer:
     retry_with_boot_log: bool = False
 
 
+def whole_list_wanted(device: Device, offset: int) -> Answer:
+    """To evidence whose list begins at an entry that counts no more: moved by another session, or a
+    new profile.
+    """
+    again = Failure(
+        Reason.IMA_REQUIRED, "the whole IMA list", f"entries from {offset}", "begin again"
+    )
+    return Answer(device.id, device.zone, device.state, (again,), retry_with_boot_log=True)
+
+
 def held_back(device: Device, state: State) -> Failure:
     """Why evidence that passes does not make this device trusted."""
     reasons = {

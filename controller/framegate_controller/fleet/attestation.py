@@ -13,24 +13,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from framegate.errors import EvidenceRejected, Failure, Malformed, Reason, Refused
+from framegate.errors import EvidenceRejected, Malformed, Reason, Refused
 from framegate.evidence.activation import EvidencePromise, verify_activation
 from framegate.evidence.challenge import ChallengeState
 from framegate.evidence.hello import keys_of, parse_hello
 from framegate.evidence.verify import Expectation
-from framegate.identity.names import DeviceId
 from framegate.machines.lifecycle import State
 from framegate.registry.device import Device
-from framegate.tpm.constants import DIGEST_SIZE
-from framegate.tpm.credential import make_credential
-from framegate.tpm.public import Public, parse_public
+from framegate.tpm.public import parse_public
 from framegate.wire import AttestHello, sha256
 from framegate_controller.context import Fleet
-from framegate_controller.fleet.answer import Answer
+from framegate_controller.fleet.answer import Answer, whole_list_wanted
+from framegate_controller.fleet.callers import standing_device
 from framegate_controller.fleet.challenges import Challenges, Demand, SignedChallenge, selection_of
 from framegate_controller.fleet.commit import commit
+from framegate_controller.fleet.credential import activation_credential
 from framegate_controller.fleet.enrolment import (
     claim,
     endorsed,
@@ -120,7 +117,7 @@ class Verifier:
             )
             now = tx.now_ms
         secret = secrets.token_bytes(SECRET_BYTES)
-        credential, encrypted = _credential(keys.ek, keys.ak, secret)
+        credential, encrypted = activation_credential(keys.ek, keys.ak, secret)
         demand = Demand(
             selection=selection,
             want_boot_log=True,
@@ -273,47 +270,57 @@ class Verifier:
         """
         opened = self._challenges.opened(sealed, join=False, device=device_name)
         self._charge(opened, len(evidence))
+        return self._settled(opened, lambda tx: self._looked(tx, opened, evidence))
 
-        def look(tx: Transaction) -> tuple[Case, Weighed]:
-            device = standing(tx, opened.device)
-            if device.tpm is None or device.tls is None:
-                raise Refused.of(
-                    Reason.DEVICE_UNKNOWN, "an enrolled device", device.id, "join again"
-                )
-            accepted = self.rules.for_device(tx, self.fleet, device)
-            prefix = known_prefix(device.baseline, accepted.profiles) if opened.ima_offset else None
-            ak, tls = parse_public(device.tpm.ak_public), parse_public(device.tls.public)
-            expected = Expectation(
-                transcript=opened.transcript,
-                ak=ak,
-                tls=tls,
-                selection=selection_of(opened),
-                join=False,
-                stored_boot_log=self._boot_log(tx, device),
-                ima_prefix=prefix,
+    def answer_attest(
+        self, key_sha256: bytes, sealed: bytes, evidence: bytes
+    ) -> tuple[Device, Answer]:
+        """The same for evidence that came in its offer, on one snapshot: the machine as it was, and
+        the answer.
+
+        1. it stands, whose key this is;
+        2. the challenge lives and is its own, and its share is not used up;
+        3. the challenge is spent, and then the evidence is looked at.
+
+        That the key opened the connection, the caller MUST have established. Raises Refused,
+        EvidenceRejected.
+        """
+        with self.store.reading() as tx:
+            device = standing_device(tx, key_sha256)  # 1
+            opened = self._challenges.peeked(sealed, join=False, device=device.id)
+            self._grant(opened, len(evidence))  # 2
+            self._challenges.spent(opened)
+            looked = self._looked(tx, opened, evidence)  # 3
+        answer = self._settled(opened, lambda tx: self._looked(tx, opened, evidence), looked=looked)
+        return device, answer
+
+    def _looked(
+        self, tx: Transaction, opened: ChallengeState, evidence: bytes
+    ) -> tuple[Case, Weighed]:
+        """What evidence on the fleet port comes to in this snapshot."""
+        device = standing(tx, opened.device)
+        if device.tpm is None or device.tls is None:
+            raise Refused.of(Reason.DEVICE_UNKNOWN, "an enrolled device", device.id, "join again")
+        accepted = self.rules.for_device(tx, self.fleet, device)
+        prefix = known_prefix(device.baseline, accepted.profiles) if opened.ima_offset else None
+        ak, tls = parse_public(device.tpm.ak_public), parse_public(device.tls.public)
+        expected = Expectation(
+            transcript=opened.transcript,
+            ak=ak,
+            tls=tls,
+            selection=selection_of(opened),
+            join=False,
+            stored_boot_log=self._boot_log(tx, device),
+            ima_prefix=prefix,
+        )
+        if opened.ima_offset and (
+            prefix is None or prefix.entries != opened.ima_offset
+        ):  # moved by another session, or a new profile
+            answer = whole_list_wanted(device, opened.ima_offset)
+            return Case(device=device, expected=expected, evidence=evidence), Weighed(
+                device=device, answer=answer
             )
-            if opened.ima_offset and (
-                prefix is None or prefix.entries != opened.ima_offset
-            ):  # moved by another session, or a new profile
-                again = Failure(
-                    Reason.IMA_REQUIRED,
-                    "the whole IMA list",
-                    f"entries from {opened.ima_offset}",
-                    "begin again",
-                )
-                answer = Answer(
-                    DeviceId(device.id),
-                    device.zone,
-                    device.state,
-                    (again,),
-                    retry_with_boot_log=True,
-                )
-                return Case(device=device, expected=expected, evidence=evidence), Weighed(
-                    device=device, answer=answer
-                )
-            return self._weighed(tx, device, expected, evidence, accepted=accepted)
-
-        return self._settled(opened, look)
+        return self._weighed(tx, device, expected, evidence, accepted=accepted)
 
     def _grant(self, opened: ChallengeState, size: int) -> None:
         """Count evidence on its device's share when it is offered: whoever offers and does not send
@@ -334,11 +341,16 @@ class Verifier:
         opened: ChallengeState,
         look: Callable[[Transaction], tuple[Case, Weighed]],
         before: Callable[[Transaction], None] = lambda _tx: None,
+        looked: tuple[Case, Weighed] | None = None,
     ) -> Answer:
-        """Look at a snapshot, work everything out, write it if nothing moved; else look again."""
+        """Look at a snapshot, work everything out, write it if nothing moved; else look again.
+        `looked` is what the first look came to, where there was one.
+        """
         for attempt in range(MAX_LOOKS):
-            with self.store.reading() as tx:
-                case, weighed = look(tx)
+            if looked is None or attempt:
+                with self.store.reading() as tx:
+                    looked = look(tx)
+            case, weighed = looked
             try:
                 with self.store.writing() as tx:
                     before(tx)
@@ -384,16 +396,3 @@ class Verifier:
             if sha256(boot_log) == digest:
                 self._state.boot_logs.keep(digest, boot_log)
         return boot_log
-
-
-def _credential(ek: Public, ak: Public, secret: bytes) -> tuple[bytes, bytes]:
-    """(credential, encrypted secret) that only the TPM with this EK and an AK of this name
-    opens.
-    """
-    key = ek.key()
-    ephemeral = (
-        ec.generate_private_key(key.curve) if isinstance(key, ec.EllipticCurvePublicKey) else None
-    )
-    return make_credential(
-        ek, ak.name, secret, seed=secrets.token_bytes(DIGEST_SIZE[ek.name_alg]), ephemeral=ephemeral
-    )

@@ -18,7 +18,7 @@ from framegate.machines.lifecycle import State
 from framegate.registry.device import Device
 from framegate.wire import GatewayPublics, sha256
 from framegate_controller.ca.keys import FleetKeys
-from framegate_controller.ca.peer import Peer, verify_peer
+from framegate_controller.ca.peer import Peer, known_peer, verify_peer
 from framegate_controller.store.ports import Transaction
 
 MAX_REMEMBERED = 1024
@@ -34,8 +34,18 @@ def device_key(
     to what it was while it lived. The caller MUST ask `standing_device` whether a later one for the
     same key is alive. Raises Refused: no certificate of this fleet, or for another purpose.
     """
-    lived = min(max(now, certificate.not_valid_before_utc), certificate.not_valid_after_utc)
+    lived = _lived(certificate, now)
     return sha256(verify_peer(certificate, address, keys, lived, Purpose.DEVICE).identity.spki)
+
+
+def known_device_key(certificate: x509.Certificate, keys: FleetKeys, now: datetime) -> bytes | None:
+    """The same, where it was established before: of memory alone. None where it was not."""
+    known = known_peer(certificate, keys, _lived(certificate, now), Purpose.DEVICE)
+    return sha256(known.spki) if known is not None else None
+
+
+def _lived(certificate: x509.Certificate, now: datetime) -> datetime:
+    return min(max(now, certificate.not_valid_before_utc), certificate.not_valid_after_utc)
 
 
 def standing_device(tx: Transaction, key_sha256: bytes) -> Device:

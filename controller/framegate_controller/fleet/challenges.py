@@ -90,7 +90,10 @@ class Challenges:
         """The state of a challenge that is answered now, once: see `peeked`; from now on it was
         answered. Raises Refused.
         """
-        state = self.peeked(sealed, join=join, device=device)
+        return self.spent(self.peeked(sealed, join=join, device=device))
+
+    def spent(self, state: ChallengeState) -> ChallengeState:
+        """`state`, answered from now on. Raises Refused where it was before."""
         self._spent.take(state.session, state.expires_ms, self._fleet.clock())
         return state
 

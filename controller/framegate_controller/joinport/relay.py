@@ -14,6 +14,10 @@ from framegate_controller.joinport.limits import SILENCE_S
 
 SWEEP_S: Final = 2.0
 BACKLOG: Final = 512
+READ_BYTES: Final = 64 * 1024
+"""Read at once, into memory that all connections of a loop share: for each read of its own asyncio
+asks the system for 256 KiB and gives them back.
+"""
 LOOPBACK: Final = "127.0.0.1"
 
 
@@ -23,10 +27,13 @@ def peer_name(address: tuple[object, ...]) -> str:
     return f"ipv6:%5B{host}%5D" if ":" in host else f"ipv4:{host}"
 
 
-class _End(asyncio.Protocol):
-    """One of the two sockets of a connection; what comes in goes out at the other."""
+class _End(asyncio.BufferedProtocol):
+    """One of the two sockets of a connection; what comes in goes out at the other. `read` is where
+    it comes in, for the moment until it is passed on.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, read: memoryview) -> None:
+        self._read = read
         self.transport: asyncio.Transport | None = None
         self.other: _End | None = None
         self.early = b""
@@ -35,7 +42,14 @@ class _End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._read
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.pass_on(bytes(self._read[:nbytes]))
+
+    def pass_on(self, data: bytes) -> None:
+        """It came in."""
         self.heard_s = time.monotonic()
         if self.other is None:
             self.early += data
@@ -69,7 +83,7 @@ class _Outer(_End):
     """The end towards the peer."""
 
     def __init__(self, relay: Relay) -> None:
-        super().__init__()
+        super().__init__(relay.read)
         self._relay = relay
         self.connection: Connection | None = None
 
@@ -98,6 +112,7 @@ class Relay:
         """`cut_calls`: a silent connection is cut though a call is under way on it."""
         self._connections, self._server_port = connections, server_port
         self._cut_calls = cut_calls
+        self.read = memoryview(bytearray(READ_BYTES))
         self._ends: set[_Outer] = set()
         self._joining: set[asyncio.Task[None]] = set()
         self.accepting = asyncio.Event()
@@ -147,7 +162,9 @@ class Relay:
         if end.transport is None or end.connection is None:
             return
         try:
-            transport, inner = await loop.create_connection(_End, LOOPBACK, self._server_port)
+            transport, inner = await loop.create_connection(
+                lambda: _End(self.read), LOOPBACK, self._server_port
+            )
         except OSError:
             end.transport.abort()
             return

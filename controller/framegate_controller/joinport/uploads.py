@@ -37,11 +37,16 @@ def promise_of(offer: pb.EvidenceOffer) -> EvidencePromise:
     return EvidencePromise(offer.size, offer.sha256)
 
 
-async def read_offer(context: Any) -> pb.EvidenceOffer:
-    """The first part of a call. Raises Malformed, Unavailable."""
+async def read_offer(context: Any, with_offer: int = 0) -> pb.EvidenceOffer:
+    """The first part of a call, of which at most `with_offer` bytes may be the evidence itself.
+    Raises Malformed, Unavailable.
+    """
     part = await _part(context, FIRST_S)
     if part is None or part.WhichOneof("part") != "offer":
         raise Malformed.of(Reason.MALFORMED, "an offer of evidence first", "another part")
+    if len(part.offer.evidence) > with_offer:
+        wanted = f"an offer of evidence with at most {with_offer} bytes of it"
+        raise Malformed.of(Reason.TOO_LARGE, wanted, len(part.offer.evidence))
     return part.offer
 
 
@@ -58,12 +63,16 @@ async def read_evidence(context: Any, promise: EvidencePromise) -> bytes:
         if len(evidence) + len(part.chunk) > promise.size:
             raise Malformed.of(Reason.TOO_LARGE, f"the {promise.size} bytes promised", "more")
         evidence += part.chunk
-    whole = bytes(evidence)
-    if len(whole) != promise.size or sha256(whole) != promise.sha256:
+    return as_promised(bytes(evidence), promise)
+
+
+def as_promised(evidence: bytes, promise: EvidencePromise) -> bytes:
+    """`evidence`, byte for byte what was promised. Raises Malformed."""
+    if len(evidence) != promise.size or sha256(evidence) != promise.sha256:
         raise Malformed.of(
             Reason.MALFORMED, "the evidence that was promised", "another", "send it again"
         )
-    return whole
+    return evidence
 
 
 async def _part(context: Any, within_s: float) -> pb.EvidencePart | None:

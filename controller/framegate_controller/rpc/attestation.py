@@ -11,13 +11,16 @@ from framegate_proto.edge import to_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 
 
-def to_challenge(challenge: SignedChallenge) -> pb.ChallengeReply:
-    """A challenge, with the sealed state that comes back with its evidence."""
+def to_challenge(challenge: SignedChallenge, with_offer: int = 0) -> pb.ChallengeReply:
+    """A challenge, with the sealed state that comes back with its evidence, of which so many bytes
+    may come in its offer.
+    """
     return pb.ChallengeReply(
         challenge=challenge.challenge,
         signature=challenge.signature,
         certificate=challenge.certificate,
         state=challenge.state,
+        with_offer=with_offer,
     )
 
 

@@ -22,16 +22,19 @@ from framegate.record.following import LogPosition
 from framegate.registry.device import Device
 from framegate.wire import NONCE_BYTES
 from framegate_controller.context import Fleet
+from framegate_controller.events.behind import ToldBehind
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.messages import MachineEvent, TrustUpdate, Wake
 from framegate_controller.events.notices import DeviceChanged
 from framegate_controller.events.snapshot import Teller, for_enforcers, for_gateways
+from framegate_controller.fleet.answer import Answer
 from framegate_controller.fleet.attestation import Verifier
 from framegate_controller.fleet.broker import broker_certificate
 from framegate_controller.fleet.callers import (
     RelyingPeer,
     device_key,
     gateway_host,
+    known_device_key,
     relying_peer,
     standing_device,
 )
@@ -39,6 +42,7 @@ from framegate_controller.fleet.challenges import SignedChallenge
 from framegate_controller.inspection.parts import golden_image
 from framegate_controller.joinport.uploads import (
     UploadRoom,
+    as_promised,
     promise_of,
     read_evidence,
     read_offer,
@@ -58,7 +62,7 @@ from framegate_controller.rpc.wire import Context, guarded, guarded_stream, to_t
 from framegate_controller.store.ports import Store, Transaction
 from framegate_controller.store.shared.policies import PolicyCache
 from framegate_controller.timing import FEED_HEARTBEAT_S, HEARTBEAT_S, MAX_HEARTBEAT_S
-from framegate_proto.edge import presented_certificate, to_failures
+from framegate_proto.edge import CHUNK_BYTES, presented_certificate, to_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.whole_numbers import whole_numbers
@@ -66,6 +70,10 @@ from framegate_proto.whole_numbers import whole_numbers
 R = TypeVar("R")
 WORKERS: Final = 2
 """Threads that verify evidence of the fleet port: what they wait for is mostly a core."""
+WITH_OFFER_BYTES: Final = CHUNK_BYTES
+"""Of evidence that may come in its offer, before that is judged: within the 64 KiB of a call that
+HTTP/2 takes in anyway, whether or not somebody reads them, and a caller has `MAX_CALLS`.
+"""
 
 
 class FleetService(rpc.FleetServicer):
@@ -79,24 +87,45 @@ class FleetService(rpc.FleetServicer):
         self._store: Store = verifier.store
         self._fleet: Fleet = verifier.fleet
         self._verifiers, self._room = ThreadPoolExecutor(WORKERS, "attest"), UploadRoom()
+        self._behind = ToldBehind(bus)
+
+    async def stop(self) -> None:
+        """Tell what waits to be told."""
+        await self._behind.stop()
 
     @guarded
     async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.ChallengeReply:
         """See `Verifier.begin_attest`."""
-        return to_challenge(await self._verifying(self._begin, context, request.hello))
+        challenge = await self._verifying(self._begin, context, request.hello)
+        return to_challenge(challenge, WITH_OFFER_BYTES)
 
     @guarded
     async def Complete(self, _parts: object, context: Context) -> pb.AttestationReply:
-        """See `Verifier.complete_attest`. Evidence is read once it is known to be of a live
-        challenge of this device, within its share, and that there is room for it.
+        """See `Verifier.complete_attest`. Evidence that does not come in its offer is read once it
+        is known to be of a live challenge of this device, within its share, and that there is room
+        for it. In what order callers are refused:
+
+        1. whose certificate is none of a machine of this fleet, before anything is read;
+        2. who does not stand any more, whatever it sent;
+        3. whose offer none could be.
         """
-        device = await self._device(context)  # before anything of the stream is read
-        offer = await read_offer(context)
-        promise = promise_of(offer)
-        await self._verifying(self._verifier.offer_attest, offer.state, promise.size, device.id)
+        key = await self._caller(context)  # 1
+        try:
+            offer = await read_offer(context, WITH_OFFER_BYTES)
+            promise = promise_of(offer)
+            if offer.evidence:
+                as_promised(offer.evidence, promise)
+        except FramegateError:
+            await self._device(context)  # 2
+            raise  # 3
+        if offer.evidence:
+            answering = partial(self._verifier.answer_attest, key, offer.state, offer.evidence)
+            return await to_the_end(self._answer(answering))
+        device = await self._verifying(self._offered, key, offer.state, promise.size)
         async with self._room.room(promise.size):
             evidence = await read_evidence(context, promise)
-            return await to_the_end(self._complete(offer.state, evidence, device.id))
+            completing = partial(self._completed, device, offer.state, evidence)
+            return await to_the_end(self._answer(completing))
 
     def _begin(self, context: Context, hello: bytes) -> SignedChallenge:
         """Who is there and what it asks for are one turn of a thread: handing over costs what they
@@ -106,9 +135,24 @@ class FleetService(rpc.FleetServicer):
         with self._store.reading() as tx:
             return self._verifier.begin_known(tx, hello, standing_device(tx, key))
 
-    async def _complete(self, state: bytes, evidence: bytes, device: str) -> pb.AttestationReply:
-        answer = await self._verifying(self._verifier.complete_attest, state, evidence, device)
-        await self._bus.publish((DeviceChanged(device),))
+    def _offered(self, key: bytes, state: bytes, size: int) -> Device:
+        with self._store.reading() as tx:
+            device = standing_device(tx, key)
+        self._verifier.offer_attest(state, size, device.id)
+        return device
+
+    def _completed(self, device: Device, state: bytes, evidence: bytes) -> tuple[Device, Answer]:
+        return device, self._verifier.complete_attest(state, evidence, device.id)
+
+    async def _answer(self, work: Callable[[], tuple[Device, Answer]]) -> pb.AttestationReply:
+        """What `work` says of a machine as it was, told before it is answered; where it was trusted
+        and is so for longer, soon after.
+        """
+        before, answer = await self._verifying(work)
+        if before.state == answer.state == State.TRUSTED:
+            self._behind.tell(DeviceChanged(before.id))
+        else:
+            await self._bus.publish((DeviceChanged(before.id),))
         return to_answer(answer, self._fleet)
 
     @guarded_stream
@@ -284,6 +328,14 @@ class FleetService(rpc.FleetServicer):
         key = self._key(context)
         with self._store.reading() as tx:
             return standing_device(tx, key)
+
+    async def _caller(self, context: Context) -> bytes:
+        """The key of the machine that calls; in a thread only where a signature is to be looked at,
+        which `Begin` has done for whoever answers it.
+        """
+        certificate, now = presented_certificate(context), from_ms(self._fleet.clock())
+        known = known_device_key(certificate, self._fleet.keys, now)
+        return known if known is not None else await asyncio.to_thread(self._key, context)
 
     def _key(self, context: Context) -> bytes:
         now = from_ms(self._fleet.clock())

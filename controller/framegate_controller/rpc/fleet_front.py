@@ -9,20 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Iterator
 from typing import Any, Final
 
-import grpc
-
-from framegate.errors import FramegateError
 from framegate_controller.joinport.connections import Connection, Connections
 from framegate_controller.joinport.relay import Relay
-from framegate_proto.call_context import CallContext, OutlivingContexts
+from framegate_proto.call_context import Called, InOne, OutlivingContexts, PassedContexts
 from framegate_proto.caller_share import CallerShares
-from framegate_proto.edge import abort
 
 MAX_CONNECTIONS: Final = 2_048
 """At once: every machine and person of a large plant has one. Each costs three descriptors and some
@@ -43,13 +38,11 @@ class FleetFront:
         self._thread = threading.Thread(target=self._run, name="fleet front", daemon=True)
         self._serving: asyncio.Task[None] | None = None
 
-    def interceptors(
-        self, watched: grpc.aio.ServerInterceptor
-    ) -> tuple[grpc.aio.ServerInterceptor, ...]:
+    def interceptor(self, watched: PassedContexts) -> PassedContexts:
         """What every call of the server behind it passes: it came through here, `watched` counts
         it, and its caller has no more under way than its share.
         """
-        return OutlivingContexts(), ThroughFront(self.connections), watched, CallerShares()
+        return InOne(OutlivingContexts(), ThroughFront(self.connections), watched, CallerShares())
 
     def start(self, server_port: int) -> None:
         """Let connections in, to the server at `server_port` of loopback."""
@@ -76,79 +69,31 @@ class FleetFront:
         self._loop.close()
 
 
-class FrontContext(CallContext):
+class FrontContext:
     """A call's context, whose peer is who connected, and not the front."""
 
     def __init__(self, context: Any, connection: Connection) -> None:
-        super().__init__(context)
-        self._connection = connection
+        self._context, self._peer = context, f"{connection.peer}:0"
 
     def peer(self) -> str:
         """gRPC's name of the peer; its port, which nothing here asks for, is 0."""
-        return f"{self._connection.peer}:0"
+        return self._peer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
 
 
-class ThroughFront(grpc.aio.ServerInterceptor):
+class ThroughFront(PassedContexts):
     """Serves calls of connections that came through a front, and of no other; while one lasts, its
-    connection gives way to nobody.
+    connection gives way to nobody. MUST come after `OutlivingContexts`.
     """
 
     def __init__(self, connections: Connections) -> None:
+        super().__init__(self._calling)
         self._connections = connections
 
-    async def intercept_service(
-        self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
-        ],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """See `grpc.aio.ServerInterceptor`."""
-        handler: Any = await continuation(handler_call_details)
-        if handler is None:
-            return handler
-        coders = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
-        if handler.unary_unary is not None:
-            answer = self._answering(handler.unary_unary)
-            return grpc.unary_unary_rpc_method_handler(answer, **coders)
-        if handler.stream_unary is not None:
-            answer = self._answering(handler.stream_unary)
-            return grpc.stream_unary_rpc_method_handler(answer, **coders)
-        if handler.unary_stream is not None:
-            stream = self._either(handler.unary_stream)
-            return grpc.unary_stream_rpc_method_handler(stream, **coders)
-        return grpc.stream_stream_rpc_method_handler(self._either(handler.stream_stream), **coders)
-
-    def _either(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """Answers in streams are yielded, or written by a coroutine: so does gRPC's health."""
-        wrap = self._streaming if inspect.isasyncgenfunction(method) else self._answering
-        return wrap(method)
-
-    def _answering(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        async def run(request: Any, context: Any) -> Any:
-            connection = await self._connection(context)
-            with connection.calling():
-                return await method(request, FrontContext(context, connection))
-
-        return run
-
-    def _streaming(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        async def run(request: Any, context: Any) -> AsyncIterator[Any]:
-            connection = await self._connection(context)
-            with connection.calling():
-                async with contextlib.aclosing(
-                    method(request, FrontContext(context, connection))
-                ) as items:
-                    async for item in items:
-                        yield item
-
-        return run
-
-    async def _connection(self, context: Any) -> Connection:
-        try:
-            return self._connections.at(context.peer())
-        except FramegateError as error:
-            await abort(context, error)
+    @contextlib.contextmanager
+    def _calling(self, context: Any, _called: Called) -> Iterator[Any]:
+        connection = self._connections.at(context.peer())
+        with connection.calling():
+            yield FrontContext(context, connection)

@@ -70,7 +70,9 @@ Global___BeginRequest: _TypeAlias = BeginRequest  # noqa: Y015
 
 @_typing.final
 class ChallengeReply(_message.Message):
-    """`state` is what the controller has to remember of this challenge, sealed for itself: it comes back as it is."""
+    """`state` is what the controller has to remember of this challenge, sealed for itself: it comes back as it is.
+    Evidence of at most `with_offer` bytes may come in its offer: none at a join port, and at a controller of before 0.2.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -78,10 +80,12 @@ class ChallengeReply(_message.Message):
     SIGNATURE_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    WITH_OFFER_FIELD_NUMBER: _builtins.int
     challenge: _builtins.bytes
     signature: _builtins.bytes
     certificate: _builtins.bytes
     state: _builtins.bytes
+    with_offer: _builtins.int
     def __init__(
         self,
         *,
@@ -89,10 +93,11 @@ class ChallengeReply(_message.Message):
         signature: _builtins.bytes = ...,
         certificate: _builtins.bytes = ...,
         state: _builtins.bytes = ...,
+        with_offer: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "challenge", b"challenge", "signature", b"signature", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "challenge", b"challenge", "signature", b"signature", "state", b"state", "with_offer", b"with_offer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -100,7 +105,9 @@ Global___ChallengeReply: _TypeAlias = ChallengeReply  # noqa: Y015
 
 @_typing.final
 class EvidencePart(_message.Message):
-    """Evidence comes in parts: first what is offered, and once that is granted its bytes, in order."""
+    """Evidence comes in parts: first what is offered, and once that is granted its bytes, in order; or all of it in its
+    offer, where the challenge came with word that this may be.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -135,10 +142,12 @@ class EvidenceOffer(_message.Message):
     MAC_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     state: _builtins.bytes
     mac: _builtins.bytes
     size: _builtins.int
     sha256: _builtins.bytes
+    evidence: _builtins.bytes
     def __init__(
         self,
         *,
@@ -146,10 +155,11 @@ class EvidenceOffer(_message.Message):
         mac: _builtins.bytes = ...,
         size: _builtins.int = ...,
         sha256: _builtins.bytes = ...,
+        evidence: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mac", b"mac", "sha256", b"sha256", "size", b"size", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "mac", b"mac", "sha256", b"sha256", "size", b"size", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

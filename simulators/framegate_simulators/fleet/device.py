@@ -48,6 +48,7 @@ OPTIONS: Final = (
     ("grpc.ssl_target_name_override", "controller.plant.framegate"),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
+    ("grpc.http2.bdp_probe", 0),  # as agents
 )
 
 
@@ -177,7 +178,7 @@ class FleetDevice:
             begun = await answered(stub.Begin(pb.BeginRequest(hello=hello), timeout=CALL_S), "")
             self.begin_ms = 1e3 * (time.monotonic() - begun_s)
             _, evidence = self.forge.answer(ports.digest, hello, begun.challenge, join=False)
-            parts = evidence_parts(begun.state, b"", evidence)
+            parts = evidence_parts(begun.state, b"", evidence, begun.with_offer)
             return self._taken(ports, await answered(stub.Complete(parts, timeout=CALL_S), ""))
         finally:
             if not keep:

@@ -46,6 +46,24 @@ def test_what_is_shown_again_is_verified_once(bench, now, asked):
     assert len(asked) == 1
 
 
+def test_what_is_known_takes_no_signature_and_nothing_else_is(bench, now, asked):
+    known, shown = VerifiedChains(), leaf(bench, now)
+    assert known.known(shown, Purpose.DEVICE, bench.keys, now) is None
+    identity = known.verify(shown, Purpose.DEVICE, bench.keys, now)
+    asked.clear()
+    assert known.known(shown, Purpose.DEVICE, bench.keys, now) is identity
+    for purpose, keys, at in (
+        (Purpose.GATEWAY, bench.keys, now),
+        (Purpose.DEVICE, bench.keys, now - timedelta(seconds=1)),
+        (Purpose.DEVICE, bench.keys, shown.not_valid_after_utc + timedelta(seconds=1)),
+        (Purpose.DEVICE, replace(bench.keys, root=bench.keys.issuing["server-ca"]), now),
+        (Purpose.DEVICE, replace(bench.keys, issuing={}), now),
+    ):
+        assert known.known(shown, purpose, keys, at) is None
+    assert known.known(leaf(bench, now), Purpose.DEVICE, bench.keys, now) is None
+    assert not asked
+
+
 @pytest.mark.parametrize("away", [timedelta(seconds=1), timedelta(days=1)])
 def test_a_certificate_that_ended_since_is_refused(bench, now, away):
     known, shown = VerifiedChains(), leaf(bench, now)

@@ -49,7 +49,7 @@ async def test_what_came_before_the_server_was_reached_goes_first(monkeypatch):
     monkeypatch.setattr(loop, "create_connection", slow)
     await until(lambda: relay._joining)
     (end,) = relay._ends
-    end.data_received(b"hello, ")
+    end.pass_on(b"hello, ")
     writer.write(b"server")
     gate.set()
     await until(lambda: len(got) == 13)

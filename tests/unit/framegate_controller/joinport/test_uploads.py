@@ -46,6 +46,25 @@ async def test_evidence_comes_as_it_was_promised():
     assert await read_evidence(call, promise_of(offer)) == evidence
 
 
+@given(st.binary(max_size=100_000), st.integers(0, 2**32 - 1))
+def test_evidence_comes_in_its_offer_where_it_may_and_is_not_too_much(evidence, most):
+    first, *chunks = evidence_parts(b"state", b"", evidence, most)
+    whole = len(evidence) <= most
+    assert first.offer.evidence == (evidence if whole else b"")
+    assert b"".join(part.chunk for part in chunks) == (b"" if whole else evidence)
+    assert all(part.chunk for part in chunks)
+
+
+@pytest.mark.parametrize(("most", "size"), [(0, 1), (4, 5), (4, 100_000)])
+async def test_n130_no_more_of_it_comes_with_an_offer_than_may(most, size):
+    call = Call([pb.EvidencePart(offer=pb.EvidenceOffer(evidence=bytes(size)))])
+    with pytest.raises(Malformed) as caught:
+        await read_offer(call, most)
+    assert caught.value.reason == Reason.TOO_LARGE
+    call = Call([pb.EvidencePart(offer=pb.EvidenceOffer(evidence=bytes(most)))])
+    assert (await read_offer(call, most)).evidence == bytes(most)
+
+
 @pytest.mark.parametrize(
     "offer",
     [
