@@ -147,15 +147,16 @@ def _sizes_hold(taken: _Taken, width: int) -> bool:
     if max(sizes) > MAX_TEMPLATE_BYTES:
         return False
     if taken.keys is taken.datas:
-        told = b"".join(map(itemgetter(slice(at, at + 4 * _WORDS)), taken.entries))
+        told, named = b"".join(map(itemgetter(slice(at, at + 4 * _WORDS)), taken.entries)), sizes
     else:
         signed = [len(k) != size for k, size in zip(taken.keys, sizes, strict=True)]
         pairs = zip(taken.entries, signed, strict=True)
         told = b"".join([e[at + more : at + more + 4 * _WORDS] for e, more in pairs])
+        named = list(map(len, taken.keys))
     words = array(_WORD, told)
     if sys.byteorder == "big":
         words.byteswap()
-    names = array(_WORD, [len(key) - _NAME_AT for key in taken.keys])
+    names = array(_WORD, [size - _NAME_AT for size in named])
     return words[::_WORDS] == array(_WORD, sizes) and words[_WORDS - 1 :: _WORDS] == names
 
 
