@@ -12,7 +12,6 @@ import dataclasses
 import re
 import struct
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, ClassVar, Final, Self, dataclass_transform
 
 from framegate.errors import Malformed, Reason
@@ -23,7 +22,11 @@ MOST_WHOLE: Final = 2**63 - 1
 """The largest whole number that a database's row holds. Records have numbers of 64 bits and JSON
 has no bound: what is to be kept or looked up is held against this where it comes in.
 """
-_WIDTH = {"u8": ("B", 1), "u32": (">I", 4), "u64": (">Q", 8)}
+_WIDTH: Final = {"u8": struct.Struct("B"), "u32": struct.Struct(">I"), "u64": struct.Struct(">Q")}
+_SIZE: Final = _WIDTH["u32"]
+
+_Codec = tuple[str, int, int]
+"""Kind, most bytes, and what else bounds it: the exact size of a blob, how many of several."""
 
 
 def u8() -> Any:
@@ -70,15 +73,23 @@ class Record:
     """Base of all records. Subclasses are frozen dataclasses with a `LABEL`."""
 
     LABEL: ClassVar[str]
+    _head: ClassVar[bytes]
+    _coded: ClassVar[tuple[tuple[str, _Codec], ...]]
+    """Names and forms of the fields: read out of the class once, not with every record."""
 
     def __init_subclass__(cls) -> None:
         dataclass(frozen=True, kw_only=True)(cls)
+        cls._head = bytes([len(cls.LABEL)]) + cls.LABEL.encode()
+        cls._coded = tuple(
+            (f.name, f.metadata["codec"])
+            for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+        )
 
     def marshal(self) -> bytes:
         """The record's bytes. Raises Malformed where a value breaks its field's limit."""
-        out = [bytes([len(self.LABEL)]), self.LABEL.encode()]
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            _put(out, self.LABEL, field.name, field.metadata["codec"], getattr(self, field.name))
+        out = [self._head]
+        for name, codec in self._coded:
+            _put(out, self.LABEL, name, codec, getattr(self, name))
         return b"".join(out)
 
     @classmethod
@@ -87,12 +98,9 @@ class Record:
         or trailing bytes.
         """
         reader = _Reader(bytes(data), cls.LABEL)
-        if reader.take(reader.number("u8", "label"), "label") != cls.LABEL.encode():
+        if reader.take(len(cls._head), "label") != cls._head:
             raise Malformed.of(Reason.MALFORMED, f"a record {cls.LABEL}", "another label")
-        values = {
-            f.name: _get(reader, f.name, f.metadata["codec"])
-            for f in dataclasses.fields(cls)  # type: ignore[arg-type]
-        }
+        values = {name: _get(reader, name, codec) for name, codec in cls._coded}
         if reader.left:
             raise Malformed.of(
                 Reason.TRAILING_BYTES, f"{cls.LABEL} to end", f"{reader.left} bytes more"
@@ -102,26 +110,28 @@ class Record:
 
 class _Reader:
     def __init__(self, data: bytes, label: str) -> None:
-        self._data, self._at, self._label = data, 0, label
+        self._data, self._at, self._end, self._label = data, 0, len(data), label
 
     @property
     def left(self) -> int:
-        return len(self._data) - self._at
+        return self._end - self._at
 
     def take(self, size: int, name: str) -> bytes:
-        if size > self.left:
+        at = self._at
+        self._at = end = at + size
+        if end > self._end:
             raise Malformed.of(
-                Reason.MALFORMED, f"{size} bytes for {self._label} {name}", f"{self.left} left"
+                Reason.MALFORMED,
+                f"{size} bytes for {self._label} {name}",
+                f"{self._end - at} left",
             )
-        self._at += size
-        return self._data[self._at - size : self._at]
+        return self._data[at:end]
 
-    def number(self, kind: str, name: str) -> int:
-        form, size = _WIDTH[kind]
-        return int(struct.unpack(form, self.take(size, name))[0])
+    def number(self, form: struct.Struct, name: str) -> int:
+        return int.from_bytes(self.take(form.size, name), "big")
 
     def sized(self, most: int, exactly: int, name: str) -> bytes:
-        size = self.number("u32", name)
+        size = int.from_bytes(self.take(_SIZE.size, name), "big")
         if size > most or (exactly and size != exactly):
             raise Malformed.of(
                 Reason.TOO_LARGE,
@@ -131,14 +141,15 @@ class _Reader:
         return self.take(size, name)
 
 
-def _put(out: list[bytes], label: str, name: str, codec: tuple[str, int, int], value: Any) -> None:
+def _put(out: list[bytes], label: str, name: str, codec: _Codec, value: Any) -> None:
     kind, most, extra = codec
-    try:
-        if kind in _WIDTH:
-            out.append(struct.pack(_WIDTH[kind][0], value))
-            return
-    except struct.error as error:
-        raise Malformed.of(Reason.MALFORMED, f"{kind} for {label} {name}", value) from error
+    width = _WIDTH.get(kind)
+    if width is not None:
+        try:
+            out.append(width.pack(value))
+        except struct.error as error:
+            raise Malformed.of(Reason.MALFORMED, f"{kind} for {label} {name}", value) from error
+        return
     if kind in {"blob", "text"}:
         data = value.encode() if kind == "text" else bytes(value)
         if kind == "text":
@@ -149,7 +160,7 @@ def _put(out: list[bytes], label: str, name: str, codec: tuple[str, int, int], v
                 f"{'exactly' if extra else 'at most'} {most} bytes of {label} {name}",
                 len(data),
             )
-        out += [struct.pack(">I", len(data)), data]
+        out += (_SIZE.pack(len(data)), data)
         return
     if len(value) > extra:
         raise Malformed.of(Reason.TOO_LARGE, f"at most {extra} of {label} {name}", len(value))
@@ -163,15 +174,16 @@ def _put(out: list[bytes], label: str, name: str, codec: tuple[str, int, int], v
             raise Malformed.of(
                 Reason.TOO_LARGE, f"at most {most} bytes of {label} {name}", len(item)
             )
-        out += [struct.pack(">I", len(item)), item]
+        out += (_SIZE.pack(len(item)), item)
 
 
-def _get(reader: _Reader, name: str, codec: tuple[str, int, int]) -> Any:
+def _get(reader: _Reader, name: str, codec: _Codec) -> Any:
     kind, most, extra = codec
-    if kind in _WIDTH:
-        return reader.number(kind, name)
     if kind == "blob":
         return reader.sized(most, extra, name)
+    width = _WIDTH.get(kind)
+    if width is not None:
+        return reader.number(width, name)
     if kind == "text":
         raw = reader.sized(most, 0, name)
         try:
@@ -180,7 +192,7 @@ def _get(reader: _Reader, name: str, codec: tuple[str, int, int]) -> Any:
             raise Malformed.of(Reason.MALFORMED, f"UTF-8 in {name}", "other bytes") from error
         _clean(value, "record", name)
         return value
-    count = reader.number("u8", name)
+    count = reader.number(_WIDTH["u8"], name)
     if count > extra:
         raise Malformed.of(Reason.TOO_LARGE, f"at most {extra} of {name}", count)
     if kind == "numbers":
@@ -198,5 +210,5 @@ def _clean(value: str, label: str, name: str) -> None:
 
 
 def _ascending(values: tuple[int, ...], label: str, name: str) -> None:
-    if any(b <= a for a, b in pairwise(values)):
+    if values != tuple(sorted(set(values))):
         raise Malformed.of(Reason.MALFORMED, f"ascending {label} {name}", values)

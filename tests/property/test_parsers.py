@@ -142,6 +142,11 @@ def test_attest_roundtrip(magic, signer, extra, clock, count, safe, selections, 
         )
         raw = marshal_attest(attest)
         assert marshal_attest(parse_attest(raw)) == raw
+        for cut in range(len(raw)):
+            with pytest.raises(Malformed):
+                parse_attest(raw[:cut])
+        with pytest.raises(Malformed):
+            parse_attest(raw + b"\0")
 
 
 @given(st.integers(0, 2**256 - 1), st.integers(0, 2**256 - 1))

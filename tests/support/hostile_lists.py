@@ -19,9 +19,11 @@ def entry(
     width: str = "sha1",
     pcr: int = 10,
     violation: bool = False,
+    content: bytes | None = None,
 ) -> bytes:
-    """One entry as a kernel writes it; the file's content is its name."""
-    digest = hashlib.new(algorithm.decode().rpartition(":")[2], path).digest()
+    """One entry as a kernel writes it; the file's content is its name where none is given."""
+    held = path if content is None else content
+    digest = hashlib.new(algorithm.decode().rpartition(":")[2], held).digest()
     fields = [algorithm + b":\0" + (bytes(len(digest)) if violation else digest), path + b"\0"]
     fields += [signature] if template in {b"ima-sig", b"ima-sigv2", b"ima-buf"} else []
     body = b"".join(struct.pack("<I", len(f)) + f for f in fields)

@@ -18,9 +18,7 @@ from framegate.evidence.boot_events import event_failures
 from framegate.evidence.offline_logs import BootReplay, Quote, check_boot_log, check_ima
 from framegate.evidence.offline_result import OfflineResult
 from framegate.evidence.quote_files import (
-    AttestationKey,
     check_ak,
-    key_words,
     load_ak,
     load_attest,
     verify_quote_signature,
@@ -36,6 +34,7 @@ from framegate.tpm.constants import (
     Alg,
     St,
 )
+from framegate.tpm.public import Public
 
 PcrValues = Mapping[str, Mapping[int, bytes]]
 """Bank name to PCR index to value."""
@@ -71,7 +70,7 @@ def verify_files(  # noqa: PLR0913 - members of a record
     result = OfflineResult()
     try:
         key, statement = load_ak(ak), load_attest(attest)
-        result.facts["ak"] = key_words(key)
+        result.key = key
         result.failures += check_ak(key)  # 1
         raw = attest[2:] if len(statement.raw) == len(attest) - 2 else attest
         hash_alg = verify_quote_signature(key, raw, signature)  # 2
@@ -79,12 +78,13 @@ def verify_files(  # noqa: PLR0913 - members of a record
     except FramegateError as error:
         result.failures += error.failures
         return result
-    result.checked += ["AK attributes"] if key.public is not None else []
-    result.unchecked += (
-        [] if key.public is not None else ["AK attributes: only the bare key was given"]
-    )
+    result.statement = statement
+    if key.public is not None:
+        result.checked.append("AK attributes")
+        _parent(result, key.public, statement.qualified_signer)
+    else:
+        result.unchecked.append("AK attributes: only the bare key was given")
     result.checked += ["signature", "magic", "type", "nonce"]
-    _facts(result, key, statement)
     wanted = [(s, HASH_NAME.get(s.bank)) for s in statement.selections if s.pcrs]
     if not wanted:
         result.failures.append(
@@ -101,11 +101,7 @@ def verify_files(  # noqa: PLR0913 - members of a record
             )
         )
     certified = _certified(result, statement, pcrs, hash_alg) if pcrs is not None else {}
-    bank = (
-        profile.selection.bank
-        if profile
-        else next((s.bank for s, _ in wanted if s.bank == Alg.SHA256), wanted[0][0].bank)
-    )
+    bank = profile.selection.bank if profile else Alg.SHA256
     selection = next((s for s, _ in wanted if s.bank == bank), wanted[0][0])
     quote = Quote(statement, selection, certified, hash_alg)
     boot = BootReplay(None, {}, {})
@@ -148,40 +144,19 @@ def _header(statement: Attest, nonce: bytes) -> None:
         )
 
 
-def _facts(result: OfflineResult, key: AttestationKey, statement: Attest) -> None:
-    clock = statement.clock_info
-    result.facts |= {
-        "tpm_firmware": f"{statement.firmware_version:016x}",
-        "clock_ms": clock.clock,
-        "reset_count": clock.reset_count,
-        "restart_count": clock.restart_count,
-        "safe": clock.safe,
-        "selection": {
-            HASH_NAME.get(s.bank, s.bank.name.lower()): list(s.pcrs) for s in statement.selections
-        },
-    }
-    if key.public is not None:
-        signer = statement.qualified_signer
-        where = (
-            "the endorsement hierarchy"
-            if signer == key.public.qualified_name()
-            else "the owner hierarchy"
-            if signer == key.public.qualified_name(TPM_RH_OWNER)
-            else ""
+def _parent(result: OfflineResult, public: Public, signer: bytes) -> None:
+    """A finding where the AK is no primary of a hierarchy that a name shows."""
+    if signer == public.qualified_name() or signer == public.qualified_name(TPM_RH_OWNER):
+        return
+    result.findings.append(
+        Failure(
+            Reason.QUALIFIED_SIGNER,
+            public.qualified_name().hex(),
+            signer.hex(),
+            "the AK has a parent: that this public area is the one that signed rests on the"
+            " key alone",
         )
-        result.facts["ak_parent"] = (
-            f"a primary of {where}" if where else "below another key, which was not given"
-        )
-        if not where:
-            result.findings.append(
-                Failure(
-                    Reason.QUALIFIED_SIGNER,
-                    key.public.qualified_name().hex(),
-                    signer.hex(),
-                    "the AK has a parent: that this public area is the one that signed rests on the"
-                    " key alone",
-                )
-            )
+    )
 
 
 def _certified(
@@ -191,8 +166,10 @@ def _certified(
     missing = []
     for selection in statement.selections:
         given = pcrs.get(HASH_NAME.get(selection.bank, ""), {})
-        missing += [f"{selection.bank.name.lower()}:{p}" for p in selection.pcrs if p not in given]
-        certified[selection.bank] = {p: given[p] for p in selection.pcrs if p in given}
+        certified[selection.bank] = found = {p: given[p] for p in selection.pcrs if p in given}
+        if len(found) < len(selection.pcrs):
+            name = selection.bank.name.lower()
+            missing += [f"{name}:{p}" for p in selection.pcrs if p not in given]
     outside = [
         f"{n}:{p}"
         for n, values in pcrs.items()
@@ -216,10 +193,8 @@ def _certified(
             )
         )
         return {}
-    digest = hashlib.new(
-        HASH_NAME[hash_alg],
-        b"".join(certified[s.bank][p] for s in statement.selections for p in s.pcrs),
-    ).digest()
+    values = [certified[s.bank][p] for s in statement.selections for p in s.pcrs]
+    digest = getattr(hashlib, HASH_NAME[hash_alg])(b"".join(values)).digest()
     if not hmac.compare_digest(digest, statement.pcr_digest):
         result.failures.append(
             Failure(

@@ -171,7 +171,7 @@ def _with_reset(values: Mapping[int, bytes], selection: PcrSelection) -> dict[in
 
 def _affirmed(result: OfflineResult, candidate: Candidate, unlogged: list[int]) -> None:
     result.checked.append("boot log")
-    result.facts["quirks"] = list(candidate.quirks)
+    result.of_logs["quirks"] = list(candidate.quirks)
     result.findings += [
         Failure(Reason.QUIRK, "a log that replays as it is", q, "the profile grants this quirk")
         for q in candidate.quirks
@@ -239,7 +239,7 @@ def check_ima(
     entries = measured.entries[:count]
     result.checked.append("IMA list")
     _elsewhere(result, quote, measured, boot.at_kernel)
-    result.facts |= {
+    result.of_logs |= {
         "ima_entries": count,
         "ima_ahead": len(measured.entries) - count,
         "ima_violations": entries.violations,

@@ -9,19 +9,38 @@ from typing import Any
 
 from framegate.errors import Failure, Reason
 from framegate.evidence.appraise import AFFIRMING, CONTRAINDICATED, NO_CLAIM, WARNING
+from framegate.evidence.quote_files import AttestationKey, key_words
+from framegate.tpm.attest import Attest
+from framegate.tpm.constants import HASH_NAME, TPM_RH_OWNER
+from framegate.tpm.public import Public
 
 
 @dataclass
 class OfflineResult:
     """What came of it. `affirming` needs no failure; `checked` and `unchecked` say what stood
     behind that.
+
+    `key` is the AK once it was read, `statement` what it signed once signature and nonce hold, and
+    `of_logs` what the logs told by name; `facts` puts all into words, for whoever asks.
     """
 
     failures: list[Failure] = field(default_factory=list)
     findings: list[Failure] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
+    of_logs: dict[str, Any] = field(default_factory=dict)
+    key: AttestationKey | None = None
+    statement: Attest | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the evidence says, by name, for a person or a program to read."""
+        if self.key is None:
+            return dict(self.of_logs)
+        said = {"ak": key_words(self.key)}
+        if self.statement is None:
+            return said | self.of_logs
+        return said | _stated(self.statement, self.key.public) | self.of_logs
 
     @property
     def affirming(self) -> bool:
@@ -63,3 +82,25 @@ class OfflineResult:
                 else NO_CLAIM
             ),
         }
+
+
+def _stated(statement: Attest, public: Public | None) -> dict[str, Any]:
+    clock = statement.clock_info
+    said: dict[str, Any] = {
+        "tpm_firmware": f"{statement.firmware_version:016x}",
+        "clock_ms": clock.clock,
+        "reset_count": clock.reset_count,
+        "restart_count": clock.restart_count,
+        "safe": clock.safe,
+        "selection": {
+            HASH_NAME.get(s.bank, s.bank.name.lower()): list(s.pcrs) for s in statement.selections
+        },
+    }
+    if public is not None:
+        hierarchies = {
+            public.qualified_name(): "a primary of the endorsement hierarchy",
+            public.qualified_name(TPM_RH_OWNER): "a primary of the owner hierarchy",
+        }
+        below = "below another key, which was not given"
+        said["ak_parent"] = hierarchies.get(statement.qualified_signer, below)
+    return said

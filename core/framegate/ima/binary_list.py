@@ -26,6 +26,8 @@ from framegate.ima.template import (
 
 MAX_PAUSE: Final = 256
 """Entries read one by one, in a list of signed ones, before plain ones are looked for again."""
+_HEADS: Final = {width: struct.Struct(f"<I{width}sI") for width in WIDTHS}
+"""By the width of the template hash: PCR, template hash, size of the template's name."""
 _COMMON: Final = frozenset({b"ima-ng", b"ima-sig"})
 
 
@@ -33,7 +35,7 @@ def parse_binary(data: bytes) -> ImaList:
     """The list in `data`, told by its first entry. Raises Malformed."""
     width = template_width(data)
     if width:
-        return _binary_list(data, width)
+        return read_binary(data, width)
     raise malformed(0, "a template name behind a hash of 20, 32, 48 or 64 bytes", data[:12].hex())
 
 
@@ -42,7 +44,8 @@ def template_width(data: bytes) -> int:
     return next((w for w in WIDTHS if _template_at(data, w)), 0)
 
 
-def _binary_list(data: bytes, width: int) -> ImaList:
+def read_binary(data: bytes, width: int) -> ImaList:
+    """The list in `data`, whose template hashes have `width` bytes. Raises Malformed."""
     reader, at, lies_end, again, pause = _Reader(data, width), 0, 0, 0, 1
     while at < len(data):
         if at >= lies_end and len(reader.entries) >= again:
@@ -67,7 +70,7 @@ class _Reader:
     """Takes in the entries of `data`, whose template hashes have `width` bytes."""
 
     def __init__(self, data: bytes, width: int) -> None:
-        self.data, self.width, self.head = data, width, struct.Struct(f"<I{width}sI")
+        self.data, self.width, self.head = data, width, _HEADS[width]
         self.entries, self.hashed = ImaEntries(), TemplateHash(width)
         self._templates = dict[bytes, _Template]()
 

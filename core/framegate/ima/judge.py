@@ -81,7 +81,6 @@ def ima_failures(  # noqa: C901 - ordered steps, read best in one piece
     """
     failures, bad, more = list[Failure](), list[ImaEntry](), 0
     algorithm = HASH_NAME[bank]
-    aggregates = boot_aggregates(pcrs, algorithm)
     if first and (not entries or entries[0].path != BOOT_AGGREGATE):  # 1
         failures.append(
             Failure(
@@ -91,11 +90,12 @@ def ima_failures(  # noqa: C901 - ordered steps, read best in one piece
                 "the list was cut at its front",
             )
         )
-    exclude, listed = rules.exclude, ImaEntries.of(entries)
+    exclude, listed, aggregates = rules.exclude, ImaEntries.of(entries), frozenset[bytes]()
     for number in _unlisted(listed, allowlists):
         entry = listed[number]
         path = entry.path
         if path == BOOT_AGGREGATE:
+            aggregates = aggregates or boot_aggregates(pcrs, algorithm)
             if entry.algorithm != algorithm or entry.digest not in aggregates:
                 wanted = (
                     " or ".join(sorted(f"{algorithm}:{a.hex()}" for a in aggregates))
@@ -175,7 +175,11 @@ def _unlisted(entries: ImaEntries, allowlists: Sequence[Allowlist]) -> list[int]
     left: Iterable[int] = range(len(keys))
     for allowlist in allowlists:
         listed = allowlist.keys
-        left = [n for n in left if keys[n] not in listed]
+        left = (
+            ()
+            if listed.issuperset(keys)  # as nearly always, and told at once
+            else [n for n in left if keys[n] not in listed]
+        )
     never = {n for n, e in entries.special.items() if e.violation or not e.algorithm}
     aggregates = frozenset[bytes]().union(*(a.aggregates for a in allowlists))
     if aggregates:

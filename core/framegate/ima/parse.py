@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from framegate.byte_order_mark import as_utf8
 from framegate.ima.ascii_list import begins_entry, parse_ascii
-from framegate.ima.binary_list import parse_binary, template_width
+from framegate.ima.binary_list import parse_binary, read_binary, template_width
 from framegate.ima.entry import ImaList, malformed
 
 
@@ -21,8 +21,9 @@ def parse_ima(data: bytes) -> ImaList:
     data = as_utf8(data)
     if not data.strip(b"\n\0"):
         raise malformed(0, "an IMA measurement list", "padding only" if data else "nothing")
-    if template_width(data):
-        return parse_binary(data)
+    width = template_width(data)
+    if width:
+        return read_binary(data, width)
     first = data.lstrip(b"\r\n")[:1]  # a PCR's number, with a space before it or none
     return parse_ascii(data) if first.isdigit() or first == b" " else parse_binary(data)
 

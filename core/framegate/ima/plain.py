@@ -34,7 +34,7 @@ REMEMBERED_BYTES: Final = 512
 """Of the longest entry that is remembered: names are shorter, and what a machine may put into a
 verifier's memory stays below 24 MiB for each algorithm.
 """
-_FILE: Final = rb"\x28\0\0\0sha256:\0.{36}[^\0]*\0"
+_FILE: Final = rb"\x28\0\0\0sha256:\0.{36}[^\0]*+\0"
 """The fields d-ng and n-ng."""
 _ENTRY: Final = {
     width: re.compile(
@@ -147,16 +147,17 @@ def _sizes_hold(taken: _Taken, width: int) -> bool:
     if max(sizes) > MAX_TEMPLATE_BYTES:
         return False
     if taken.keys is taken.datas:
-        told = b"".join(map(itemgetter(slice(at, at + 4 * _WORDS)), taken.entries))
+        told, named = b"".join(map(itemgetter(slice(at, at + 4 * _WORDS)), taken.entries)), sizes
     else:
         signed = [len(k) != size for k, size in zip(taken.keys, sizes, strict=True)]
         pairs = zip(taken.entries, signed, strict=True)
         told = b"".join([e[at + more : at + more + 4 * _WORDS] for e, more in pairs])
+        named = list(map(len, taken.keys))
     words = array(_WORD, told)
     if sys.byteorder == "big":
         words.byteswap()
-    names = [len(key) - _NAME_AT for key in taken.keys]
-    return words[::_WORDS].tolist() == sizes and words[_WORDS - 1 :: _WORDS].tolist() == names
+    names = array(_WORD, [size - _NAME_AT for size in named])
+    return words[::_WORDS] == array(_WORD, sizes) and words[_WORDS - 1 :: _WORDS] == names
 
 
 def _digests(new: Callable[[bytes], Any], datas: Sequence[bytes]) -> list[bytes]:
@@ -167,13 +168,15 @@ def _remember(
     memory: dict[bytes, bytes], entries: Sequence[bytes], digests: Sequence[bytes]
 ) -> None:
     """Put into `memory` what fits in its bounds."""
-    fresh = dict(zip(entries, digests, strict=True))
-    if max(map(len, fresh)) > REMEMBERED_BYTES:
-        fresh = {e: d for e, d in fresh.items() if len(e) <= REMEMBERED_BYTES}
-    if len(memory) + len(fresh) > REMEMBERED:
-        memory.clear()
-    if len(fresh) <= REMEMBERED:
+    fresh = zip(entries, digests, strict=True)
+    if len(memory) + len(entries) <= REMEMBERED and max(map(len, entries)) <= REMEMBERED_BYTES:
         memory.update(fresh)
+        return
+    fitting = {e: d for e, d in fresh if len(e) <= REMEMBERED_BYTES}
+    if len(memory) + len(fitting) > REMEMBERED:
+        memory.clear()
+    if len(fitting) <= REMEMBERED:
+        memory.update(fitting)
 
 
 def forget_entries() -> None:

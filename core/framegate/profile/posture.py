@@ -5,7 +5,7 @@ attributable, but only as true as the agent.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, Final
 
@@ -55,18 +55,18 @@ class Posture:
 
     def marshal(self) -> bytes:
         """JSON with sorted members."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
+        body = {name: getattr(self, name) for name in _MEMBERS}
+        return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
 
     def lasting(self) -> bytes:
         """As `marshal`, without what changes by itself: equal where nothing happened to the
         machine.
         """
-        return json.dumps(
-            {k: v for k, v in asdict(self).items() if k not in VOLATILE}, sort_keys=True
-        ).encode()
+        return json.dumps({name: getattr(self, name) for name in _LASTING}).encode()
 
 
 _KINDS: Final[dict[str, type]] = {"str": str, "int": int, "bool": bool, "list[str]": list}
+_LASTING: Final = sorted(f.name for f in fields(Posture) if f.name not in VOLATILE)
 _MEMBERS: Final = {f.name: _KINDS[str(f.type)] for f in fields(Posture)}
 
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -24,11 +24,18 @@ MAX_ATTEST_BYTES: Final = 1024
 """TPM2B_ATTEST of a quote over five banks with 64-byte nonce stays below 300 bytes."""
 PCR_COUNT: Final = 24
 _BANKS: Final = (Alg.SHA1, Alg.SHA256, Alg.SHA384, Alg.SHA512, Alg.SM3_256)
+_SCHEMES: Final = (Alg.ECDSA, Alg.RSASSA, Alg.RSAPSS)
+_HASHES: Final = (Alg.SHA1, Alg.SHA256, Alg.SHA384, Alg.SHA512)
+_HEAD: Final = struct.Struct(">IH")
+"""magic and type."""
+_CLOCK: Final = struct.Struct(">QIIBQ")
+"""TPMS_CLOCK_INFO and firmwareVersion."""
 _HASHERS: Final[Mapping[Alg, hashes.HashAlgorithm]] = {
     Alg.SHA256: hashes.SHA256(),
     Alg.SHA384: hashes.SHA384(),
     Alg.SHA512: hashes.SHA512(),
 }
+_ECDSA: Final = {alg: ec.ECDSA(hasher) for alg, hasher in _HASHERS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +101,12 @@ def parse_attest(data: bytes) -> Attest:
             Reason.TOO_LARGE, f"an attestation of at most {MAX_ATTEST_BYTES} bytes", len(data)
         )
     b = Buffer(data, "TPMS_ATTEST")
-    magic, kind = b.u32("magic"), b.u16("type")
+    magic, kind = b.members(_HEAD, "magic and type")
     signer, extra = b.tpm2b("qualifiedSigner", 66), b.tpm2b("extraData", 64)
-    clock = ClockInfo(b.u64("clock"), b.u32("resetCount"), b.u32("restartCount"), _yes_no(b))
-    firmware = b.u64("firmwareVersion")
+    ticks, resets, restarts, safe, firmware = b.members(_CLOCK, "clockInfo and firmwareVersion")
+    if safe > 1:
+        raise Malformed.of(Reason.MALFORMED, "TPMI_YES_NO of 0 or 1", safe)
+    clock = ClockInfo(ticks, resets, restarts, safe == 1)
     if kind == St.ATTEST_QUOTE:
         selections = _selections(b)
         digest = b.tpm2b("pcrDigest", 64)
@@ -120,13 +129,6 @@ def parse_attest(data: bytes) -> Attest:
     return Attest(bytes(data), magic, kind, signer, extra, clock, firmware)
 
 
-def _yes_no(b: Buffer) -> bool:
-    value = b.u8("safe")
-    if value > 1:
-        raise Malformed.of(Reason.MALFORMED, "TPMI_YES_NO of 0 or 1", value)
-    return value == 1
-
-
 def _selections(b: Buffer) -> tuple[PcrSelection, ...]:
     count = b.u32("pcrSelect count")
     if count > len(_BANKS):
@@ -139,13 +141,13 @@ def _selections(b: Buffer) -> tuple[PcrSelection, ...]:
         mask = int.from_bytes(b.take(3, "pcrSelect"), "little")
         if any(s.bank == bank for s in selections):
             raise Malformed.of(Reason.MALFORMED, "each bank once", f"{bank.name} twice")
-        selections.append(PcrSelection(bank, _selected(mask)))
+        selections.append(_selection(bank, mask))
     return tuple(selections)
 
 
 @lru_cache(maxsize=256)  # profiles select a handful of sets between them
-def _selected(mask: int) -> tuple[int, ...]:
-    return tuple(p for p in range(PCR_COUNT) if mask >> p & 1)
+def _selection(bank: Alg, mask: int) -> PcrSelection:
+    return PcrSelection(bank, tuple(p for p in range(PCR_COUNT) if mask >> p & 1))
 
 
 def marshal_attest(attest: Attest) -> bytes:
@@ -168,8 +170,7 @@ def marshal_attest(attest: Attest) -> bytes:
     return head
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """A parsed TPMT_SIGNATURE: ECDSA `r`, `s` or RSA `value`."""
 
     scheme: Alg
@@ -182,8 +183,7 @@ class Signature:
 def parse_signature(data: bytes) -> Signature:
     """The TPMT_SIGNATURE in `data`, all of it. Raises Malformed."""
     b = Buffer(data, "TPMT_SIGNATURE")
-    scheme = b.alg("sigAlg", Alg.ECDSA, Alg.RSASSA, Alg.RSAPSS)
-    hash_alg = b.alg("hash", Alg.SHA1, Alg.SHA256, Alg.SHA384, Alg.SHA512)
+    scheme, hash_alg = b.alg("sigAlg", *_SCHEMES), b.alg("hash", *_HASHES)
     if scheme == Alg.ECDSA:
         r, s = b.tpm2b("signatureR", 66), b.tpm2b("signatureS", 66)
         b.end()
@@ -246,9 +246,8 @@ def verify_parsed_signature(public: Public, message: bytes, signature: Signature
     key = public.key()
     try:  # 3
         if isinstance(key, ec.EllipticCurvePublicKey) and signature.scheme == Alg.ECDSA:
-            key.verify(
-                utils.encode_dss_signature(signature.r, signature.s), message, ec.ECDSA(hasher)
-            )
+            value = utils.encode_dss_signature(signature.r, signature.s)
+            key.verify(value, message, _ECDSA[signature.hash])
         elif isinstance(key, rsa.RSAPublicKey) and signature.scheme in {Alg.RSASSA, Alg.RSAPSS}:
             pad = (
                 padding.PKCS1v15()

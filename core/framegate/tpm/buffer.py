@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 from framegate.errors import Malformed, Reason
 from framegate.tpm.constants import Alg
@@ -51,8 +52,20 @@ class Buffer:
         """Eight bytes, big-endian."""
         return int.from_bytes(self.take(8, name), "big")
 
+    def members(self, shape: struct.Struct, name: str) -> tuple[Any, ...]:
+        """The numbers of `shape`, which stand side by side: a structure at once, not each by
+        itself.
+        """
+        return shape.unpack(self.take(shape.size, name))
+
     def tpm2b(self, name: str, most: int) -> bytes:
         """A TPM2B: 16-bit size, then that many bytes, at most `most`."""
+        at = self.at + 2
+        size = int.from_bytes(self.data[at - 2 : at], "big")
+        end = at + size
+        if size <= most and end <= self.end_at:
+            self.at = end
+            return self.data[at:end]
         size = self.u16(name)
         if size > most:
             raise Malformed.of(Reason.TOO_LARGE, f"at most {most} bytes of {name}", size)

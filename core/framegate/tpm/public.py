@@ -116,7 +116,7 @@ class Public:
         """Name of a *primary* in `hierarchy` as Quote and Certify report it (Part 1, 16):
         H(hierarchy handle, name).
         """
-        return _named(self.name_alg, struct.pack(">I", hierarchy) + self.name)
+        return _qualified(self.name_alg, hierarchy, self.raw)
 
     def key(self) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
         """The key for `cryptography`. Raises Malformed where the point is not on the curve or the
@@ -131,9 +131,15 @@ class Public:
         )
 
 
-@lru_cache(maxsize=8192)  # as `_key`, and each key has a name and a qualified name
+@lru_cache(maxsize=4096)  # as `_key`
 def _named(name_alg: Alg, data: bytes) -> bytes:
     return struct.pack(">H", name_alg) + hashlib.new(HASH_NAME[name_alg], data).digest()
+
+
+@lru_cache(maxsize=8192)  # as `_key`: an AK is asked for under one hierarchy or two, as a TLS key
+def _qualified(name_alg: Alg, hierarchy: int, raw: bytes) -> bytes:
+    named = struct.pack(">I", hierarchy) + _named(name_alg, raw)
+    return struct.pack(">H", name_alg) + hashlib.new(HASH_NAME[name_alg], named).digest()
 
 
 @lru_cache(

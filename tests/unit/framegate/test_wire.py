@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from framegate.codec import Record, numbers
 from framegate.errors import Malformed, Reason
 from framegate.wire import Hello, SessionOffer, parse_ticket, ticket_text
 from framegate.wire import Ticket as TicketRecord
@@ -54,6 +55,19 @@ def test_ticket_text_roundtrip_and_damage():
     ):
         with pytest.raises(Malformed):
             parse_ticket(bad)
+
+
+@pytest.mark.parametrize("pcrs", [(1, 0), (3, 3), (0, 1, 1), (5, 6, 2)])
+def test_numbers_of_a_record_ascend_each_once(pcrs):
+    class Listed(Record):
+        LABEL = "framegate/v1/listed"
+        pcrs: tuple[int, ...] = numbers(4)
+
+    good = Listed(pcrs=tuple(range(len(pcrs)))).marshal()
+    with pytest.raises(Malformed, match="ascending"):
+        Listed(pcrs=pcrs).marshal()
+    with pytest.raises(Malformed, match="ascending"):
+        Listed.parse(good[: -len(pcrs)] + bytes(pcrs))
 
 
 def test_texts_that_a_record_refuses():

@@ -102,6 +102,18 @@ def test_the_quote_they_are_changed_from_is_affirmed(forge):
     assert result.affirming, result.failures
 
 
+def test_nothing_is_told_of_a_statement_that_nobody_signed(forge):
+    quote = quote_of(forge)
+    assert verify_files(**quote | {"ak": b"no key"}).facts == {}
+    for wrong in ({"signature": forge.ak.sign(b"other")}, {"nonce": bytes(32)}):
+        assert list(verify_files(**quote | wrong).facts) == ["ak"]
+    told = verify_files(**quote).facts
+    assert told["clock_ms"] == forge.clock.clock and told["selection"] == {
+        "sha256": list(BOOT_PCRS)
+    }
+    assert told["ak_parent"] == "a primary of the endorsement hierarchy"
+
+
 @pytest.mark.parametrize(
     ("changes", "reason", "message"),
     [

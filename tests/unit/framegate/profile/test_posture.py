@@ -6,7 +6,7 @@ import json
 import pytest
 
 from framegate.errors import Malformed, Reason
-from framegate.profile.posture import MAX_LIST, parse_posture, posture_text
+from framegate.profile.posture import MAX_LIST, VOLATILE, parse_posture, posture_text
 from framegate.profile.posture_limits import posture_changes
 from framegate.wire import MAX_POSTURE_BYTES
 from support.posture import SOUND
@@ -29,6 +29,18 @@ def test_postures_that_are_none(change):
     body = dataclasses.asdict(SOUND) | change
     with pytest.raises(Malformed):
         parse_posture(json.dumps(body).encode())
+
+
+def test_its_bytes_are_as_kept_digests_have_them():
+    """What is kept of a machine is told from what it said last by these very bytes."""
+    body = dataclasses.asdict(SOUND)
+    tight = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    assert SOUND.marshal() == tight.encode() and parse_posture(SOUND.marshal()) == SOUND
+    lasting = {name: value for name, value in body.items() if name not in VOLATILE}
+    assert SOUND.lasting() == json.dumps(lasting, sort_keys=True).encode()
+    for name in body:
+        changed = dataclasses.replace(SOUND, **{name: "another"})
+        assert (changed.lasting() == SOUND.lasting()) == (name in VOLATILE), name
 
 
 def test_changes_in_words():

@@ -9,13 +9,29 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from framegate.errors import EvidenceRejected, Reason
-from framegate.tpm.attest import marshal_ecdsa_signature, verify_signature
-from framegate.tpm.buffer import tpm2b
-from framegate.tpm.constants import Alg
+from framegate.errors import EvidenceRejected, Malformed, Reason
+from framegate.tpm.attest import marshal_ecdsa_signature, parse_attest, verify_signature
+from framegate.tpm.buffer import Buffer, tpm2b
+from framegate.tpm.constants import TPM_GENERATED, Alg, St
 from framegate.tpm.public import AK_ATTRS
 from framegate_simulators.forge.forge import Key
 from support.refusals import refused
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"\0\4abc", b"\0\5abcde", b"\xff\xff" + bytes(9)])
+def test_what_is_sized_is_all_there_and_no_larger_than_it_may_be(data):
+    reader = Buffer(data, "a structure")
+    with pytest.raises(Malformed):
+        reader.tpm2b("a member", 4)
+    assert Buffer(b"\0\4abcd", "a structure").tpm2b("a member", 4) == b"abcd"
+
+
+@pytest.mark.parametrize("safe", [2, 255])
+def test_a_clock_is_safe_or_is_not(safe):
+    head = struct.pack(">IH", TPM_GENERATED, St.ATTEST_TIME) + tpm2b(b"") + tpm2b(b"")
+    assert parse_attest(head + struct.pack(">QIIBQ", 9, 8, 7, 1, 6)).clock_info.safe
+    with pytest.raises(Malformed, match="TPMI_YES_NO"):
+        parse_attest(head + struct.pack(">QIIBQ", 9, 8, 7, safe, 6))
 
 
 @cache
