@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from framegate_simulators.chaos.relay import Relay, Relays
+from framegate_simulators.chaos.set_clocks import SetClocks
 from framegate_simulators.plant.plant import Plant
+from framegate_simulators.plant.processes import BIN
 from framegate_simulators.plant.site import Site
 
 LOOPBACK: Final = "127.0.0.1"
@@ -17,10 +20,15 @@ ADVERTISED: Final = "127.0.0.2"
 
 
 class ChaosPlant(Plant):
-    """`links` by name: controller, camera, gateway-broker, adapter-broker, tpm."""
+    """`links` by name: controller, camera, gateway-broker, adapter-broker, tpm. With `faketime`,
+    libfaketime's file, every program but the broker goes by a clock of its own (`clocks`).
+    """
 
-    def __init__(self, relays: Relays, *, interval_s: float, logs: Path) -> None:
+    def __init__(
+        self, relays: Relays, *, interval_s: float, logs: Path, faketime: Path | None = None
+    ) -> None:
         super().__init__(interval_s=interval_s, logs=logs)
+        self.clocks = SetClocks(self.folder / "clocks", faketime) if faketime else None
         self._relays = relays
         self.links: dict[str, list[Relay]] = {
             "controller": [
@@ -34,6 +42,12 @@ class ChaosPlant(Plant):
         }
         self._cameras: dict[str, Relay] = {}
         self._tpms: dict[str, Relay] = {}
+
+    def start(self, name: str, program: str, *argv: object) -> subprocess.Popen[bytes]:
+        if self.clocks is None or name == "broker":
+            return super().start(name, program, *argv)
+        env, *words = self.clocks.command(name)
+        return super().start(name, env, *words, BIN / program, *argv)
 
     def start_controller(self, *extra: object) -> None:
         super().start_controller("--advertise", ADVERTISED, *extra)

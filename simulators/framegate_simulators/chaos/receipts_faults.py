@@ -8,15 +8,12 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from framegate.errors import Reason, Unavailable
-from framegate.record.merkle import data_tree
 from framegate.signed.dsse import parse_envelope
-from framegate.signed.receipt import ReceiptBatch
 from framegate.signed.statement import Outcome as Ruling
 from framegate.signed.statement import Verdict
 from framegate_controller.ca.keys import FleetKeys
@@ -25,9 +22,7 @@ from framegate_gateway.inference.bundle import DEFAULT_BUNDLE, load_bundle
 from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.inference.models import Models
 from framegate_gateway.inference.parts import GoldenImages
-from framegate_gateway.receipts.batch_rows import stored_batches
 from framegate_gateway.receipts.batches import sign_one
-from framegate_gateway.receipts.rows import stored_leaves
 from framegate_gateway.receipts.store import AGAIN_S, ReceiptStore
 from framegate_gateway.trust.feed import TrustView
 from framegate_gateway.trust.keys import GatewayKeys
@@ -35,6 +30,7 @@ from framegate_gateway.verdicts.journal import Journal
 from framegate_gateway.verdicts.maker import VerdictMaker
 from framegate_simulators.chaos.disk import SmallDisk
 from framegate_simulators.chaos.forked import Forked, Say
+from framegate_simulators.chaos.kept_receipts import KeptReceipts
 from framegate_simulators.chaos.outcome import Outcome
 from framegate_simulators.chaos.registry_faults import Run
 from framegate_simulators.fixtures.camera import SoftwareCamera
@@ -170,29 +166,15 @@ def _judged(
     store = ReceiptStore(folder)
     try:
         _signed_all(store, cell)
-        with store.reading() as connection:
-            leaves = list(stored_leaves(connection, "ORDER BY leaves.number", ()))
-            batches = list(stored_batches(connection, "ORDER BY batches.number"))
     finally:
         store.close()
+    kept = KeptReceipts.of(folder / "receipts.db")
     asked = [line["asked"] for line in child.lines if "asked" in line]
     answered: list[Mapping[str, Any]] = [line for line in child.lines if "answered" in line]
-    kept = Counter(leaf.id for leaf in leaves)
-    found += [f"leaf {i} twice" for i, n in kept.items() if n > 1]  # 2
+    found += kept.problems(all_signed=True)  # 2, 3
     passed = [one["id"] for one in answered if one["outcome"] == Ruling.PASS.value]
-    found += [f"PASS {one} has no receipt" for one in passed if one not in kept]  # 1
-    if len(leaves) > len(asked):
-        found.append(f"{len(leaves)} leaves for {len(asked)} frames")  # 2
-    at = 1
-    for batch in batches:  # 3
-        inside = [leaf for leaf in leaves if batch.first <= leaf.number < batch.end]
-        root = data_tree([leaf.leaf for leaf in inside]).root.hex()
-        if batch.first != at or len(inside) != batch.count:
-            found.append(f"batch {batch.number} from {batch.first}, not {at}: {len(inside)} leaves")
-        if ReceiptBatch.parse_payload(batch.payload).root != root:
-            found.append(f"batch {batch.number} has another root than its leaves")
-        at = batch.end
-    if leaves and at != leaves[-1].number + 1:
-        found.append(f"leaves from {at} on are in no batch")
+    found += [f"PASS {one} has no receipt" for one in passed if one not in kept.ids]  # 1
+    if len(kept.leaves) > len(asked):
+        found.append(f"{len(kept.leaves)} leaves for {len(asked)} frames")  # 2
     healed_ms = 1e3 * (time.monotonic() - begun)
     return Outcome(became, len(asked), len(answered), healed_ms, tuple(found))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import shutil
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ from typing import Any, Final
 from framegate_host.console import Terminal
 from framegate_simulators.chaos import disk, receipts_faults, registry_faults, shared_faults
 from framegate_simulators.chaos.cell import Founded, found
-from framegate_simulators.chaos.line_faults import LineRuns, line_possible
+from framegate_simulators.chaos.line_faults import LineRuns, clocks_possible, line_possible
 from framegate_simulators.chaos.outcome import Outcome, Tally, table, wrong
 from framegate_simulators.chaos.registry_faults import Run
 from framegate_simulators.chaos.shared_faults import SharedRuns
@@ -48,6 +50,8 @@ OFTEN: Final = 6
 """Kills and lost connections are tried so often for one of the others: their instant matters."""
 LINE_SHARE: Final = 20
 """One run of a line for so many of cells."""
+CLOCK_SHARE: Final = 8
+"""One run of a line whose clocks are set for so many of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +116,13 @@ def shared(founded: Founded, folder: Path, stack: ExitStack) -> list[Fault]:
     ]
 
 
-def line(logs: Path, stack: ExitStack) -> list[Fault]:
-    """Faults of a whole line of real programs."""
-    missing = line_possible()
+def line(logs: Path, stack: ExitStack, *, clocks: bool = False) -> list[Fault]:
+    """Faults of a whole line of real programs; with `clocks`, those in which theirs are set."""
+    missing = clocks_possible() if clocks else line_possible()
     if missing:
-        return [Fault("a line", lambda _: _never(), 1, missing)]
-    runs = stack.enter_context(LineRuns(logs))
+        what = "clocks of a line" if clocks else "a line"
+        return [Fault(what, lambda _: _never(), 1, missing)]
+    runs = stack.enter_context(LineRuns(logs, clocks=clocks))
     return [
         Fault(name, partial(_on_line, runs, name), weight, limit_ms=LINE_MS)
         for name, weight in runs.faults.items()
@@ -148,10 +153,13 @@ def spread(faults: Sequence[Fault], runs: int) -> Iterator[Fault]:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What somebody asked for: the first seed, and of which faults, by a part of their names."""
+    """What somebody asked for: the first seed, of which faults, by a part of their names, and
+    until when (monotonic seconds).
+    """
 
     seed: int
     only: str = ""
+    until_s: float = math.inf
 
 
 def tried(
@@ -164,6 +172,8 @@ def tried(
     tallies = {f.name: Tally(f.name, f.limit_ms, skipped=f.missing) for f in faults}
     told += tallies.values()
     for number, fault in enumerate(spread([f for f in faults if not f.missing], runs)):
+        if time.monotonic() > asked.until_s:
+            break
         tally = tallies[fault.name]
         before = len(tally.problems)
         tally.add(fault.do(seed + number), seed + number)
@@ -178,6 +188,7 @@ def main() -> None:
     parser.add_argument("--line", type=int, help=f"of a whole line; default: RUNS/{LINE_SHARE}")
     parser.add_argument("--shared", type=int, help="of two controllers; default: half of RUNS")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--for", type=float, default=math.inf, dest="for_s", help="seconds at most")
     parser.add_argument("--only", default="", help="faults whose name has this")
     parser.add_argument("--build", type=Path, default=Path("build"))
     args = parser.parse_args()
@@ -186,7 +197,7 @@ def main() -> None:
     on_line = args.runs // LINE_SHARE if args.line is None else args.line
     on_database = args.runs // 2 if args.shared is None else args.shared
     folder = Path(tempfile.mkdtemp(prefix="fg-chaos-"))
-    asked = Asked(args.seed, args.only)
+    asked = Asked(args.seed, args.only, time.monotonic() + args.for_s)
     say = partial(console.print, soft_wrap=True, markup=False)
     tallies: list[Tally] = []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -198,9 +209,11 @@ def main() -> None:
             with ExitStack() as stack:
                 faults = shared(founded, folder, stack)
                 tried(faults, on_database, asked, tallies, say)
-        if on_line:
+        for clocks in (False, True) if on_line else ():
             with ExitStack() as stack:
-                tried(line(args.build / "chaos-logs", stack), on_line, asked, tallies, say)
+                faults = line(args.build / "chaos-logs", stack, clocks=clocks)
+                runs = on_line // CLOCK_SHARE if clocks else on_line - on_line // CLOCK_SHARE
+                tried(faults, runs, asked, tallies, say)
     except (PlantError, subprocess.TimeoutExpired) as error:
         broken = Tally("a plant that did not come up", 0.0)
         broken.problems.append(str(error)[:2000])
