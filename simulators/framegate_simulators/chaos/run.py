@@ -65,6 +65,22 @@ class Fault:
     limit_ms: float = SOON_MS
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asked for: the first seed, of which faults, by a part of their names, and
+    until when (monotonic seconds).
+    """
+
+    seed: int
+    only: str = ""
+    until_s: float = math.inf
+
+    @property
+    def over(self) -> bool:
+        """Whether no run is to begin any more."""
+        return time.monotonic() > self.until_s
+
+
 def cells(founded: Founded, folder: Path) -> list[Fault]:
     """Faults of one controller, and of a gateway's receipts."""
     no_disk = "" if disk.possible() else "mounting a disk needs root"
@@ -116,13 +132,18 @@ def shared(founded: Founded, folder: Path, stack: ExitStack) -> list[Fault]:
     ]
 
 
-def line(logs: Path, stack: ExitStack, *, clocks: bool = False) -> list[Fault]:
-    """Faults of a whole line of real programs; with `clocks`, those in which theirs are set."""
+def line(logs: Path, stack: ExitStack, asked: Asked, *, clocks: bool = False) -> list[Fault]:
+    """Faults of a whole line of real programs; with `clocks`, those in which theirs are set. None,
+    and no line, where nobody asked for any of them.
+    """
     missing = clocks_possible() if clocks else line_possible()
     if missing:
         what = "clocks of a line" if clocks else "a line"
         return [Fault(what, lambda _: _never(), 1, missing)]
-    runs = stack.enter_context(LineRuns(logs, clocks=clocks))
+    runs = LineRuns(logs, clocks=clocks)
+    if asked.over or not any(asked.only in name for name in runs.faults):
+        return []
+    stack.enter_context(runs)
     return [
         Fault(name, partial(_on_line, runs, name), weight, limit_ms=LINE_MS)
         for name, weight in runs.faults.items()
@@ -151,17 +172,6 @@ def spread(faults: Sequence[Fault], runs: int) -> Iterator[Fault]:
     yield from islice(cycle(turns), max(0, runs - len(faults)) if turns else 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What somebody asked for: the first seed, of which faults, by a part of their names, and
-    until when (monotonic seconds).
-    """
-
-    seed: int
-    only: str = ""
-    until_s: float = math.inf
-
-
 def tried(
     faults: Sequence[Fault], runs: int, asked: Asked, told: list[Tally], say: Callable[[str], None]
 ) -> None:
@@ -172,7 +182,7 @@ def tried(
     tallies = {f.name: Tally(f.name, f.limit_ms, skipped=f.missing) for f in faults}
     told += tallies.values()
     for number, fault in enumerate(spread([f for f in faults if not f.missing], runs)):
-        if time.monotonic() > asked.until_s:
+        if asked.over:
             break
         tally = tallies[fault.name]
         before = len(tally.problems)
@@ -211,7 +221,7 @@ def main() -> None:
                 tried(faults, on_database, asked, tallies, say)
         for clocks in (False, True) if on_line else ():
             with ExitStack() as stack:
-                faults = line(args.build / "chaos-logs", stack, clocks=clocks)
+                faults = line(args.build / "chaos-logs", stack, asked, clocks=clocks)
                 runs = on_line // CLOCK_SHARE if clocks else on_line - on_line // CLOCK_SHARE
                 tried(faults, runs, asked, tallies, say)
     except (PlantError, subprocess.TimeoutExpired) as error:
