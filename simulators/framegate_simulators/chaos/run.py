@@ -175,10 +175,12 @@ def spread(faults: Sequence[Fault], runs: int) -> Iterator[Fault]:
 def tried(
     faults: Sequence[Fault], runs: int, asked: Asked, told: list[Tally], say: Callable[[str], None]
 ) -> None:
-    """Each fault's runs; what came of them is in `told`, of those before an end that came early,
-    too.
+    """Each fault's runs, from another one on by the seed; what came of them is in `told`, of those
+    before an end that came early, too.
     """
     faults, seed = [f for f in faults if asked.only in f.name], asked.seed
+    first = seed % len(faults) if faults else 0
+    faults = [*faults[first:], *faults[:first]]
     tallies = {f.name: Tally(f.name, f.limit_ms, skipped=f.missing) for f in faults}
     told += tallies.values()
     for number, fault in enumerate(spread([f for f in faults if not f.missing], runs)):
