@@ -68,3 +68,5 @@ def test_each_fault_is_tried_at_least_once_and_by_its_weight():
     names = [fault.name for fault in spread(faults, 43)]
     assert [names.count(name) for name in ("often", "seldom", "once")] == [31, 11, 1]
     assert list(spread(faults, 0)) == []
+    assert [fault.name for fault in spread(faults[2:], 3)] == ["once"] * 3
+    assert list(spread([], 3)) == []

@@ -166,10 +166,12 @@ def _never() -> Outcome:
 
 
 def spread(faults: Sequence[Fault], runs: int) -> Iterator[Fault]:
-    """Each once, and as many more in turn, by their weights, as make `runs` of them."""
-    turns = [fault for fault in faults for _ in range(fault.weight)]
+    """Each once, and as many more in turn, by their weights, as make `runs` of them; where none has
+    a weight, by turns.
+    """
+    turns = [fault for fault in faults for _ in range(fault.weight)] or faults
     yield from faults if runs else ()
-    yield from islice(cycle(turns), max(0, runs - len(faults)) if turns else 0)
+    yield from islice(cycle(turns), max(0, runs - len(faults)))
 
 
 def tried(
