@@ -32,8 +32,8 @@ from framegate_gateway.receipts.batch_rows import (
 from framegate_gateway.receipts.rows import COMING, LeafRow, LeafWriter, settle, stored_leaves
 from framegate_gateway.receipts.schema import bring_up
 from framegate_host.file_lock import hold
-from framegate_host.private_files import private_folder, touch_private
-from framegate_host.sqlite_file import open_sqlite
+from framegate_host.private_files import private_folder
+from framegate_host.sqlite_file import open_sqlite, opening, require_sound
 
 log = logging.getLogger(__name__)
 MAX_GROUP: Final = 512
@@ -90,10 +90,15 @@ class ReceiptStore:
                 "another gateway process has it",
                 "stop it, or choose another --state folder",
             ) from error
-        touch_private(self.path)
-        self._connection = open_sqlite(self.path)
-        self._connection.execute(f"PRAGMA wal_autocheckpoint = {JOURNAL_PAGES}")
-        bring_up(self._connection)
+        try:
+            with opening(self.path, Reason.RECEIPT):
+                self._connection = open_sqlite(self.path)
+                require_sound(self._connection, self.path, Reason.RECEIPT)
+                self._connection.execute(f"PRAGMA wal_autocheckpoint = {JOURNAL_PAGES}")
+                bring_up(self._connection)
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._leaves = LeafWriter(self._connection)
         self.id: str = self._connection.execute(
             "SELECT value FROM meta WHERE name = 'store'"

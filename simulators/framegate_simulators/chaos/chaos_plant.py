@@ -20,15 +20,13 @@ ADVERTISED: Final = "127.0.0.2"
 
 
 class ChaosPlant(Plant):
-    """`links` by name: controller, camera, gateway-broker, adapter-broker, tpm. With `faketime`,
-    libfaketime's file, every program but the broker goes by a clock of its own (`clocks`).
+    """`links` by name: controller, camera, gateway-broker, adapter-broker, tpm. Every program but
+    the broker and swtpm goes by a clock of its own (`clocks`).
     """
 
-    def __init__(
-        self, relays: Relays, *, interval_s: float, logs: Path, faketime: Path | None = None
-    ) -> None:
+    def __init__(self, relays: Relays, *, interval_s: float, logs: Path) -> None:
         super().__init__(interval_s=interval_s, logs=logs)
-        self.clocks = SetClocks(self.folder / "clocks", faketime) if faketime else None
+        self.clocks = SetClocks(self.folder / "clocks")
         self._relays = relays
         self.links: dict[str, list[Relay]] = {
             "controller": [
@@ -44,7 +42,7 @@ class ChaosPlant(Plant):
         self._tpms: dict[str, Relay] = {}
 
     def start(self, name: str, program: str, *argv: object) -> subprocess.Popen[bytes]:
-        if self.clocks is None or name == "broker":
+        if name == "broker":
             return super().start(name, program, *argv)
         env, *words = self.clocks.command(name)
         return super().start(name, env, *words, BIN / program, *argv)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from framegate_simulators.chaos import set_clocks, strangers
+from framegate_simulators.chaos import strangers
 from framegate_simulators.chaos.chaos_plant import ChaosPlant
 from framegate_simulators.chaos.line_checks import LineChecks
 from framegate_simulators.chaos.outcome import Outcome
@@ -44,41 +44,25 @@ def line_possible() -> str:
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
-def clocks_possible() -> str:
-    """Why clocks of programs cannot be set here; empty where they can."""
-    return line_possible() or ("" if set_clocks.library() else "not installed: libfaketime")
-
-
 class LineRuns:
-    """A line that lives through all runs: with `clocks`, those in which clocks of its programs are
-    set, else all others. Use as a context manager.
-    """
+    """A line that lives through all runs. Use as a context manager."""
 
-    def __init__(self, logs: Path, *, clocks: bool = False) -> None:
-        self._logs, self._faketime = logs, set_clocks.library() if clocks else None
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
         self._stack = contextlib.ExitStack()
-        self.faults: dict[str, int] = (
-            {
-                f"line: clock of {whose} {'+' if by > 0 else '-'}1 h": 1
-                for whose in CLOCKS
-                for by in (HOUR_S, -HOUR_S)
-            }
-            if clocks
-            else {
-                **{f"line: {name} kill -9": 3 for name in KILLED},
-                **{f"line: link {link}: {mode}": 1 for link in LINKS for mode in MODES},
-                **{f"line: TPM {mode}": 1 for mode in TPM_MODES},
-                "line: 1,000 half-open connections": 1,
-                "line: slow-loris": 1,
-            }
-        )
+        self.faults: dict[str, int] = {
+            **{f"line: {name} kill -9": 3 for name in KILLED},
+            **{f"line: link {link}: {mode}": 1 for link in LINKS for mode in MODES},
+            **{f"line: clock of {whose} {by}1 h": 1 for whose in CLOCKS for by in "+-"},
+            **{f"line: TPM {mode}": 1 for mode in TPM_MODES},
+            "line: 1,000 half-open connections": 1,
+            "line: slow-loris": 1,
+        }
 
     def __enter__(self) -> LineRuns:
         with contextlib.ExitStack() as stack:
             relays = stack.enter_context(Relays())
-            plant = ChaosPlant(
-                relays, interval_s=INTERVAL_S, logs=self._logs, faketime=self._faketime
-            )
+            plant = ChaosPlant(relays, interval_s=INTERVAL_S, logs=self._logs)
             self.plant = stack.enter_context(plant)
             stack.enter_context(plant.explained())
             self.line = stack.enter_context(LinePlant(plant))
@@ -170,7 +154,6 @@ class LineRuns:
             "controller": "controller",
         }
         clocks = self.plant.clocks
-        assert clocks is not None
         clocks.step(names[whose], by_s)
         try:
             yield

@@ -28,9 +28,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from framegate_host.console import Terminal
-from framegate_simulators.chaos import disk, receipts_faults, registry_faults, shared_faults
+from framegate_simulators.chaos import (
+    adapter_faults,
+    disk,
+    receipts_faults,
+    registry_faults,
+    shared_faults,
+)
 from framegate_simulators.chaos.cell import Founded, found
-from framegate_simulators.chaos.line_faults import LineRuns, clocks_possible, line_possible
+from framegate_simulators.chaos.line_faults import LineRuns, line_possible
 from framegate_simulators.chaos.outcome import Outcome, Tally, table, wrong
 from framegate_simulators.chaos.registry_faults import Run
 from framegate_simulators.chaos.shared_faults import SharedRuns
@@ -50,8 +56,6 @@ OFTEN: Final = 6
 """Kills and lost connections are tried so often for one of the others: their instant matters."""
 LINE_SHARE: Final = 20
 """One run of a line for so many of cells."""
-CLOCK_SHARE: Final = 8
-"""One run of a line whose clocks are set for so many of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class Asked:
 
 
 def cells(founded: Founded, folder: Path) -> list[Fault]:
-    """Faults of one controller, and of a gateway's receipts."""
+    """Faults of one controller, of a gateway's receipts, of an adapter's ledger."""
     no_disk = "" if disk.possible() else "mounting a disk needs root"
 
     def of(fault: Callable[[Run], Outcome]) -> Callable[[int], Outcome]:
@@ -95,7 +99,7 @@ def cells(founded: Founded, folder: Path) -> list[Fault]:
 
         return do
 
-    r, g = registry_faults, receipts_faults
+    r, g, a = registry_faults, receipts_faults, adapter_faults
     return [
         Fault("controller: kill -9", of(r.killed), OFTEN),
         Fault("controller: disk full", of(r.disk_full), 1, no_disk),
@@ -105,6 +109,16 @@ def cells(founded: Founded, folder: Path) -> list[Fault]:
         Fault("controller: damaged page", of(r.damaged_page), 2),
         Fault("gateway: kill -9", of(g.killed), OFTEN),
         Fault("gateway: disk full", of(g.disk_full), 1, no_disk),
+        Fault("gateway: disk read-only", of(g.disk_read_only), 1, no_disk),
+        Fault("gateway: clock +1 h", of(g.clock_forward)),
+        Fault("gateway: clock -1 h", of(g.clock_back)),
+        Fault("gateway: damaged page", of(g.damaged_page), 2),
+        Fault("adapter: kill -9", of(a.killed), OFTEN),
+        Fault("adapter: disk full", of(a.disk_full), 1, no_disk),
+        Fault("adapter: disk read-only", of(a.disk_read_only), 1, no_disk),
+        Fault("adapter: clock +1 h", of(a.clock_forward)),
+        Fault("adapter: clock -1 h", of(a.clock_back)),
+        Fault("adapter: damaged page", of(a.damaged_page), 2),
     ]
 
 
@@ -132,16 +146,13 @@ def shared(founded: Founded, folder: Path, stack: ExitStack) -> list[Fault]:
     ]
 
 
-def line(logs: Path, stack: ExitStack, asked: Asked, *, clocks: bool = False) -> list[Fault]:
-    """Faults of a whole line of real programs; with `clocks`, those in which theirs are set. None,
-    and no line, where nobody asked for any of them.
-    """
-    missing = clocks_possible() if clocks else line_possible()
+def line(logs: Path, stack: ExitStack, asked: Asked) -> list[Fault]:
+    """Faults of a whole line of real programs; none, and no line, where nobody asked for any."""
+    missing = line_possible()
     if missing:
-        what = "clocks of a line" if clocks else "a line"
-        return [Fault(what, lambda _: _never(), 1, missing)]
-    runs = LineRuns(logs, clocks=clocks)
-    if asked.over or not any(asked.only in name for name in runs.faults):
+        return [Fault("a line", lambda _: _never(), 1, missing)]
+    runs = LineRuns(logs)
+    if not any(asked.only in name for name in runs.faults):
         return []
     stack.enter_context(runs)
     return [
@@ -223,11 +234,10 @@ def main() -> None:
             with ExitStack() as stack:
                 faults = shared(founded, folder, stack)
                 tried(faults, on_database, asked, tallies, say)
-        for clocks in (False, True) if on_line else ():
+        if on_line:
             with ExitStack() as stack:
-                faults = line(args.build / "chaos-logs", stack, asked, clocks=clocks)
-                runs = on_line // CLOCK_SHARE if clocks else on_line - on_line // CLOCK_SHARE
-                tried(faults, runs, asked, tallies, say)
+                faults = line(args.build / "chaos-logs", stack, asked)
+                tried(faults, on_line, asked, tallies, say)
     except (PlantError, subprocess.TimeoutExpired) as error:
         broken = Tally("a plant that did not come up", 0.0)
         broken.problems.append(str(error)[:2000])
