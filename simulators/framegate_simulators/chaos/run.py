@@ -71,13 +71,17 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What somebody asked for: the first seed, of which faults, by a part of their names, and
-    until when (monotonic seconds).
+    """What somebody asked for: the first seed, of which faults, by a part of their names, or by
+    several with `|` between, and until when (monotonic seconds).
     """
 
     seed: int
     only: str = ""
     until_s: float = math.inf
+
+    def wants(self, fault: str) -> bool:
+        """Whether a fault of this name is one of them."""
+        return any(part in fault for part in self.only.split("|"))
 
     @property
     def over(self) -> bool:
@@ -152,7 +156,7 @@ def line(logs: Path, stack: ExitStack, asked: Asked) -> list[Fault]:
     if missing:
         return [Fault("a line", lambda _: _never(), 1, missing)]
     runs = LineRuns(logs)
-    if not any(asked.only in name for name in runs.faults):
+    if not any(map(asked.wants, runs.faults)):
         return []
     stack.enter_context(runs)
     return [
@@ -191,7 +195,7 @@ def tried(
     """Each fault's runs, from another one on by the seed; what came of them is in `told`, of those
     before an end that came early, too.
     """
-    faults, seed = [f for f in faults if asked.only in f.name], asked.seed
+    faults, seed = [f for f in faults if asked.wants(f.name)], asked.seed
     first = seed % len(faults) if faults else 0
     faults = [*faults[first:], *faults[:first]]
     tallies = {f.name: Tally(f.name, f.limit_ms, skipped=f.missing) for f in faults}
@@ -214,7 +218,9 @@ def main() -> None:
     parser.add_argument("--shared", type=int, help="of two controllers; default: half of RUNS")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--for", type=float, default=math.inf, dest="for_s", help="seconds at most")
-    parser.add_argument("--only", default="", help="faults whose name has this")
+    parser.add_argument(
+        "--only", default="", help="faults whose name has this, or a part of it between |"
+    )
     parser.add_argument("--build", type=Path, default=Path("build"))
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)

@@ -83,9 +83,7 @@ KEEPERS = {
 HARM = {
     "no database any more": lambda path: path.write_bytes(b"x" * 8192),
     "a page of zeros": lambda path: _over(path, 1, bytes(4096)),
-    "another page in its place": lambda path: _over(
-        path, 1, path.read_bytes()[2 * 4096 : 3 * 4096]
-    ),
+    "noise": lambda path: _over(path, 1, bytes(range(256)) * 16),
 }
 
 
