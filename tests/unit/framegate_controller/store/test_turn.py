@@ -2,6 +2,10 @@
 
 import threading
 
+import pytest
+
+from framegate_controller.store.database import open_registry
+from framegate_controller.store.shared.duties import DutyStore, NoPeers
 from framegate_controller.store.turn import Turn
 
 WAIT_S = 30
@@ -74,3 +78,27 @@ def test_one_has_it_at_a_time_and_an_error_gives_it_back():
     assert most == [1] and inside == [0]
     with turn.taken():
         pass
+
+
+@pytest.mark.parametrize("of_a_duty", [False, True], ids=["a store", "a duty's store"])
+def test_a_store_lets_who_is_first_write_before_all_that_wait(tmp_path, of_a_duty):
+    opened, order = open_registry(tmp_path / "registry.db"), []
+    asked = DutyStore(opened, NoPeers(), "a duty") if of_a_duty else opened
+
+    def write(name: str, first: bool) -> None:
+        with asked.writing(first=first) as tx:
+            tx.settings.put("last", name)
+            order.append(name)
+
+    threads = [threading.Thread(target=write, args=(f"other {n}", False)) for n in range(3)]
+    with opened.writing():
+        for thread in threads:
+            thread.start()
+        until_waiting(opened._turn, 3, 0)
+        threads.append(threading.Thread(target=write, args=("first", True)))
+        threads[-1].start()
+        until_waiting(opened._turn, 3, 1)
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert order[0] == "first" and len(order) == 4
+    opened.close()
