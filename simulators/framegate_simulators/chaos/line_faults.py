@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from framegate_simulators.chaos import strangers
+from framegate_simulators.chaos import disk, strangers
 from framegate_simulators.chaos.chaos_plant import ChaosPlant
 from framegate_simulators.chaos.line_checks import LineChecks
 from framegate_simulators.chaos.outcome import Outcome
@@ -33,6 +33,7 @@ LINKS: Final = ("controller", "camera", "gateway-broker", "adapter-broker")
 MODES: Final = (Mode.CUT, Mode.DELAY, Mode.SLOW, Mode.LOSS, Mode.HALF_OPEN, Mode.ONE_WAY)
 TPM_MODES: Final = (Mode.RETRY, Mode.LOCKOUT, Mode.HANGS, Mode.SLOW)
 CLOCKS: Final = ("camera", "gateway", "adapter", "controller", "host")
+DISKS: Final = ("camera", "gateway", "adapter", "controller", "host")
 HOUR_S: Final = 3_600
 Fault = Callable[[random.Random], contextlib.AbstractContextManager[None]]
 
@@ -54,6 +55,7 @@ class LineRuns:
             **{f"line: {name} kill -9": 3 for name in KILLED},
             **{f"line: link {link}: {mode}": 1 for link in LINKS for mode in MODES},
             **{f"line: clock of {whose} {by}1 h": 1 for whose in CLOCKS for by in "+-"},
+            **{f"line: disk of {whose} full": 1 for whose in DISKS if disk.possible()},
             **{f"line: TPM {mode}": 1 for mode in TPM_MODES},
             "line: 1,000 half-open connections": 1,
             "line: slow-loris": 1,
@@ -114,6 +116,8 @@ class LineRuns:
         if what.startswith("clock of "):
             whose, by, _ = what.removeprefix("clock of ").split()
             return partial(self._clock_set, whose, HOUR_S * int(by))
+        if what.startswith("disk of "):
+            return partial(self._disk_full, what.removeprefix("disk of ").removesuffix(" full"))
         if what == "slow-loris":
             return lambda chance: strangers.slow_loris(self._ports(), chance)
         return lambda _chance: strangers.half_open(self._ports())
@@ -159,6 +163,18 @@ class LineRuns:
             yield
         finally:
             clocks.step(names[whose], 0)
+
+    @contextlib.contextmanager
+    def _disk_full(self, whose: str, _chance: random.Random) -> Iterator[None]:
+        """The disk of a program is full, and then somebody makes room."""
+        disks = self.plant.disks[whose]
+        for each in disks:
+            each.leave(0)
+        try:
+            yield
+        finally:
+            for each in disks:
+                each.empty()
 
     def _ports(self) -> list[int]:
         plant = self.plant
