@@ -39,7 +39,7 @@ class LineChecks:
             yield from (f"{p.part} went through uninspected" for p in outside.uninspected)
             yield f"in {outside.parts_in}, out {outside.let_through + outside.diverted}"
         through = [p for p in line.conveyor.parts[since:] if p.let_through]
-        yield from self._ledger(len(line.conveyor.parts) - since, through)
+        yield from self._ledger(through)
         yield from self._receipts(through)
         yield from self._registry()
 
@@ -51,11 +51,13 @@ class LineChecks:
         finally:
             ledger.close()
 
-    def _ledger(self, most: int, through: Sequence[Part]) -> Iterator[str]:
-        """1. no part stands twice; 2. who was let through stands there as PASS."""
+    def _ledger(self, through: Sequence[Part]) -> Iterator[str]:
+        """1. no part stands twice; 2. who was let through stands there as PASS. All are asked for:
+        a clock that was set back leaves parts of later on top for as long.
+        """
         ledger = Ledger(self._plant.ledger(LINE), LINE, reading=True)
         try:
-            rows = ledger.latest(most)
+            rows = ledger.latest(len(self._line.conveyor.parts))
         finally:
             ledger.close()
         stands = Counter(row.key.part for row in rows)
