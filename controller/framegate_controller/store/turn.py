@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Condition, Lock
+from threading import Event, Lock
 
 
 class Turn:
     """One thread has it at a time. Who is to be first gets it before all others that wait or come;
-    among the others no order is kept: one that has just ended may go on, which costs a change of
-    threads less.
+    among the others it goes as a lock gives it: with a condition, whose waiters a thread that goes
+    on overtakes, one of four waited 13 s where each wrote all the time.
     """
 
     def __init__(self) -> None:
-        lock = Lock()
-        self._first, self._others = Condition(lock), Condition(lock)
-        self._taken, self._waiting_first = False, 0
+        self._lock, self._counting = Lock(), Lock()
+        self._waiting_first, self._nobody_first = 0, Event()
+        self._nobody_first.set()
 
     @contextmanager
     def taken(self, *, first: bool = False) -> Iterator[None]:
@@ -24,23 +24,29 @@ class Turn:
         if first:
             self._wait_first()
         else:
-            with self._others:
-                while self._taken or self._waiting_first:
-                    self._others.wait()
-                self._taken = True
+            self._wait()
         try:
             yield
         finally:
-            with self._others:
-                self._taken = False
-                (self._first if self._waiting_first else self._others).notify()
+            self._lock.release()
+
+    def _wait(self) -> None:
+        while True:
+            if self._waiting_first:
+                self._nobody_first.wait()
+            self._lock.acquire()
+            if not self._waiting_first:
+                return
+            self._lock.release()  # one that waited with us, and goes before us
 
     def _wait_first(self) -> None:
-        with self._first:
+        with self._counting:
             self._waiting_first += 1
-            try:
-                while self._taken:
-                    self._first.wait()
-            finally:
+            self._nobody_first.clear()
+        try:
+            self._lock.acquire()
+        finally:
+            with self._counting:
                 self._waiting_first -= 1
-            self._taken = True
+                if not self._waiting_first:
+                    self._nobody_first.set()

@@ -24,33 +24,51 @@ class Asker:
             self._order.append(self._name)
 
 
-def until_waiting(turn: Turn, others: int, first: int) -> None:
-    """So many wait."""
-    while True:
-        with turn._others:
-            if len(turn._others._waiters) == others and turn._waiting_first == first:
-                return
+class Counted:
+    """A lock that counts who asked for it and waits."""
+
+    def __init__(self) -> None:
+        self._lock, self.asking = threading.Lock(), set()
+
+    def acquire(self) -> None:
+        self.asking.add(threading.get_ident())
+        self._lock.acquire()
+        self.asking.discard(threading.get_ident())
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+def counted(turn: Turn) -> Turn:
+    """One whose waiters `until_waiting` sees."""
+    turn._lock = Counted()
+    return turn
+
+
+def until_waiting(turn: Turn, asking: int, first: int) -> None:
+    """So many wait for it, and so many of them are to be first."""
+    while (len(turn._lock.asking), turn._waiting_first) != (asking, first):
+        threading.Event().wait(0.001)
 
 
 def test_who_is_first_goes_before_all_that_wait():
-    turn, order = Turn(), []
+    turn, order = counted(Turn()), []
     with turn.taken():
         others = [Asker(turn, f"other {number}", order) for number in range(5)]
         until_waiting(turn, 5, 0)
         first = Asker(turn, "first", order, first=True)
-        until_waiting(turn, 5, 1)
+        until_waiting(turn, 6, 1)
     for asker in (*others, first):
         asker.thread.join(WAIT_S)
     assert order[0] == "first" and len(order) == 6
 
 
 def test_who_comes_while_the_first_waits_waits_too():
-    turn, order = Turn(), []
+    turn, order = counted(Turn()), []
     with turn.taken():
         first = Asker(turn, "first", order, first=True)
-        until_waiting(turn, 0, 1)
-        late = Asker(turn, "late", order)
         until_waiting(turn, 1, 1)
+        late = Asker(turn, "late", order)
     for asker in (first, late):
         asker.thread.join(WAIT_S)
     assert order == ["first", "late"]
@@ -83,6 +101,7 @@ def test_one_has_it_at_a_time_and_an_error_gives_it_back():
 @pytest.mark.parametrize("of_a_duty", [False, True], ids=["a store", "a duty's store"])
 def test_a_store_lets_who_is_first_write_before_all_that_wait(tmp_path, of_a_duty):
     opened, order = open_registry(tmp_path / "registry.db"), []
+    counted(opened._turn)
     asked = DutyStore(opened, NoPeers(), "a duty") if of_a_duty else opened
 
     def write(name: str, first: bool) -> None:
@@ -97,7 +116,7 @@ def test_a_store_lets_who_is_first_write_before_all_that_wait(tmp_path, of_a_dut
         until_waiting(opened._turn, 3, 0)
         threads.append(threading.Thread(target=write, args=("first", True)))
         threads[-1].start()
-        until_waiting(opened._turn, 3, 1)
+        until_waiting(opened._turn, 4, 1)
     for thread in threads:
         thread.join(WAIT_S)
     assert order[0] == "first" and len(order) == 4
