@@ -20,6 +20,7 @@ from framegate.errors import Reason, Unavailable
 from framegate.signed.statement import Outcome, Verdict
 from framegate_host.file_lock import hold
 from framegate_host.private_files import private_folder, touch_private
+from framegate_host.sqlite_file import opening, require_sound
 from framegate_line.ledger_rows import Counts, DecidedPart, Fill, PartRow, Retention
 from framegate_line.rules import EnteredPart, PartKey, Ruling, Trigger
 
@@ -86,10 +87,19 @@ class Ledger:
         else:
             self._take(path)
         self._db = sqlite3.connect(path, timeout=10)
+        try:
+            with opening(path, Reason.UNAVAILABLE):
+                self._begin(path, reading=reading)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, path: Path, *, reading: bool) -> None:
         self._require_version(path)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         if not reading:
+            require_sound(self._db, path, Reason.UNAVAILABLE)
             self._db.executescript(_SCHEMA)
 
     def _take(self, path: Path) -> None:
@@ -118,7 +128,6 @@ class Ledger:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables and version != _VERSION:
-            self.close()
             raise Unavailable.of(
                 Reason.UNAVAILABLE,
                 f"a ledger of version {_VERSION} at {path}",

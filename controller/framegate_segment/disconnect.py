@@ -22,6 +22,8 @@ _CALLING_STATION: Final = 31
 _EVENT_TIMESTAMP: Final = 55
 _MESSAGE_AUTHENTICATOR: Final = 80
 _HEADER: Final = struct.Struct("!BBH16s")
+ANSWERS: Final = 8
+"""Datagrams that wait to be looked at: a switch sends one for each try, others are strangers'."""
 TRIES: Final = 3
 WAIT_S: Final = 0.5
 """For each try; a switch answers within milliseconds, and a datagram may be lost."""
@@ -106,7 +108,7 @@ async def disconnect(switch: Switch, mac: str) -> None:
     """
     request = disconnect_request(switch.secret, secrets.randbelow(256), mac, int(time.time()))
     loop = asyncio.get_running_loop()
-    answers: asyncio.Queue[bytes] = asyncio.Queue(8)
+    answers: asyncio.Queue[bytes] = asyncio.Queue(ANSWERS)
     try:
         transport, _ = await loop.create_datagram_endpoint(
             lambda: _Answers(answers), remote_addr=(switch.host, switch.port)

@@ -239,16 +239,28 @@ def append_public(path: Path) -> int:
 def touch_private(path: Path) -> None:
     """Make an empty file at `path` unless there is one: for what a library opens by name later.
 
-    One that is there and open to others is closed to them, with a warning.
+    One that is there and open to others is closed to them, with a warning. It is looked at by
+    O_PATH, and not opened: closing a descriptor of a file takes every lock of this process on it
+    away (POSIX), those of an SQLite connection among them; another process that closes that
+    database then takes itself for the last, and removes the journal that this one writes on.
     """
-    descriptor = open_private(path)
     try:
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        seen = os.open(path, os.O_PATH | os.O_CLOEXEC | _unlinked(path))
+    except FileNotFoundError:
+        os.close(open_private(path))
+        return
+    try:
+        status = os.fstat(seen)
+        if stat.S_ISLNK(status.st_mode):  # O_PATH does not refuse it, where O_NOFOLLOW was asked
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        mode = stat.S_IMODE(status.st_mode)
         if mode & OTHERS:
-            os.fchmod(descriptor, PRIVATE_FILE)
+            Path(f"/proc/self/fd/{seen}").chmod(PRIVATE_FILE)
             log.warning("%s was open to others (%o); it is its owner's alone now", path, mode)
     finally:
-        os.close(descriptor)
+        os.close(seen)
 
 
 def open_private(path: Path) -> int:

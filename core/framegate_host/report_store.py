@@ -22,8 +22,8 @@ from framegate.errors import Reason, Unavailable
 from framegate.findings.kinds import URGENCY, Finding
 from framegate.signed.report import Accepted, Report, ReportEnd
 from framegate_host.file_lock import hold
-from framegate_host.private_files import private_folder, touch_private
-from framegate_host.sqlite_file import open_sqlite
+from framegate_host.private_files import private_folder
+from framegate_host.sqlite_file import open_sqlite, opening, require_sound
 
 KEPT: Final = 10_000
 """Reports that are kept after they were taken, a week of them: a record that is restored from a
@@ -76,14 +76,22 @@ class ReportStore:
                 "another process has it",
                 "stop it, or choose another folder",
             ) from error
-        touch_private(path)
         self._turn = Lock()
+        try:
+            with opening(path, Reason.REPORT):
+                named = self._begin(path)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self.id = str(named[0]) if named is not None else ""
+
+    def _begin(self, path: Path) -> tuple[Any, ...] | None:
         self._db = open_sqlite(path)
+        require_sound(self._db, path, Reason.REPORT)
         with self._db:
             self._db.executescript(_SCHEMA)
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('store', ?)", (_new_id(),))
-        named = self._one("SELECT value FROM meta WHERE name = 'store'")
-        self.id = str(named[0]) if named is not None else ""
+        return self._one("SELECT value FROM meta WHERE name = 'store'")
 
     def keep(self, findings: Sequence[Finding], accepted: Sequence[Accepted] = ()) -> None:
         """On disk when this returns; what waits of the same kind, device and reason is counted on.

@@ -147,11 +147,12 @@ class Clockwork:
         """Begin nothing more; returns once no chore is under way."""
         self._ending.set()
         self._promises.clear()
-        self.staleness.stop()
+        looking = asyncio.create_task(self.staleness.stop())
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=END_S)
             for task in late:
                 task.cancel()
+        await looking
 
     async def _keep_doing(self, chore: Chore) -> None:
         promise = self._promises[chore.name] = Promise(f"the chore {chore.name!r}")

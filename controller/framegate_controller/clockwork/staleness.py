@@ -1,17 +1,22 @@
-"""Machines that are silent for too long become stale: a timer each, armed by every result."""
+"""Machines that are silent for too long become stale: a timer each, armed by every result.
+
+How much later than that is bounded by who writes at the moment, and by nothing else: timers and
+looks have a thread of their own, a look goes before all others that wait to write, and machines
+that fall silent together are looked at in one transaction.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from framegate.machines.lifecycle import Event as Edge
 from framegate.machines.lifecycle import State
 from framegate.signed.statement import CLOCK_SLACK_MS
+from framegate_controller.clockwork.timers import Fire, ThreadTimers, Timers
 from framegate_controller.context import Fleet
 from framegate_controller.events.bus import Bus
 from framegate_controller.events.messages import DeviceTrust
@@ -20,6 +25,8 @@ from framegate_controller.fleet.devices import change_state
 from framegate_controller.store.ports import CONTROLLER, Store, Transaction
 
 log = logging.getLogger(__name__)
+END_S: Final = 3.0
+"""How long the end waits for a look: longer than any takes, unless a disk is away."""
 AGAIN_S: Final = 1.0
 """After a look that failed: a store that is busy for once leaves no silent machine trusted."""
 
@@ -54,78 +61,35 @@ def look(tx: Transaction, device: str, stale_ms: int) -> Silence:
     return Silence(stale=True)
 
 
-class Timers(Protocol):
-    """One timer for each name."""
-
-    def arm(self, name: str, delay_s: float) -> None:
-        """Fire for `name` after `delay_s`; an earlier timer of that name is gone."""
-
-    def armed(self, name: str) -> bool:
-        """Whether there is one that has not fired."""
-
-    def stop(self) -> None:
-        """Forget them all."""
-
-
-Fire = Callable[[str], Coroutine[Any, Any, None]]
-
-
-class LoopTimers:
-    """Timers of this process's event loop: they end with it, and are armed out of the store."""
-
-    def __init__(self, fire: Fire) -> None:
-        self._fire = fire
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._fired: set[asyncio.Task[None]] = set()
-
-    def arm(self, name: str, delay_s: float) -> None:
-        """See `Timers`."""
-        if (old := self._timers.pop(name, None)) is not None:
-            old.cancel()
-        self._timers[name] = asyncio.get_running_loop().call_later(
-            max(0.0, delay_s), self._run, name
-        )
-
-    def armed(self, name: str) -> bool:
-        """See `Timers`."""
-        return name in self._timers
-
-    def stop(self) -> None:
-        """See `Timers`."""
-        for timer in self._timers.values():
-            timer.cancel()
-        for task in self._fired:
-            task.cancel()
-
-    def _run(self, name: str) -> None:
-        del self._timers[name]
-        task = asyncio.get_running_loop().create_task(self._fire(name))
-        self._fired.add(task)
-        task.add_done_callback(self._fired.discard)
+def thread_timers(fire: Fire) -> Timers:
+    """Of this process."""
+    return ThreadTimers(fire, "staleness")
 
 
 class Staleness:
     """Arms a timer for every trusted machine, and looks when one fires."""
 
     def __init__(
-        self, store: Store, fleet: Fleet, bus: Bus, timers: Callable[[Fire], Timers] = LoopTimers
+        self,
+        store: Store,
+        fleet: Fleet,
+        bus: Bus,
+        timers: Callable[[Fire], Timers] = thread_timers,
     ) -> None:
         self._store, self._fleet, self._bus = store, fleet, bus
         self.timers = timers(self.late)
-        self._arming: set[asyncio.Task[None]] = set()
-        # of its own: whoever keeps all other threads waiting keeps no silent machine trusted
-        self._thread = ThreadPoolExecutor(1, "staleness")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Arm the timers of machines that were trusted when the last controller stopped."""
+        self._loop = asyncio.get_running_loop()
         self._bus.follow(self.heard, self.missed)
         await self._arm_all()
 
     def missed(self) -> None:
         """Machines may have become trusted of which nothing was heard."""
-        task = asyncio.get_running_loop().create_task(self._arm_again())
-        self._arming.add(task)
-        task.add_done_callback(self._arming.discard)
+        self._begin(self._arm_again())
 
     async def _arm_again(self) -> None:
         while True:
@@ -141,11 +105,12 @@ class Staleness:
         for device, result_ms in await asyncio.to_thread(self._trusted):
             self.arm(device, result_ms)
 
-    def stop(self) -> None:
-        """Look at nothing more."""
+    async def stop(self) -> None:
+        """Look at nothing more; returns once nothing is looked at, or that takes too long."""
         self.timers.stop()
-        for task in self._arming:
+        for task in self._tasks:
             task.cancel()
+        await asyncio.to_thread(self.timers.ended, END_S)
 
     def heard(self, trust: DeviceTrust) -> None:
         """A machine changed: where it is trusted, its time runs from its last result."""
@@ -160,22 +125,45 @@ class Staleness:
         due_ms = result_ms + stale_ms - self._fleet.clock()
         self.timers.arm(device, min(due_ms, stale_ms) / 1000)
 
-    async def late(self, device: str) -> None:
-        """A timer fired. What cannot be looked at now is looked at again."""
+    def late(self, devices: Sequence[str]) -> None:
+        """Timers fired. What cannot be looked at now is looked at again; where that is so of some,
+        each is looked at by itself, so that none keeps another trusted. In the timers' thread.
+        """
         try:
-            loop = asyncio.get_running_loop()
-            silence = await loop.run_in_executor(self._thread, self._look, device)
-            if silence.stale:
-                await self._bus.publish((DeviceChanged(device),))
-            elif silence.result_ms:  # the timer fired a breath early, or a result came in between
-                self.arm(device, silence.result_ms)
+            silences = self._look(devices)
         except Exception:
-            log.exception("%s: whether it is stale is not known", device)
-            self.timers.arm(device, AGAIN_S)
+            if len(devices) > 1:
+                for device in devices:
+                    self.late((device,))
+                return
+            log.exception("%s: whether it is stale is not known", devices[0])
+            self.timers.arm(devices[0], AGAIN_S)
+            return
+        for device, silence in zip(devices, silences, strict=True):
+            if silence.result_ms:  # a timer fired a breath early, or a result came in between
+                self.arm(device, silence.result_ms)
+        stale = [d for d, silence in zip(devices, silences, strict=True) if silence.stale]
+        if stale and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._begin_telling, stale)
 
-    def _look(self, device: str) -> Silence:
-        with self._store.writing() as tx:
-            return look(tx, device, self._fleet.timing.stale_ms)
+    def _begin_telling(self, stale: Sequence[str]) -> None:
+        self._begin(self._tell(stale))
+
+    async def _tell(self, stale: Sequence[str]) -> None:
+        try:
+            await self._bus.publish(tuple(map(DeviceChanged, stale)))
+        except Exception:  # everybody was cut off, and comes back for a snapshot
+            log.exception("%s: that it is stale was not told", ", ".join(stale))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _look(self, devices: Sequence[str]) -> Sequence[Silence]:
+        stale_ms = self._fleet.timing.stale_ms
+        with self._store.writing(first=True) as tx:
+            return [look(tx, device, stale_ms) for device in devices]
 
     def _trusted(self) -> list[tuple[str, int]]:
         with self._store.reading() as tx:

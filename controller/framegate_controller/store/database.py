@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 from sqlalchemy import Connection, inspect
@@ -22,6 +21,7 @@ from framegate_controller.store.engines import Engines, SqliteEngines
 from framegate_controller.store.shared.clock import SharedClock
 from framegate_controller.store.shared.tail import InMemoryTail
 from framegate_controller.store.sql.transaction import SqlTransaction
+from framegate_controller.store.turn import Turn
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _VERSION: Final = "alembic_version"
@@ -136,7 +136,7 @@ class Database:
         self._shared = SharedClock(now_ms) if clock is None else None
         self.clock: Callable[[], int] = self._shared or clock or now_ms
         # threads of one process queue here: SQLite lets who waits sleep, and look again
-        self._tail, self._turn = InMemoryTail(), Lock()
+        self._tail, self._turn = InMemoryTail(), Turn()
 
     @property
     def path(self) -> Path:
@@ -145,9 +145,11 @@ class Database:
         return self.engines.path
 
     @contextmanager
-    def writing(self) -> Iterator[SqlTransaction]:
-        """A transaction: committed at the end of the block, rolled back by any exception."""
-        with self._turn:
+    def writing(self, *, first: bool = False) -> Iterator[SqlTransaction]:
+        """A transaction: committed at the end of the block, rolled back by any exception. `first`:
+        it goes before all that wait in this process.
+        """
+        with self._turn.taken(first=first):
             begun = self.engines.begin(writes=True)
             with _closing(begun.connection) as connection:
                 try:

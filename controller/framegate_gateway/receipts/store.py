@@ -32,12 +32,16 @@ from framegate_gateway.receipts.batch_rows import (
 from framegate_gateway.receipts.rows import COMING, LeafRow, LeafWriter, settle, stored_leaves
 from framegate_gateway.receipts.schema import bring_up
 from framegate_host.file_lock import hold
-from framegate_host.private_files import private_folder, touch_private
-from framegate_host.sqlite_file import open_sqlite
+from framegate_host.private_files import private_folder
+from framegate_host.sqlite_file import open_sqlite, opening, require_sound
 
 log = logging.getLogger(__name__)
 MAX_GROUP: Final = 512
 """Leaves of one commit: some ten milliseconds of inserts at most."""
+MAX_WAITING: Final = 4_096
+"""What waits for the disk at a time, some kilobytes each: more than sixty cameras have in flight. A
+disk that hangs answers nobody, and cameras that come again leave more behind each time.
+"""
 JOURNAL_PAGES: Final = 256
 """Pages of SQLite's journal (WAL) after which it goes into the file and is written anew from its
 start. A flush of a journal that grows costs the file system's own journal one more: a second's
@@ -86,10 +90,15 @@ class ReceiptStore:
                 "another gateway process has it",
                 "stop it, or choose another --state folder",
             ) from error
-        touch_private(self.path)
-        self._connection = open_sqlite(self.path)
-        self._connection.execute(f"PRAGMA wal_autocheckpoint = {JOURNAL_PAGES}")
-        bring_up(self._connection)
+        try:
+            with opening(self.path, Reason.RECEIPT):
+                self._connection = open_sqlite(self.path)
+                require_sound(self._connection, self.path, Reason.RECEIPT)
+                self._connection.execute(f"PRAGMA wal_autocheckpoint = {JOURNAL_PAGES}")
+                bring_up(self._connection)
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._leaves = LeafWriter(self._connection)
         self.id: str = self._connection.execute(
             "SELECT value FROM meta WHERE name = 'store'"
@@ -112,8 +121,9 @@ class ReceiptStore:
 
     def next_number(self) -> int:
         """The number of the next leaf, which the caller MUST append. Raises Unavailable (RECEIPT)
-        where the store has failed and was not tried again since.
+        where the store has failed and was not tried again since, or too much waits for its disk.
         """
+        self._require_room()
         if self.failed and not self._tried_again():
             raise Unavailable.of(
                 Reason.RECEIPT,
@@ -124,6 +134,16 @@ class ReceiptStore:
         self.last += 1
         self._owed += 1
         return self.last
+
+    def _require_room(self) -> None:
+        waiting = self._queue.qsize()
+        if waiting >= MAX_WAITING:
+            raise Unavailable.of(
+                Reason.RECEIPT,
+                f"a disk that has at most {MAX_WAITING} receipts to write",
+                waiting,
+                "look at the disk: it hangs, or is too slow; the gateway goes on by itself",
+            )
 
     def _tried_again(self) -> bool:
         """Go on from what is on the disk, once nobody waits for a number that is not."""
@@ -163,8 +183,9 @@ class ReceiptStore:
 
     def opened(self, session: bytes, device: str, certificate: bytes, at_ms: int) -> None:
         """A frame session began under this certificate of the camera's; nobody waits for it to be
-        written.
+        written. Raises Unavailable (RECEIPT) where too much waits already.
         """
+        self._require_room()
         statement = (
             "INSERT OR IGNORE INTO sessions (session, device, certificate, opened_ms) VALUES"
             " (?,?,?,?)"
@@ -175,8 +196,9 @@ class ReceiptStore:
     def recertified(self, session: bytes, certificate: bytes, begins_ms: int) -> None:
         """The camera has a later certificate for the same key: where it counts from `begins_ms` on,
         no later than the session began, receipts name it. The one that the session began under may
-        end before its last frame.
+        end before its last frame. Raises Unavailable (RECEIPT) where too much waits already.
         """
+        self._require_room()
         statement = (
             "UPDATE sessions SET certificate = ? WHERE session = ? AND opened_ms >= ? AND head IS"
             " NULL"
@@ -188,8 +210,9 @@ class ReceiptStore:
         self, session: bytes, device: str, head: bytes, signature: bytes, tree: bytes
     ) -> None:
         """Keep a camera's head over a session; the first one stays. The caller MUST have verified
-        it.
+        it. Raises Unavailable (RECEIPT).
         """
+        self._require_room()
         self._loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = self._loop.create_future()
         statement = (

@@ -16,6 +16,8 @@ from framegate_gateway.inference.inspection import Inspection
 from framegate_gateway.reports.sightings import Sightings
 from framegate_gateway.verdicts.traffic import Traffic
 
+BEHIND: Final = 256
+"""Verdicts that who watches may lag behind, eight seconds of a fast camera; then it is over."""
 KEPT: Final = 2_000
 PICTURES: Final = 32
 """Frames of recent defects kept in memory: some 5 MB at 160 KB each."""
@@ -112,7 +114,7 @@ class Journal:
 
     def watch(self) -> asyncio.Queue[tuple[Verdict, bytes]]:
         """A queue of verdicts from now on; hand it back with `unwatch`."""
-        queue: asyncio.Queue[tuple[Verdict, bytes]] = asyncio.Queue(256)
+        queue: asyncio.Queue[tuple[Verdict, bytes]] = asyncio.Queue(BEHIND)
         self._watchers.add(queue)
         return queue
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from framegate_simulators.chaos import disk
+from framegate_simulators.chaos.disk import SmallDisk
 from framegate_simulators.chaos.relay import Relay, Relays
+from framegate_simulators.chaos.set_clocks import SetClocks
+from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.plant.plant import Plant
+from framegate_simulators.plant.processes import BIN
 from framegate_simulators.plant.site import Site
 
 LOOPBACK: Final = "127.0.0.1"
@@ -17,10 +23,18 @@ ADVERTISED: Final = "127.0.0.2"
 
 
 class ChaosPlant(Plant):
-    """`links` by name: controller, camera, gateway-broker, adapter-broker, tpm."""
+    """`links` by name: controller, camera, gateway-broker, adapter-broker, tpm. Every program but
+    the broker and swtpm goes by a clock of its own (`clocks`), and what it keeps lies on `disks` of
+    its own, where they may be mounted.
+    """
 
     def __init__(self, relays: Relays, *, interval_s: float, logs: Path) -> None:
         super().__init__(interval_s=interval_s, logs=logs)
+        self.clocks = SetClocks(self.folder / "clocks")
+        self.disks: dict[str, list[SmallDisk]] = {}
+        self._mounts = disk.possible()
+        if self._mounts:
+            disk.own_mounts()
         self._relays = relays
         self.links: dict[str, list[Relay]] = {
             "controller": [
@@ -34,6 +48,43 @@ class ChaosPlant(Plant):
         }
         self._cameras: dict[str, Relay] = {}
         self._tpms: dict[str, Relay] = {}
+
+    def found_fleet(self, *extra: object) -> None:
+        self._disk("controller", self.folder / "controller")
+        super().found_fleet(*extra)
+
+    def add_machine(
+        self, name: str, kind: str = "camera", *, firmware: Firmware | None = None, ek: str = "p256"
+    ) -> Site:
+        site = super().add_machine(name, kind, firmware=firmware, ek=ek)
+        if kind == "gateway":
+            self._disk("gateway", site.machine.folder / "gateway")
+        self._disk("camera" if kind == "camera" else "host", site.disk)
+        return site
+
+    def line_keys(self, name: str) -> Path:
+        if "adapter" not in self.disks:
+            self._disk("adapter", self.ledger(name).parent)
+        return super().line_keys(name)
+
+    def _disk(self, whose: str, folder: Path) -> None:
+        """A small disk of its own for what a program keeps, where that may be."""
+        if self._mounts:
+            self.disks.setdefault(whose, []).append(disk.SmallDisk(folder, shared=True))
+
+    def close(self) -> None:
+        for site in self.sites.values():
+            self.stop_agent(site)
+        self.stop_all()
+        for each in (one for some in self.disks.values() for one in some):
+            each.remove()
+        super().close()
+
+    def start(self, name: str, program: str, *argv: object) -> subprocess.Popen[bytes]:
+        if name == "broker":
+            return super().start(name, program, *argv)
+        env, *words = self.clocks.command(name)
+        return super().start(name, env, *words, BIN / program, *argv)
 
     def start_controller(self, *extra: object) -> None:
         super().start_controller("--advertise", ADVERTISED, *extra)

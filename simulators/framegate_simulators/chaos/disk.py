@@ -6,17 +6,20 @@ from __future__ import annotations
 
 import ctypes
 import os
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 _CLONE_NEWNS: Final = 0x00020000
 _RDONLY, _REMOUNT, _REC, _PRIVATE = 1, 1 << 5, 1 << 14, 1 << 18
+_DETACH: Final = 2
 LARGE: Final = 64 << 20
 """Room for every run."""
 
 
+@cache
 def possible() -> bool:
-    """Whether this process may make one: a fork of it tries."""
+    """Whether this process may make one: a fork of it tries, once."""
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -27,17 +30,29 @@ def possible() -> bool:
     os._exit(0)
 
 
+def own_mounts() -> None:
+    """From now on this thread and what it starts mount for themselves alone. Raises OSError where
+    that is not allowed.
+    """
+    _call("unshare", _CLONE_NEWNS)
+    _mount("none", Path("/"), "", _REC | _PRIVATE, "")
+
+
 class SmallDisk:
-    """At `folder`, seen by this process and its children alone. Raises OSError where it may not
-    mount.
+    """At `folder`, seen by this process and its children alone; `shared`: among mounts that are its
+    own already (`own_mounts`). Raises OSError where it may not mount.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, shared: bool = False) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        _call("unshare", _CLONE_NEWNS)
-        _mount("none", Path("/"), "", _REC | _PRIVATE, "")
+        if not shared:
+            own_mounts()
         _mount("tmpfs", folder, "tmpfs", 0, f"size={LARGE},mode=0700")
+
+    def remove(self) -> None:
+        """Take it away, whoever has files of it open."""
+        _call("umount2", os.fsencode(self.folder), _DETACH)
 
     def leave(self, room: int) -> None:
         """Fill it, but for so many bytes."""

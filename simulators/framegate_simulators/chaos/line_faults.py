@@ -15,14 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from framegate.errors import FramegateError
-from framegate.machines.lifecycle import State
-from framegate_controller.ca.open import load_fleet
-from framegate_controller.record.check import check_record
-from framegate_controller.store.database import open_registry
-from framegate_controller.timing import Timing
-from framegate_simulators.chaos import strangers
+from framegate_simulators.chaos import disk, strangers
 from framegate_simulators.chaos.chaos_plant import ChaosPlant
+from framegate_simulators.chaos.line_checks import LineChecks
 from framegate_simulators.chaos.outcome import Outcome
 from framegate_simulators.chaos.relay import Mode, Relays
 from framegate_simulators.plant.line_plant import LINE, LinePlant
@@ -33,12 +28,13 @@ INTERVAL_S: Final = 4.0
 LASTS_S: Final = 3.0
 """How long a link or a TPM is disturbed at most."""
 HEAL_S: Final = 150.0
-SLACK_MS: Final = 3_000
-"""From the moment that a result is too old to the one at which the registry says so."""
 KILLED: Final = ("camera", "gateway", "broker", "adapter", "controller", "host")
 LINKS: Final = ("controller", "camera", "gateway-broker", "adapter-broker")
 MODES: Final = (Mode.CUT, Mode.DELAY, Mode.SLOW, Mode.LOSS, Mode.HALF_OPEN, Mode.ONE_WAY)
 TPM_MODES: Final = (Mode.RETRY, Mode.LOCKOUT, Mode.HANGS, Mode.SLOW)
+CLOCKS: Final = ("camera", "gateway", "adapter", "controller", "host")
+DISKS: Final = ("camera", "gateway", "adapter", "controller", "host")
+HOUR_S: Final = 3_600
 Fault = Callable[[random.Random], contextlib.AbstractContextManager[None]]
 
 
@@ -58,6 +54,8 @@ class LineRuns:
         self.faults: dict[str, int] = {
             **{f"line: {name} kill -9": 3 for name in KILLED},
             **{f"line: link {link}: {mode}": 1 for link in LINKS for mode in MODES},
+            **{f"line: clock of {whose} {by}1 h": 1 for whose in CLOCKS for by in "+-"},
+            **{f"line: disk of {whose} full": 1 for whose in DISKS if disk.possible()},
             **{f"line: TPM {mode}": 1 for mode in TPM_MODES},
             "line: 1,000 half-open connections": 1,
             "line: slow-loris": 1,
@@ -70,7 +68,7 @@ class LineRuns:
             self.plant = stack.enter_context(plant)
             stack.enter_context(plant.explained())
             self.line = stack.enter_context(LinePlant(plant))
-            self._keys = load_fleet(plant.folder / "controller" / "keys")
+            self._checks = LineChecks(self.line)
             self._stack = stack.pop_all()
         return self
 
@@ -95,11 +93,8 @@ class LineRuns:
         except PlantError as error:
             problems.append(str(error))
         healed_ms = 1e3 * (time.monotonic() - begun)
+        problems += self._checks.problems(before)
         outside = line.outside(before)
-        if not outside.exact:
-            problems += [f"{p.part} went through uninspected" for p in outside.uninspected]
-            problems.append(f"in {outside.parts_in}, out {outside.let_through + outside.diverted}")
-        problems += self._registry()
         became = "healed" if not restarted else f"healed, {'+'.join(restarted)} started again"
         return Outcome(
             became if not problems else "not healed",
@@ -118,6 +113,11 @@ class LineRuns:
             return partial(self._disturbed, link, Mode(mode))
         if what.startswith("TPM "):
             return partial(self._disturbed, "tpm", Mode(what.removeprefix("TPM ")))
+        if what.startswith("clock of "):
+            whose, by, _ = what.removeprefix("clock of ").split()
+            return partial(self._clock_set, whose, HOUR_S * int(by))
+        if what.startswith("disk of "):
+            return partial(self._disk_full, what.removeprefix("disk of ").removesuffix(" full"))
         if what == "slow-loris":
             return lambda chance: strangers.slow_loris(self._ports(), chance)
         return lambda _chance: strangers.half_open(self._ports())
@@ -146,6 +146,35 @@ class LineRuns:
         finally:
             for relay in self.plant.links[link]:
                 relay.mode = Mode.WHOLE
+
+    @contextlib.contextmanager
+    def _clock_set(self, whose: str, by_s: int, _chance: random.Random) -> Iterator[None]:
+        """A program's clock is set, and for a while it is wrong; then somebody sets it right."""
+        names = {
+            "camera": f"agent-{self.line.camera.name}",
+            "gateway": f"gateway-{self.line.serving().name}",
+            "host": f"agent-{self.line.serving().name}",
+            "adapter": f"line-{LINE}",
+            "controller": "controller",
+        }
+        clocks = self.plant.clocks
+        clocks.step(names[whose], by_s)
+        try:
+            yield
+        finally:
+            clocks.step(names[whose], 0)
+
+    @contextlib.contextmanager
+    def _disk_full(self, whose: str, _chance: random.Random) -> Iterator[None]:
+        """The disk of a program is full, and then somebody makes room."""
+        disks = self.plant.disks[whose]
+        for each in disks:
+            each.leave(0)
+        try:
+            yield
+        finally:
+            for each in disks:
+                each.empty()
 
     def _ports(self) -> list[int]:
         plant = self.plant
@@ -180,24 +209,4 @@ class LineRuns:
             self._supervised()
             if time.monotonic() > end:
                 raise PlantError(f"no part passes {HEAL_S:g} s after the fault")
-        wait_for("every part to be decided", lambda: self.line.ledger()["open"] == 0, HEAL_S)
-
-    def _registry(self) -> list[str]:
-        """What is wrong in the controller's registry while it runs: its record, who is trusted by
-        which result.
-        """
-        problems = []
-        store = open_registry(self.plant.folder / "controller" / "registry.db")
-        try:
-            with store.reading() as tx:
-                check_record(tx, self._keys)
-                stale_ms = Timing(int(1e3 * INTERVAL_S)).stale_ms + SLACK_MS
-                for device in tx.devices.all():
-                    age_ms = tx.now_ms - device.standing.result_ms
-                    if device.state == State.TRUSTED and age_ms > stale_ms:
-                        problems.append(f"{device.id} is trusted by a result of {age_ms} ms ago")
-        except FramegateError as error:
-            problems.append(f"record: {error}")
-        finally:
-            store.close()
-        return problems
+        wait_for("every part to be decided", lambda: not self._checks.open_parts(), HEAL_S)

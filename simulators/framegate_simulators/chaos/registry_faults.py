@@ -99,7 +99,7 @@ def damaged_page(run: Run) -> Outcome:
     shutil.copytree(founded.folder / "keys", run.folder / "keys")
     archive = run.folder / "backup"
     take_backup(Source(at=run.at, passphrase_file=None), archive)
-    how = _damage(run.folder / "registry.db", run.chance)
+    how = damage(run.folder / "registry.db", run.chance)
     child = Forked(lambda say: _live_damaged(run, clock, say))
     code = child.ended()
     refused = [line["damage"] for line in child.lines if "damage" in line]
@@ -134,7 +134,7 @@ def _live_damaged(run: Run, clock: Clock, say: Say) -> None:
         say({"damage": str(error)[:200]})
 
 
-def _damage(file: Path, chance: random.Random) -> str:
+def damage(file: Path, chance: random.Random) -> str:
     """Damage one page; what was done to it."""
     pages = file.stat().st_size // PAGE
     with file.open("r+b") as raw:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import shutil
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,7 +28,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from framegate_host.console import Terminal
-from framegate_simulators.chaos import disk, receipts_faults, registry_faults, shared_faults
+from framegate_simulators.chaos import (
+    adapter_faults,
+    disk,
+    receipts_faults,
+    registry_faults,
+    shared_faults,
+)
 from framegate_simulators.chaos.cell import Founded, found
 from framegate_simulators.chaos.line_faults import LineRuns, line_possible
 from framegate_simulators.chaos.outcome import Outcome, Tally, table, wrong
@@ -61,8 +69,28 @@ class Fault:
     limit_ms: float = SOON_MS
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asked for: the first seed, of which faults, by a part of their names, or by
+    several with `|` between, and until when (monotonic seconds).
+    """
+
+    seed: int
+    only: str = ""
+    until_s: float = math.inf
+
+    def wants(self, fault: str) -> bool:
+        """Whether a fault of this name is one of them."""
+        return any(part in fault for part in self.only.split("|"))
+
+    @property
+    def over(self) -> bool:
+        """Whether no run is to begin any more."""
+        return time.monotonic() > self.until_s
+
+
 def cells(founded: Founded, folder: Path) -> list[Fault]:
-    """Faults of one controller, and of a gateway's receipts."""
+    """Faults of one controller, of a gateway's receipts, of an adapter's ledger."""
     no_disk = "" if disk.possible() else "mounting a disk needs root"
 
     def of(fault: Callable[[Run], Outcome]) -> Callable[[int], Outcome]:
@@ -75,7 +103,7 @@ def cells(founded: Founded, folder: Path) -> list[Fault]:
 
         return do
 
-    r, g = registry_faults, receipts_faults
+    r, g, a = registry_faults, receipts_faults, adapter_faults
     return [
         Fault("controller: kill -9", of(r.killed), OFTEN),
         Fault("controller: disk full", of(r.disk_full), 1, no_disk),
@@ -85,6 +113,16 @@ def cells(founded: Founded, folder: Path) -> list[Fault]:
         Fault("controller: damaged page", of(r.damaged_page), 2),
         Fault("gateway: kill -9", of(g.killed), OFTEN),
         Fault("gateway: disk full", of(g.disk_full), 1, no_disk),
+        Fault("gateway: disk read-only", of(g.disk_read_only), 1, no_disk),
+        Fault("gateway: clock +1 h", of(g.clock_forward)),
+        Fault("gateway: clock -1 h", of(g.clock_back)),
+        Fault("gateway: damaged page", of(g.damaged_page), 2),
+        Fault("adapter: kill -9", of(a.killed), OFTEN),
+        Fault("adapter: disk full", of(a.disk_full), 1, no_disk),
+        Fault("adapter: disk read-only", of(a.disk_read_only), 1, no_disk),
+        Fault("adapter: clock +1 h", of(a.clock_forward)),
+        Fault("adapter: clock -1 h", of(a.clock_back)),
+        Fault("adapter: damaged page", of(a.damaged_page), 2),
     ]
 
 
@@ -112,12 +150,15 @@ def shared(founded: Founded, folder: Path, stack: ExitStack) -> list[Fault]:
     ]
 
 
-def line(logs: Path, stack: ExitStack) -> list[Fault]:
-    """Faults of a whole line of real programs."""
+def line(logs: Path, stack: ExitStack, asked: Asked) -> list[Fault]:
+    """Faults of a whole line of real programs; none, and no line, where nobody asked for any."""
     missing = line_possible()
     if missing:
         return [Fault("a line", lambda _: _never(), 1, missing)]
-    runs = stack.enter_context(LineRuns(logs))
+    runs = LineRuns(logs)
+    if not any(map(asked.wants, runs.faults)):
+        return []
+    stack.enter_context(runs)
     return [
         Fault(name, partial(_on_line, runs, name), weight, limit_ms=LINE_MS)
         for name, weight in runs.faults.items()
@@ -140,30 +181,28 @@ def _never() -> Outcome:
 
 
 def spread(faults: Sequence[Fault], runs: int) -> Iterator[Fault]:
-    """Each once, and as many more in turn, by their weights, as make `runs` of them."""
-    turns = [fault for fault in faults for _ in range(fault.weight)]
+    """Each once, and as many more in turn, by their weights, as make `runs` of them; where none has
+    a weight, by turns.
+    """
+    turns = [fault for fault in faults for _ in range(fault.weight)] or faults
     yield from faults if runs else ()
-    yield from islice(cycle(turns), max(0, runs - len(faults)) if turns else 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What somebody asked for: the first seed, and of which faults, by a part of their names."""
-
-    seed: int
-    only: str = ""
+    yield from islice(cycle(turns), max(0, runs - len(faults)))
 
 
 def tried(
     faults: Sequence[Fault], runs: int, asked: Asked, told: list[Tally], say: Callable[[str], None]
 ) -> None:
-    """Each fault's runs; what came of them is in `told`, of those before an end that came early,
-    too.
+    """Each fault's runs, from another one on by the seed; what came of them is in `told`, of those
+    before an end that came early, too.
     """
-    faults, seed = [f for f in faults if asked.only in f.name], asked.seed
+    faults, seed = [f for f in faults if asked.wants(f.name)], asked.seed
+    first = seed % len(faults) if faults else 0
+    faults = [*faults[first:], *faults[:first]]
     tallies = {f.name: Tally(f.name, f.limit_ms, skipped=f.missing) for f in faults}
     told += tallies.values()
     for number, fault in enumerate(spread([f for f in faults if not f.missing], runs)):
+        if asked.over:
+            break
         tally = tallies[fault.name]
         before = len(tally.problems)
         tally.add(fault.do(seed + number), seed + number)
@@ -178,7 +217,10 @@ def main() -> None:
     parser.add_argument("--line", type=int, help=f"of a whole line; default: RUNS/{LINE_SHARE}")
     parser.add_argument("--shared", type=int, help="of two controllers; default: half of RUNS")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="faults whose name has this")
+    parser.add_argument("--for", type=float, default=math.inf, dest="for_s", help="seconds at most")
+    parser.add_argument(
+        "--only", default="", help="faults whose name has this, or a part of it between |"
+    )
     parser.add_argument("--build", type=Path, default=Path("build"))
     args = parser.parse_args()
     args.build.mkdir(parents=True, exist_ok=True)
@@ -186,7 +228,7 @@ def main() -> None:
     on_line = args.runs // LINE_SHARE if args.line is None else args.line
     on_database = args.runs // 2 if args.shared is None else args.shared
     folder = Path(tempfile.mkdtemp(prefix="fg-chaos-"))
-    asked = Asked(args.seed, args.only)
+    asked = Asked(args.seed, args.only, time.monotonic() + args.for_s)
     say = partial(console.print, soft_wrap=True, markup=False)
     tallies: list[Tally] = []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -200,7 +242,8 @@ def main() -> None:
                 tried(faults, on_database, asked, tallies, say)
         if on_line:
             with ExitStack() as stack:
-                tried(line(args.build / "chaos-logs", stack), on_line, asked, tallies, say)
+                faults = line(args.build / "chaos-logs", stack, asked)
+                tried(faults, on_line, asked, tallies, say)
     except (PlantError, subprocess.TimeoutExpired) as error:
         broken = Tally("a plant that did not come up", 0.0)
         broken.problems.append(str(error)[:2000])

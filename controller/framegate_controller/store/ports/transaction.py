@@ -123,8 +123,10 @@ class Transaction(Protocol):
 class Store(Protocol):
     """Where the registry is kept."""
 
-    def writing(self) -> AbstractContextManager[Transaction]:
-        """A transaction that may write; one at a time, others wait."""
+    def writing(self, *, first: bool = False) -> AbstractContextManager[Transaction]:
+        """A transaction that may write; one at a time, others wait: in this process behind whoever
+        is to be `first`.
+        """
 
     def reading(self) -> AbstractContextManager[Transaction]:
         """A snapshot to read from; waits for nobody, and what is written in it is refused."""

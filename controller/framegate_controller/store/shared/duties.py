@@ -80,12 +80,12 @@ class DutyStore:
         self._store, self._peers, self._duty = store, peers, duty
 
     @contextmanager
-    def writing(self) -> Iterator[Transaction]:
+    def writing(self, *, first: bool = False) -> Iterator[Transaction]:
         """As of the store; the duty is this controller's. Raises Moved."""
         lease = self._peers.lease(self._duty)
         if lease is None:
             raise Moved.of_what(f"the duty {self._duty!r} of this controller")
-        with self._store.writing() as tx:
+        with self._store.writing(first=first) as tx:
             if lease.token:
                 tx.leases.require(lease)
             yield tx
