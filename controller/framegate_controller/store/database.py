@@ -155,7 +155,7 @@ class Database:
                     tx = SqlTransaction(connection, self._tail, self.learn(begun.at_ms))
                     yield tx
                 with self.engines.ours(ending=True):
-                    connection.commit()
+                    self.engines.commit(connection)
             finally:
                 self._end(connection)
             tx.keep_tail()

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -43,6 +43,8 @@ _AWAY: Final = MappingProxyType(
     }
 )
 """What SQLite says of the disk, and not of us; and what to do."""
+_AWAY_AT_ALL: Final = MappingProxyType({**_AWAY, sqlite3.SQLITE_READONLY: _MAKE_WRITABLE})
+"""The same, before anybody wrote anything."""
 MOST_LOOKED_THROUGH: Final = 2 << 30
 """Bytes of a file that is looked through before it is served: some seconds of a start."""
 MOST_IDLE: Final = 5
@@ -75,8 +77,10 @@ class Engines(Protocol):
     def end(self, connection: Connection) -> None:
         """Give back what `begin` gave; what was not committed is rolled back."""
 
-    @contextmanager
-    def ours(self, *, ending: bool = False) -> Iterator[None]:
+    def commit(self, connection: Connection) -> None:
+        """Make what was done in `begin`'s transaction last."""
+
+    def ours(self, *, ending: bool = False) -> AbstractContextManager[None]:
         """What the database raises, as our errors; `ending`: while it was to commit."""
 
     def require_fit(self, connection: Connection) -> None:
@@ -103,7 +107,7 @@ class SqliteEngines:
     def __init__(self, path: Path) -> None:
         touch_private(path)
         self.path = path
-        self._opened = self._identity()
+        self._opened, self._ours = self._identity(), _InWords(path, _AWAY)
         self._writers, self._readers = _Idle(path, writes=True), _Idle(path, writes=False)
 
     def begin(self, *, writes: bool) -> Begun:
@@ -114,7 +118,7 @@ class SqliteEngines:
         if self._identity() != self._opened:
             wanted, seen = f"the registry's file {self.path}, as it was opened", "none, or another"
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, seen, _PUT_BACK)
-        with self._in_words({**_AWAY, sqlite3.SQLITE_READONLY: _MAKE_WRITABLE}):
+        with _InWords(self.path, _AWAY_AT_ALL):
             return Begun((self._writers if writes else self._readers).begun(), None)
 
     def end(self, connection: Connection) -> None:
@@ -131,26 +135,19 @@ class SqliteEngines:
             return 0, 0
         return there.st_dev, there.st_ino
 
-    @contextmanager
-    def ours(self, *, ending: bool = False) -> Iterator[None]:
+    def commit(self, connection: Connection) -> None:
+        """See `Engines.commit`."""
+        if connection.in_transaction():
+            connection.commit()
+        else:
+            _driver(connection).commit()
+
+    def ours(self, *, ending: bool = False) -> AbstractContextManager[None]:
         """See `Engines.ours`. Raises Unavailable where the disk is full, away or damaged; what a
         reader tries to write stays SQLAlchemy's error.
         """
         _ = ending
-        with self._in_words(_AWAY):
-            yield
-
-    @contextmanager
-    def _in_words(self, hints: Mapping[int, str]) -> Iterator[None]:
-        try:
-            yield
-        except (DBAPIError, sqlite3.Error) as error:
-            cause = error.orig if isinstance(error, DBAPIError) else error
-            hint = hints.get(getattr(cause, "sqlite_errorcode", 0) & _KIND)
-            if hint is None:
-                raise
-            wanted = f"the registry's file {self.path}"
-            raise Unavailable.of(Reason.UNAVAILABLE, wanted, cause, hint) from error
+        return self._ours
 
     def require_fit(self, connection: Connection) -> None:
         """See `Engines.require_fit`: any file does."""
@@ -180,12 +177,34 @@ class SqliteEngines:
         self._readers.close()
 
 
+class _InWords:
+    """In its block SQLite's word for a disk that is full, away or damaged is Unavailable. Of any
+    thread: it remembers nothing.
+    """
+
+    def __init__(self, path: Path, hints: Mapping[int, str]) -> None:
+        self._path, self._hints = path, hints
+
+    def __enter__(self) -> None:
+        """Nothing yet."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        if isinstance(error, DBAPIError | sqlite3.Error):
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            hint = self._hints.get(getattr(cause, "sqlite_errorcode", 0) & _KIND)
+            if hint is not None:
+                wanted = f"the registry's file {self._path}"
+                raise Unavailable.of(Reason.UNAVAILABLE, wanted, cause, hint) from error
+
+
 class _Idle:
     """Connections to one file that nobody has now, each of its own: SQLAlchemy's pool takes longer
     for one to go and come back than SQLite for what is asked of it. Of any thread.
     """
 
     def __init__(self, path: Path, *, writes: bool) -> None:
+        # a reader that turns writer would otherwise fail instead of waiting
+        self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
         self.engine = _engine(path, writes=writes)
         self._idle: deque[Connection] = deque()
         self._closed = False
@@ -197,7 +216,7 @@ class _Idle:
         except IndexError:
             connection = self.engine.connect()
         try:
-            connection.begin()
+            _driver(connection).execute(self._begin)
         except BaseException:
             connection.close()
             raise
@@ -210,6 +229,8 @@ class _Idle:
             return
         try:
             connection.rollback()
+            if (driver := _driver(connection)).in_transaction:
+                driver.rollback()
         except BaseException:
             connection.close()
             raise
@@ -229,19 +250,18 @@ class _Idle:
 
 def _engine(path: Path, *, writes: bool) -> Engine:
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-    begin = (
-        "BEGIN IMMEDIATE" if writes else "BEGIN"
-    )  # a reader that turns writer would otherwise fail instead of waiting
 
     def connected(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the BEGIN below is the only one
+        connection.isolation_level = None  # the only BEGIN is `_Idle.begun`'s
         for pragma in _PRAGMAS if writes else (*_PRAGMAS, "query_only=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
-    def begun(connection: Any) -> None:
-        # past SQLAlchemy, which would take longer for it than all else that begins
-        connection.connection.driver_connection.execute(begin)
-
     event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", begun)
     return engine
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    """SQLite's own connection: SQLAlchemy takes longer to begin and to end than all that is done
+    between. It takes the transaction that its first statement meets for its own.
+    """
+    return cast("sqlite3.Connection", connection.connection.driver_connection)

@@ -5,9 +5,10 @@ indices follow each other without a gap.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, delete, func, insert, select
+from sqlalchemy import Row, and_, bindparam, delete, func, insert, select
 
 from framegate.receipt_verifier import leaf_hash
 from framegate.record.entry import entry_bytes
@@ -22,7 +23,6 @@ _ENTRIES: Final = table_of(record.LogEntry)
 _HEADS: Final = table_of(record.LogHead)
 _NODES: Final = table_of(record.LogNode)
 _ADD_ENTRY: Final = Prepared(insert(_ENTRIES))
-_ADD_NODE: Final = Prepared(insert(_NODES))
 _LAST: Final = select(func.max(_ENTRIES.c.id))
 _END: Final = Prepared(
     select(_ENTRIES.c.id, _NODES.c.hash)
@@ -33,6 +33,18 @@ _END: Final = Prepared(
 """The last entry, and its leaf of the tree."""
 MAX_EVENT: Final = 32
 """Characters of an event's name in its look-up column; names are declared and shorter."""
+
+
+@cache
+def _adding(nodes: int) -> Prepared:
+    """So many nodes, in one statement: an entry completes two on average, and never more than the
+    tree is high.
+    """
+    rows = [
+        {c.name: bindparam(f"{c.name}{i}", type_=c.type) for c in _NODES.columns}
+        for i in range(nodes)
+    ]
+    return Prepared(insert(_NODES).values(rows))
 
 
 class SqlRecord:
@@ -66,9 +78,11 @@ class SqlRecord:
                 "entry": raw,
             },
         )
-        for node in tail.frontier.append(leaf):
-            values = {"level": node.level, "position": node.index, "hash": node.hash}
-            self._rows.run(_ADD_NODE, values)
+        nodes = list(tail.frontier.append(leaf))
+        values: dict[str, Any] = {f"level{i}": node.level for i, node in enumerate(nodes)}
+        values |= {f"position{i}": node.index for i, node in enumerate(nodes)}
+        values |= {f"hash{i}": node.hash for i, node in enumerate(nodes)}
+        self._rows.run(_adding(len(nodes)), values)
         tail.last = leaf
         return index
 
