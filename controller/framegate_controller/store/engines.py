@@ -5,14 +5,16 @@ full durability, one writer at a time.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
 from framegate.errors import Reason, Unavailable
 from framegate_host.private_files import touch_private
@@ -41,8 +43,14 @@ _AWAY: Final = MappingProxyType(
     }
 )
 """What SQLite says of the disk, and not of us; and what to do."""
+_AWAY_AT_ALL: Final = MappingProxyType({**_AWAY, sqlite3.SQLITE_READONLY: _MAKE_WRITABLE})
+"""The same, before anybody wrote anything."""
 MOST_LOOKED_THROUGH: Final = 2 << 30
 """Bytes of a file that is looked through before it is served: some seconds of a start."""
+MOST_IDLE: Final = 5
+"""Connections that are kept, of readers and of writers: a controller has few threads that ask the
+store at once, and each connection has a cache of two megabytes.
+"""
 _KIND: Final = 0xFF
 """Of an extended result code."""
 
@@ -60,13 +68,19 @@ class Engines(Protocol):
     """Connections of one database."""
 
     def begin(self, *, writes: bool) -> Begun:
-        """A transaction; to write, once it has the turn to. Whoever asked closes its connection.
+        """A transaction; to write, once it has the turn to. Whoever asked gives its connection
+        back by `end`, or closes it.
 
         Tried again for a while where the database is away.
         """
 
-    @contextmanager
-    def ours(self, *, ending: bool = False) -> Iterator[None]:
+    def end(self, connection: Connection) -> None:
+        """Give back what `begin` gave; what was not committed is rolled back."""
+
+    def commit(self, connection: Connection) -> None:
+        """Make what was done in `begin`'s transaction last."""
+
+    def ours(self, *, ending: bool = False) -> AbstractContextManager[None]:
         """What the database raises, as our errors; `ending`: while it was to commit."""
 
     def require_fit(self, connection: Connection) -> None:
@@ -93,8 +107,8 @@ class SqliteEngines:
     def __init__(self, path: Path) -> None:
         touch_private(path)
         self.path = path
-        self._opened = self._identity()
-        self._writers, self._readers = _engine(path, writes=True), _engine(path, writes=False)
+        self._opened, self._ours = self._identity(), _InWords(path, _AWAY)
+        self._writers, self._readers = _Idle(path, writes=True), _Idle(path, writes=False)
 
     def begin(self, *, writes: bool) -> Begun:
         """See `Engines.begin`; BEGIN IMMEDIATE is the wait for the turn. Raises Unavailable, also
@@ -104,14 +118,14 @@ class SqliteEngines:
         if self._identity() != self._opened:
             wanted, seen = f"the registry's file {self.path}, as it was opened", "none, or another"
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, seen, _PUT_BACK)
-        with self._in_words({**_AWAY, sqlite3.SQLITE_READONLY: _MAKE_WRITABLE}):
-            connection = (self._writers if writes else self._readers).connect()
-            try:
-                connection.begin()
-            except BaseException:
-                connection.close()
-                raise
-        return Begun(connection, None)
+        with _InWords(self.path, _AWAY_AT_ALL):
+            return Begun((self._writers if writes else self._readers).begun(), None)
+
+    def end(self, connection: Connection) -> None:
+        """See `Engines.end`."""
+        (self._writers if connection.engine is self._writers.engine else self._readers).take(
+            connection
+        )
 
     def _identity(self) -> tuple[int, int]:
         """Which file stands there: device and inode; zeros where there is none."""
@@ -121,26 +135,19 @@ class SqliteEngines:
             return 0, 0
         return there.st_dev, there.st_ino
 
-    @contextmanager
-    def ours(self, *, ending: bool = False) -> Iterator[None]:
+    def commit(self, connection: Connection) -> None:
+        """See `Engines.commit`."""
+        if connection.in_transaction():
+            connection.commit()
+        else:
+            _driver(connection).commit()
+
+    def ours(self, *, ending: bool = False) -> AbstractContextManager[None]:
         """See `Engines.ours`. Raises Unavailable where the disk is full, away or damaged; what a
         reader tries to write stays SQLAlchemy's error.
         """
         _ = ending
-        with self._in_words(_AWAY):
-            yield
-
-    @contextmanager
-    def _in_words(self, hints: Mapping[int, str]) -> Iterator[None]:
-        try:
-            yield
-        except (DBAPIError, sqlite3.Error) as error:
-            cause = error.orig if isinstance(error, DBAPIError) else error
-            hint = hints.get(getattr(cause, "sqlite_errorcode", 0) & _KIND)
-            if hint is None:
-                raise
-            wanted = f"the registry's file {self.path}"
-            raise Unavailable.of(Reason.UNAVAILABLE, wanted, cause, hint) from error
+        return self._ours
 
     def require_fit(self, connection: Connection) -> None:
         """See `Engines.require_fit`: any file does."""
@@ -166,25 +173,95 @@ class SqliteEngines:
 
     def close(self) -> None:
         """See `Engines.close`."""
-        self._writers.dispose()
-        self._readers.dispose()
+        self._writers.close()
+        self._readers.close()
+
+
+class _InWords:
+    """In its block SQLite's word for a disk that is full, away or damaged is Unavailable. Of any
+    thread: it remembers nothing.
+    """
+
+    def __init__(self, path: Path, hints: Mapping[int, str]) -> None:
+        self._path, self._hints = path, hints
+
+    def __enter__(self) -> None:
+        """Nothing yet."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        if isinstance(error, DBAPIError | sqlite3.Error):
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            hint = self._hints.get(getattr(cause, "sqlite_errorcode", 0) & _KIND)
+            if hint is not None:
+                wanted = f"the registry's file {self._path}"
+                raise Unavailable.of(Reason.UNAVAILABLE, wanted, cause, hint) from error
+
+
+class _Idle:
+    """Connections to one file that nobody has now, each of its own: SQLAlchemy's pool takes longer
+    for one to go and come back than SQLite for what is asked of it. Of any thread.
+    """
+
+    def __init__(self, path: Path, *, writes: bool) -> None:
+        # a reader that turns writer would otherwise fail instead of waiting
+        self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+        self.engine = _engine(path, writes=writes)
+        self._idle: deque[Connection] = deque()
+        self._closed = False
+
+    def begun(self) -> Connection:
+        """One in a transaction."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.engine.connect()
+        try:
+            _driver(connection).execute(self._begin)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def take(self, connection: Connection) -> None:
+        """One comes back, in whatever state."""
+        if self._closed or connection.closed or len(self._idle) >= MOST_IDLE:
+            connection.close()
+            return
+        try:
+            connection.rollback()
+            if (driver := _driver(connection)).in_transaction:
+                driver.rollback()
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+
+    def clear(self) -> None:
+        """Close those that are idle: whoever asks from now on has a new one."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    def close(self) -> None:
+        """Close those that are idle; the others are closed when they come back."""
+        self._closed = True
+        self.clear()
 
 
 def _engine(path: Path, *, writes: bool) -> Engine:
-    engine = create_engine(f"sqlite:///{path}")
-    begin = (
-        "BEGIN IMMEDIATE" if writes else "BEGIN"
-    )  # a reader that turns writer would otherwise fail instead of waiting
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
 
     def connected(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the BEGIN below is the only one
+        connection.isolation_level = None  # the only BEGIN is `_Idle.begun`'s
         for pragma in _PRAGMAS if writes else (*_PRAGMAS, "query_only=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
-    def begun(connection: Any) -> None:
-        # past SQLAlchemy, which would take longer for it than all else that begins
-        connection.connection.driver_connection.execute(begin)
-
     event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", begun)
     return engine
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    """SQLite's own connection: SQLAlchemy takes longer to begin and to end than all that is done
+    between. It takes the transaction that its first statement meets for its own.
+    """
+    return cast("sqlite3.Connection", connection.connection.driver_connection)

@@ -14,13 +14,30 @@ from framegate.machines.lifecycle import State
 from framegate.registry.device import Device
 from framegate_controller.store.ports import Census, Moved
 from framegate_controller.store.sql.device_rows import DEVICES, columns_of, device_of
+from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.store.sql.rows import Rows
 
-_BY_ID: Final = select(DEVICES).where(DEVICES.c.id == bindparam("of"))
-_BY_TLS_KEY: Final = select(DEVICES).where(DEVICES.c.tls_spki_sha256 == bindparam("of"))
-_PUT: Final = update(DEVICES).where(
-    DEVICES.c.id == bindparam("of"), DEVICES.c.version == bindparam("was")
+_BY_ID: Final = Prepared(select(DEVICES).where(DEVICES.c.id == bindparam("of")))
+_BY_TLS_KEY: Final = Prepared(select(DEVICES).where(DEVICES.c.tls_spki_sha256 == bindparam("of")))
+_PUT: Final = Prepared(
+    update(DEVICES).where(DEVICES.c.id == bindparam("of"), DEVICES.c.version == bindparam("was"))
 )
+_KEYED: Final = tuple(
+    c.name
+    for c in DEVICES.columns
+    if c.unique or any(c.name in index.columns for index in DEVICES.indexes)
+)
+"""Columns that an index has. They seldom change, and SQLite writes each index anew of which a
+column is set, though to what it was.
+"""
+_PUT_BESIDE: Final = Prepared(
+    update(DEVICES).where(
+        DEVICES.c.id == bindparam("of"),
+        DEVICES.c.version == bindparam("was"),
+        *(DEVICES.c[name].is_not_distinct_from(bindparam(f"same_{name}")) for name in _KEYED),
+    )
+)
+"""The same where nothing changes but what no index has."""
 MOST_NEAR: Final = 20
 """Names told to whoever typed a prefix of several."""
 
@@ -163,13 +180,14 @@ class SqlDevices:
 
     def put(self, device: Device) -> Device:
         """See `ports.Devices.put`."""
-        values = {
-            **columns_of(device),
-            "version": device.version + 1,
-            "of": device.id,
-            "was": device.version,
-        }
-        if self._rows.run(_PUT, values) != 1:
+        columns = columns_of(device)
+        row = {"version": device.version + 1, "of": device.id, "was": device.version}
+        beside = {name: v for name, v in columns.items() if name not in _KEYED and name != "id"}
+        same = {f"same_{name}": columns[name] for name in _KEYED}
+        if (
+            self._rows.run(_PUT_BESIDE, {**beside, **same, **row}) != 1
+            and self._rows.run(_PUT, {**columns, **row}) != 1
+        ):
             raise Moved.of_what(device.id)
         return replace(device, version=device.version + 1)
 

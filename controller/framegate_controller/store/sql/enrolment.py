@@ -11,6 +11,7 @@ from framegate.evidence.challenge import unknown_session
 from framegate.identity.names import DeviceId
 from framegate.registry.device import TpmMaker
 from framegate.registry.ticket import Ticket
+from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.store.sql.rows import INSERTS, Rows, fields_of, table_of
 from framegate_controller.store.tables import machines
 
@@ -18,7 +19,7 @@ _TICKETS: Final = table_of(machines.Ticket)
 _SPENT: Final = table_of(machines.SpentChallenge)
 _MAKERS: Final = table_of(machines.TpmAuthority)
 _SPEND: Final = {
-    name: put(_SPENT).on_conflict_do_nothing().returning(_SPENT.c.id)
+    name: Prepared(put(_SPENT).on_conflict_do_nothing().returning(_SPENT.c.id))
     for name, put in INSERTS.items()
 }
 

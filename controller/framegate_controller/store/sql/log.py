@@ -5,25 +5,26 @@ indices follow each other without a gap.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, delete, func, insert, select
+from sqlalchemy import Row, and_, bindparam, delete, func, insert, select
 
 from framegate.receipt_verifier import leaf_hash
 from framegate.record.entry import entry_bytes
 from framegate.record.merkle import Frontier
 from framegate_controller.store.ports import EntryQuery, LoggedEntry
 from framegate_controller.store.shared.tail import LogTail, Tail
+from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.store.sql.rows import Rows, table_of
 from framegate_controller.store.tables import record
 
 _ENTRIES: Final = table_of(record.LogEntry)
 _HEADS: Final = table_of(record.LogHead)
 _NODES: Final = table_of(record.LogNode)
-_ADD_ENTRY: Final = insert(_ENTRIES)
-_ADD_NODES: Final = insert(_NODES)
+_ADD_ENTRY: Final = Prepared(insert(_ENTRIES))
 _LAST: Final = select(func.max(_ENTRIES.c.id))
-_END: Final = (
+_END: Final = Prepared(
     select(_ENTRIES.c.id, _NODES.c.hash)
     .outerjoin(_NODES, and_(_NODES.c.level == 0, _NODES.c.position == _ENTRIES.c.id))
     .order_by(_ENTRIES.c.id.desc())
@@ -32,6 +33,18 @@ _END: Final = (
 """The last entry, and its leaf of the tree."""
 MAX_EVENT: Final = 32
 """Characters of an event's name in its look-up column; names are declared and shorter."""
+
+
+@cache
+def _adding(nodes: int) -> Prepared:
+    """So many nodes, in one statement: an entry completes two on average, and never more than the
+    tree is high.
+    """
+    rows = [
+        {c.name: bindparam(f"{c.name}{i}", type_=c.type) for c in _NODES.columns}
+        for i in range(nodes)
+    ]
+    return Prepared(insert(_NODES).values(rows))
 
 
 class SqlRecord:
@@ -57,23 +70,19 @@ class SqlRecord:
         event = str(body.get("event", body["kind"]))[:MAX_EVENT]
         self._rows.run(
             _ADD_ENTRY,
-            [
-                {
-                    "id": index,
-                    "at_ms": body.get("at_ms", self._at_ms),
-                    **looked_up,
-                    "event": event,
-                    "entry": raw,
-                }
-            ],
+            {
+                "id": index,
+                "at_ms": body.get("at_ms", self._at_ms),
+                **looked_up,
+                "event": event,
+                "entry": raw,
+            },
         )
-        self._rows.run(
-            _ADD_NODES,
-            [
-                {"level": node.level, "position": node.index, "hash": node.hash}
-                for node in tail.frontier.append(leaf)
-            ],
-        )
+        nodes = list(tail.frontier.append(leaf))
+        values: dict[str, Any] = {f"level{i}": node.level for i, node in enumerate(nodes)}
+        values |= {f"position{i}": node.index for i, node in enumerate(nodes)}
+        values |= {f"hash{i}": node.hash for i, node in enumerate(nodes)}
+        self._rows.run(_adding(len(nodes)), values)
         tail.last = leaf
         return index
 

@@ -23,6 +23,8 @@ from framegate_controller.store.database import open_registry
 from framegate_controller.store.ports import EntryQuery, Moved
 from support.stored_values import BYTES, KEPT, PUT_AGAIN, TakenBack, any_of, put_again
 
+KEYED = ["kind", "name", "state", "tpm", "tls", "baseline", "maintenance_until_ms"]
+"""Members of a device whose columns an index has."""
 FEW = 25
 """Values of each of fifty records: members are drawn one by one, and so are their edges."""
 
@@ -95,6 +97,28 @@ def test_logs_images_and_settings_come_out_as_they_went_in(store, log, image):
         assert tx.settings.get("quorum") == "3"
         tx.settings.remove("quorum")
         assert tx.settings.get("quorum") is None
+        raise TakenBack
+
+
+@given(before=any_of(Device), after=any_of(Device), same=st.sets(st.sampled_from(KEYED)))
+def test_a_device_of_which_some_stays_as_it_was_comes_out_as_it_was_put_back(
+    store, before, after, same
+):
+    """What an index has is written only where it changed."""
+    before = dataclasses.replace(before, version=min(before.version, 2**62))
+    kept = {name: getattr(before, name) for name in same}
+    after = dataclasses.replace(after, id=before.id, version=before.version, **kept)
+    with pytest.raises(TakenBack), store.writing() as tx:
+        tx.devices.add(before)
+        put = tx.devices.put(after)
+        assert (
+            tx.devices.get(before.id)
+            == put
+            == dataclasses.replace(after, version=before.version + 1)
+        )
+        with pytest.raises(Moved):
+            tx.devices.put(after)
+        assert tx.devices.get(before.id) == put
         raise TakenBack
 
 
