@@ -18,6 +18,9 @@ from framegate_controller.store.sql.rows import Rows
 
 _BY_ID: Final = select(DEVICES).where(DEVICES.c.id == bindparam("of"))
 _BY_TLS_KEY: Final = select(DEVICES).where(DEVICES.c.tls_spki_sha256 == bindparam("of"))
+_OWNERS: Final = select(DEVICES).where(
+    or_(DEVICES.c.ek_sha256 == bindparam("ek"), DEVICES.c.ak_name == bindparam("ak"))
+)
 _PUT: Final = update(DEVICES).where(
     DEVICES.c.id == bindparam("of"), DEVICES.c.version == bindparam("was")
 )
@@ -57,10 +60,7 @@ class SqlDevices:
 
     def owners(self, ek_sha256: bytes, ak_name: bytes) -> list[Device]:
         """Those that have this EK or AK."""
-        query = select(DEVICES).where(
-            or_(DEVICES.c.ek_sha256 == ek_sha256, DEVICES.c.ak_name == ak_name)
-        )
-        return [device_of(r) for r in self._rows.all(query)]
+        return [device_of(r) for r in self._rows.all(_OWNERS, {"ek": ek_sha256, "ak": ak_name})]
 
     def find(self, text: str, kind: str = "") -> Device:
         """See `ports.Devices.find`."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
 from framegate.access.verbs import Scoped
 from framegate.errors import Reason, Refused
@@ -25,6 +25,7 @@ _CONTENTS: Final = table_of(people.RequestContent)
 _POLICIES: Final = table_of(people.PolicyRow)
 _DECISIONS: Final = table_of(people.DecisionRow)
 _ZONES: Final = table_of(fleet.ZoneRow)
+_ZONE_BY_NAME: Final = select(_ZONES).where(_ZONES.c.name == bindparam("of"))
 _SETTINGS: Final = table_of(fleet.Setting)
 
 
@@ -344,7 +345,7 @@ class SqlZones:
 
     def get(self, name: str) -> Zone:
         """Its rules."""
-        row = self._rows.one(select(_ZONES).where(_ZONES.c.name == name))
+        row = self._rows.one(_ZONE_BY_NAME, {"of": name})
         return _zone(row) if row is not None else Zone(name=name)
 
     def all(self) -> list[Zone]:

@@ -75,6 +75,19 @@ class Rows:
         )
 
 
+def upserts(table: Table) -> dict[str, Executable]:
+    """Insert a row of all columns, or replace what has the same primary key, by dialect: built
+    once, for what happens often.
+    """
+    keys = [c.name for c in table.primary_key]
+    statements: dict[str, Executable] = {}
+    for dialect, put in INSERTS.items():
+        insertion = put(table)
+        changed = {c.name: insertion.excluded[c.name] for c in table.c if c.name not in keys}
+        statements[dialect] = insertion.on_conflict_do_update(index_elements=keys, set_=changed)
+    return statements
+
+
 def table_of(cls: type[Base]) -> Table:
     """The table behind a declaration."""
     table = cls.__table__
