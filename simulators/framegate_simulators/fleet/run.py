@@ -110,8 +110,9 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             say(f"{plan.controllers} controllers run; they join")
             begun = time.monotonic()
             root = keys.root.pem.decode()
+            database_before = controllers.database_used()
             workers.tell({**controllers.ports(), "root": root, "digest": digest})
-            workers.all_said()
+            meanwhile = workers.all_said()
             joined_s, joined = time.monotonic() - begun, controllers.used()
             database = controllers.database_used()
             say(f"joined in {joined_s:.1f} s; {plan.seconds:g} s of their life begin")
@@ -133,16 +134,20 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             "per_s": round(len(join) / joined_s, 1),
             "p50_ms": _at(join, 0.5),
             "p99_ms": _at(join, 0.99),
+            "controller_cpu_ms": _each_ms(joined.cpu_s - empty.cpu_s, join),
+            "database_cpu_ms": _each_ms(database.cpu_s - database_before.cpu_s, join),
+            "machines_cpu_ms": _each_ms(sum(one["cpu_s"] for one in meanwhile), join),
+            "attested_meanwhile": sum(one["attested"] for one in meanwhile),
         },
         "attestations": {
             "done": len(took),
             "per_s": round(len(took) / lived_s, 1),
             "p50_ms": _at(took, 0.5),
             "p99_ms": _at(took, 0.99),
-            "controller_cpu_ms": round(1e3 * cpu_s / max(1, len(took)), 2),
+            "controller_cpu_ms": _each_ms(cpu_s, took),
             "controller_cores": round(cpu_s / lived_s, 2),
-            "database_cpu_ms": round(1e3 * database_s / max(1, len(took)), 2),
-            "machines_cpu_ms": round(1e3 * own_s / max(1, len(took)), 2),
+            "database_cpu_ms": _each_ms(database_s, took),
+            "machines_cpu_ms": _each_ms(own_s, took),
         },
         "acts": dict(sum((Counter(one["acts"]) for one in results), Counter[str]())),
         "errors": dict(sum((Counter(one["errors"]) for one in results), Counter[str]())),
@@ -204,6 +209,11 @@ def _found(state: Path, maker: TpmMaker, eks: Mapping[int, str]) -> FleetKeys:
             invite(tx, invitation)
     store.close()
     return keys
+
+
+def _each_ms(cpu_s: float, those: Sequence[float]) -> float:
+    """CPU of each of `those`, in ms."""
+    return round(1e3 * cpu_s / max(1, len(those)), 2)
 
 
 def _at(values: Sequence[float], share: float) -> float:
