@@ -20,6 +20,7 @@ from framegate_controller.events.messages import (
     DeviceTrust,
     MachineEvent,
     Message,
+    ToFollowers,
     ToGateways,
     ToMachines,
     TrustUpdate,
@@ -32,6 +33,7 @@ M = TypeVar("M")
 QUEUE: Final = 1024
 """Messages a slow listener may lag behind before it is cut off and starts again from a snapshot."""
 Follower = Callable[[DeviceTrust], None]
+"""Told of a machine's state and standing: facts and masks are there for gateways alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +262,8 @@ class InMemoryBus:
         self, notices: tuple[Notice, ...], zones: Collection[str]
     ) -> tuple[int, list[Message]]:
         with self._store.reading() as tx:
-            return tx.revision(), list(Teller(tx, self._fleet).messages(notices, zones))
+            teller = Teller(tx, self._fleet)
+            return teller.revision, list(teller.messages(notices, zones))
 
     def _deliver(self, message: Message) -> None:
         match message:
@@ -271,5 +274,10 @@ class InMemoryBus:
                 for each in self._feeds.names() if zone is None else (zone,):
                     self._feeds.put(each, update)
                 for trust in update.devices:
-                    for follower in self._followers:
-                        follower(trust)
+                    self._followed(trust)
+            case ToFollowers(trust):
+                self._followed(trust)
+
+    def _followed(self, trust: DeviceTrust) -> None:
+        for follower in self._followers:
+            follower(trust)

@@ -124,4 +124,13 @@ class ToGateways:
     update: TrustUpdate
 
 
-Message = ToMachines | ToGateways
+@dataclass(frozen=True, slots=True)
+class ToFollowers:
+    """For whoever follows every machine inside this controller: without `facts` and `masks`, which
+    are for gateways.
+    """
+
+    trust: DeviceTrust
+
+
+Message = ToMachines | ToGateways | ToFollowers

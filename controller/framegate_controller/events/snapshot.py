@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 
@@ -21,6 +21,7 @@ from framegate_controller.events.messages import (
     OperatorTrust,
     SessionTrust,
     SiteTrust,
+    ToFollowers,
     ToGateways,
     ToMachines,
     TrustUpdate,
@@ -45,8 +46,16 @@ from framegate_controller.store.ports import Transaction
 
 def trust_of(tx: Transaction, device: Device) -> DeviceTrust:
     """A machine's trust as relying parties see it: nothing remains unless it is trusted."""
-    now_ms = tx.now_ms
     masks = tx.masks.get(device.id) if device.kind == Kind.CAMERA else None
+    return replace(
+        bare_trust(device, tx.now_ms),
+        facts=json.dumps(facts_of(device, tx.now_ms)),
+        masks=masks.envelope if masks is not None else b"",
+    )
+
+
+def bare_trust(device: Device, now_ms: int) -> DeviceTrust:
+    """The same without facts and masks."""
     remaining = max(0, device.standing.expires_ms - now_ms) if device.state == State.TRUSTED else 0
     return DeviceTrust(
         device=device.id,
@@ -54,8 +63,8 @@ def trust_of(tx: Transaction, device: Device) -> DeviceTrust:
         standing=device.standing,
         remaining_ms=remaining,
         spki_sha256=device.tls.spki_sha256 if device.tls is not None else b"",
-        facts=json.dumps(facts_of(device, now_ms)),
-        masks=masks.envelope if masks is not None else b"",
+        facts="",
+        masks=b"",
     )
 
 
@@ -82,7 +91,7 @@ class Teller:
     def snapshot(self, zone: str) -> TrustUpdate:
         """All that a gateway of `zone` has to know."""
         return TrustUpdate(
-            revision=self._revision,
+            revision=self.revision,
             now_ms=self._tx.now_ms,
             controller=self._fleet.controller,
             snapshot=True,
@@ -115,7 +124,7 @@ class Teller:
     ) -> TrustUpdate:
         """A change as of this transaction's revision; of nothing, it is a heartbeat."""
         return TrustUpdate(
-            revision=self._revision,
+            revision=self.revision,
             now_ms=self._tx.now_ms,
             controller=self._fleet.controller,
             devices=devices,
@@ -124,12 +133,12 @@ class Teller:
             head=head,
         )
 
-    def messages(self, notices: Iterable[Notice], zones: Iterable[str]) -> Iterator[Message]:
+    def messages(self, notices: Iterable[Notice], zones: Collection[str]) -> Iterator[Message]:
         """What `notices` come to, in their order. `zones` are those whose gateways listen."""
         for notice in notices:
             match notice:
                 case DeviceChanged(device):
-                    yield from self._device_changed(device)
+                    yield from self._device_changed(device, zones)
                 case AttestNow(device):
                     yield ToMachines((device,), MachineEvent(Wake.ATTEST_NOW))
                 case EverybodyAttests():
@@ -149,12 +158,17 @@ class Teller:
                 case HeadSigned(head):
                     yield ToGateways(None, self.update(head=head))
 
-    def _device_changed(self, device: str) -> Iterator[Message]:
-        """For its gateways, itself and, of a gateway host, its cameras; none of a gone one."""
+    def _device_changed(self, device: str, zones: Collection[str]) -> Iterator[Message]:
+        """For its gateways, itself and, of a gateway host, its cameras; none of a gone one. What
+        only gateways are told is read where some listen: one that comes begins with a snapshot.
+        """
         machine = self._tx.devices.get(device)
         if machine is None:
             return
-        yield ToGateways(machine.zone, self.update(devices=(trust_of(self._tx, machine),)))
+        if machine.zone in zones:
+            yield ToGateways(machine.zone, self.update(devices=(trust_of(self._tx, machine),)))
+        else:
+            yield ToFollowers(bare_trust(machine, self._tx.now_ms))
         yield ToMachines((machine.id,), MachineEvent(Wake.STATE, machine.state))
         if machine.kind == Kind.GATEWAY:
             void = () if machine.state == State.TRUSTED else (machine.id,)
@@ -162,7 +176,8 @@ class Teller:
             yield ToMachines(tuple(cameras), MachineEvent(Wake.GRANTS_CHANGED, revoked=void))
 
     @cached_property
-    def _revision(self) -> int:
+    def revision(self) -> int:
+        """The transaction's, of which all that is told is."""
         return self._tx.revision()
 
     @cached_property

@@ -86,10 +86,9 @@ def store_evidence(tx: Transaction, kept: KeptEvidence, evidence: VerifiedEviden
     as seen again.
     """
     _keep_list(tx, kept.device, evidence)
-    last = tx.evidence.last_content(kept.device)
-    if last is not None and last[1] == kept.content_sha256:
-        tx.evidence.seen_again(last[0], kept.ear, tx.now_ms)
-        return last[0]
+    again = tx.evidence.seen_again(kept.device, kept.content_sha256, kept.ear, tx.now_ms)
+    if again is not None:
+        return again
     tx.evidence.keep_boot_log(kept.boot_log_sha256, evidence.boot_log_bytes)
     tx.evidence.add(kept)
     tx.evidence.prune(kept.device, tx.now_ms - KEEP_MS)

@@ -149,26 +149,34 @@ class Database:
         """A transaction: committed at the end of the block, rolled back by any exception."""
         with self._turn:
             begun = self.engines.begin(writes=True)
-            with _closing(begun.connection) as connection:
-                try:
-                    with self.engines.ours():
-                        tx = SqlTransaction(connection, self._tail, self.learn(begun.at_ms))
-                        yield tx
-                except BaseException:
-                    with suppress(DBAPIError):  # a lost connection was rolled back by its server
-                        connection.rollback()
-                    raise
+            connection = begun.connection
+            try:
+                with self.engines.ours():
+                    tx = SqlTransaction(connection, self._tail, self.learn(begun.at_ms))
+                    yield tx
                 with self.engines.ours(ending=True):
                     connection.commit()
+            finally:
+                self._end(connection)
             tx.keep_tail()
         tx.committed()
 
     @contextmanager
     def reading(self) -> Iterator[SqlTransaction]:
         """A snapshot; what is written in it is refused by the database."""
-        begun = self.engines.begin(writes=False)
-        with _closing(begun.connection) as connection, self.engines.ours():
-            yield SqlTransaction(connection, self._tail, self.clock())
+        connection = self.engines.begin(writes=False).connection
+        try:
+            with self.engines.ours():
+                yield SqlTransaction(connection, self._tail, self.clock())
+        finally:
+            self._end(connection)
+
+    def _end(self, connection: Connection) -> None:
+        """Give it back. Where it was lost by then, what was read or committed stands all the same,
+        and its server has rolled the rest back.
+        """
+        with suppress(DBAPIError):
+            self.engines.end(connection)
 
     def schema(self) -> str:
         """Number of the last migration that was made here."""
@@ -196,18 +204,6 @@ class Database:
             return self.clock()
         self._shared.learn(there_ms)
         return there_ms
-
-
-@contextmanager
-def _closing(connection: Connection) -> Iterator[Connection]:
-    """Give it back at the end. Where it was lost by then, what was read or committed stands all the
-    same, and its server has rolled the rest back.
-    """
-    try:
-        yield connection
-    finally:
-        with suppress(DBAPIError):  # one that is lost is not in its pool any more
-            connection.close()
 
 
 def now_ms() -> int:

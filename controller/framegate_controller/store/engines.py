@@ -5,14 +5,16 @@ full durability, one writer at a time.
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
 from framegate.errors import Reason, Unavailable
 from framegate_host.private_files import touch_private
@@ -43,6 +45,10 @@ _AWAY: Final = MappingProxyType(
 """What SQLite says of the disk, and not of us; and what to do."""
 MOST_LOOKED_THROUGH: Final = 2 << 30
 """Bytes of a file that is looked through before it is served: some seconds of a start."""
+MOST_IDLE: Final = 5
+"""Connections that are kept, of readers and of writers: a controller has few threads that ask the
+store at once, and each connection has a cache of two megabytes.
+"""
 _KIND: Final = 0xFF
 """Of an extended result code."""
 
@@ -60,10 +66,14 @@ class Engines(Protocol):
     """Connections of one database."""
 
     def begin(self, *, writes: bool) -> Begun:
-        """A transaction; to write, once it has the turn to. Whoever asked closes its connection.
+        """A transaction; to write, once it has the turn to. Whoever asked gives its connection
+        back by `end`, or closes it.
 
         Tried again for a while where the database is away.
         """
+
+    def end(self, connection: Connection) -> None:
+        """Give back what `begin` gave; what was not committed is rolled back."""
 
     @contextmanager
     def ours(self, *, ending: bool = False) -> Iterator[None]:
@@ -94,7 +104,7 @@ class SqliteEngines:
         touch_private(path)
         self.path = path
         self._opened = self._identity()
-        self._writers, self._readers = _engine(path, writes=True), _engine(path, writes=False)
+        self._writers, self._readers = _Idle(path, writes=True), _Idle(path, writes=False)
 
     def begin(self, *, writes: bool) -> Begun:
         """See `Engines.begin`; BEGIN IMMEDIATE is the wait for the turn. Raises Unavailable, also
@@ -105,13 +115,13 @@ class SqliteEngines:
             wanted, seen = f"the registry's file {self.path}, as it was opened", "none, or another"
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, seen, _PUT_BACK)
         with self._in_words({**_AWAY, sqlite3.SQLITE_READONLY: _MAKE_WRITABLE}):
-            connection = (self._writers if writes else self._readers).connect()
-            try:
-                connection.begin()
-            except BaseException:
-                connection.close()
-                raise
-        return Begun(connection, None)
+            return Begun((self._writers if writes else self._readers).begun(), None)
+
+    def end(self, connection: Connection) -> None:
+        """See `Engines.end`."""
+        (self._writers if connection.engine is self._writers.engine else self._readers).take(
+            connection
+        )
 
     def _identity(self) -> tuple[int, int]:
         """Which file stands there: device and inode; zeros where there is none."""
@@ -166,12 +176,59 @@ class SqliteEngines:
 
     def close(self) -> None:
         """See `Engines.close`."""
-        self._writers.dispose()
-        self._readers.dispose()
+        self._writers.close()
+        self._readers.close()
+
+
+class _Idle:
+    """Connections to one file that nobody has now, each of its own: SQLAlchemy's pool takes longer
+    for one to go and come back than SQLite for what is asked of it. Of any thread.
+    """
+
+    def __init__(self, path: Path, *, writes: bool) -> None:
+        self.engine = _engine(path, writes=writes)
+        self._idle: deque[Connection] = deque()
+        self._closed = False
+
+    def begun(self) -> Connection:
+        """One in a transaction."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.engine.connect()
+        try:
+            connection.begin()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def take(self, connection: Connection) -> None:
+        """One comes back, in whatever state."""
+        if self._closed or connection.closed or len(self._idle) >= MOST_IDLE:
+            connection.close()
+            return
+        try:
+            connection.rollback()
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+
+    def clear(self) -> None:
+        """Close those that are idle: whoever asks from now on has a new one."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    def close(self) -> None:
+        """Close those that are idle; the others are closed when they come back."""
+        self._closed = True
+        self.clear()
 
 
 def _engine(path: Path, *, writes: bool) -> Engine:
-    engine = create_engine(f"sqlite:///{path}")
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
     begin = (
         "BEGIN IMMEDIATE" if writes else "BEGIN"
     )  # a reader that turns writer would otherwise fail instead of waiting

@@ -87,6 +87,10 @@ class PostgresEngines:
         """See `Engines.begin`. Raises Unavailable."""
         return self._begun(self._writers if writes else self._readers, turn=writes)
 
+    def end(self, connection: Connection) -> None:
+        """See `Engines.end`; one that is lost is not in its pool any more."""
+        connection.close()
+
     @contextmanager
     def aside(self) -> Iterator[Connection]:
         """A transaction beside the others, which waits for no turn and MUST touch nothing that they

@@ -212,8 +212,10 @@ class EvidenceKept(Protocol):
     def add(self, evidence: KeptEvidence) -> None:
         """New evidence. A boot log in it that is kept already is not kept again in it."""
 
-    def seen_again(self, identifier: str, ear: str, now_ms: int) -> None:
-        """The same came once more; `ear` is the result of this time, signed."""
+    def seen_again(self, device: str, content_sha256: bytes, ear: str, now_ms: int) -> str | None:
+        """The id of the device's last evidence where that is of this content, and came once more
+        now; `ear` is the result of this time, signed. None where it is of another, or none is kept.
+        """
 
     def hold(self, identifier: str, device: str, now_ms: int) -> None:
         """Never forget this evidence; the same again changes nothing."""

@@ -9,12 +9,13 @@ from typing import Final
 from sqlalchemy import bindparam, select
 
 from framegate_controller.store.ports.controllers import GONE_MS, KnownController
+from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.store.sql.rows import Rows, table_of
 from framegate_controller.store.tables import shared
 
 _CONTROLLERS: Final = table_of(shared.ControllerRow)
 
-_BEFORE: Final = (
+_BEFORE: Final = Prepared(
     select(_CONTROLLERS.c.name)
     .where(_CONTROLLERS.c.reads < bindparam("form"), _CONTROLLERS.c.seen_ms > bindparam("since"))
     .limit(1)

@@ -14,15 +14,18 @@ from framegate.machines.lifecycle import State
 from framegate.registry.device import Device
 from framegate_controller.store.ports import Census, Moved
 from framegate_controller.store.sql.device_rows import DEVICES, columns_of, device_of
+from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.store.sql.rows import Rows
 
-_BY_ID: Final = select(DEVICES).where(DEVICES.c.id == bindparam("of"))
-_BY_TLS_KEY: Final = select(DEVICES).where(DEVICES.c.tls_spki_sha256 == bindparam("of"))
-_OWNERS: Final = select(DEVICES).where(
-    or_(DEVICES.c.ek_sha256 == bindparam("ek"), DEVICES.c.ak_name == bindparam("ak"))
+_BY_ID: Final = Prepared(select(DEVICES).where(DEVICES.c.id == bindparam("of")))
+_BY_TLS_KEY: Final = Prepared(select(DEVICES).where(DEVICES.c.tls_spki_sha256 == bindparam("of")))
+_OWNERS: Final = Prepared(
+    select(DEVICES).where(
+        or_(DEVICES.c.ek_sha256 == bindparam("ek"), DEVICES.c.ak_name == bindparam("ak"))
+    )
 )
-_PUT: Final = update(DEVICES).where(
-    DEVICES.c.id == bindparam("of"), DEVICES.c.version == bindparam("was")
+_PUT: Final = Prepared(
+    update(DEVICES).where(DEVICES.c.id == bindparam("of"), DEVICES.c.version == bindparam("was"))
 )
 MOST_NEAR: Final = 20
 """Names told to whoever typed a prefix of several."""

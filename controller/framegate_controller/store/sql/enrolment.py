@@ -11,16 +11,17 @@ from framegate.evidence.challenge import unknown_session
 from framegate.identity.names import DeviceId
 from framegate.registry.device import TpmMaker
 from framegate.registry.ticket import Ticket
+from framegate_controller.store.sql.prepared import Prepared, with_numbers
 from framegate_controller.store.sql.rows import INSERTS, Rows, fields_of, table_of, upserts
 from framegate_controller.store.tables import machines
 
 _TICKETS: Final = table_of(machines.Ticket)
 _SPENT: Final = table_of(machines.SpentChallenge)
 _MAKERS: Final = table_of(machines.TpmAuthority)
-_BY_CODE: Final = select(_TICKETS).where(_TICKETS.c.code_sha256 == bindparam("of"))
+_BY_CODE: Final = Prepared(with_numbers(_TICKETS).where(_TICKETS.c.code_sha256 == bindparam("of")))
 _PUT: Final = upserts(_TICKETS)
 _SPEND: Final = {
-    name: put(_SPENT).on_conflict_do_nothing().returning(_SPENT.c.id)
+    name: Prepared(put(_SPENT).on_conflict_do_nothing().returning(_SPENT.c.id))
     for name, put in INSERTS.items()
 }
 
@@ -64,7 +65,7 @@ class SqlTickets:
 
 
 def _ticket(r: Row[Any]) -> Ticket:
-    return Ticket(**{**r._mapping, "device": DeviceId(r.device)})
+    return Ticket(**{**r._asdict(), "device": DeviceId(r.device), "replaces": bool(r.replaces)})
 
 
 class SqlSpentChallenges:

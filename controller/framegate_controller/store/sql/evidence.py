@@ -6,7 +6,17 @@ import json
 import zlib
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    FromClause,
+    Row,
+    ScalarSelect,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from framegate.errors import Reason, Refused
 from framegate.identity.names import DeviceId
@@ -24,6 +34,7 @@ from framegate_controller.store.sql.evidence_room import (
     trim,
     unused,
 )
+from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.store.sql.rows import (
     Rows,
     failures_text,
@@ -42,40 +53,60 @@ _HEADERS: Final = table_of(evidence.EarHeader)
 _LOGS: Final = table_of(evidence.BootLogRow)
 _SEGMENTS: Final = table_of(evidence.ImaSegment)
 _ALLOWLISTS: Final = table_of(evidence.AllowlistRow)
-_LAST_CONTENT: Final = (
-    select(_EVIDENCE.c.id, _EVIDENCE.c.content_sha256)
-    .where(_EVIDENCE.c.device == bindparam("of"))
-    .order_by(_EVIDENCE.c.last_ms.desc())
-    .limit(1)
+
+
+def _last_of(of_device: FromClause) -> ScalarSelect[Any]:
+    """Id of the last evidence of the device `of`."""
+    e = of_device.c
+    return (
+        select(e.id)
+        .where(e.device == bindparam("of"))
+        .order_by(e.last_ms.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+_SEEN_AGAIN: Final = Prepared(
+    update(_EVIDENCE)
+    .where(
+        _EVIDENCE.c.id == _last_of(_EVIDENCE.alias()),
+        _EVIDENCE.c.content_sha256 == bindparam("content"),
+    )
+    .values(count=_EVIDENCE.c.count + 1)
+    .returning(_EVIDENCE.c.id)
 )
-_SEEN_AGAIN: Final = (
-    update(_EVIDENCE).where(_EVIDENCE.c.id == bindparam("of")).values(count=_EVIDENCE.c.count + 1)
+_ADD: Final = Prepared(insert(_EVIDENCE))
+_PRUNE: Final = Prepared(
+    delete(_EVIDENCE).where(
+        _EVIDENCE.c.device == bindparam("of"),
+        _EVIDENCE.c.last_ms < bindparam("before"),
+        _EVIDENCE.c.id.not_in(HELD),
+    )
 )
-_ADD: Final = insert(_EVIDENCE)
-_PRUNE: Final = delete(_EVIDENCE).where(
-    _EVIDENCE.c.device == bindparam("of"),
-    _EVIDENCE.c.last_ms < bindparam("before"),
-    _EVIDENCE.c.id.not_in(HELD),
+_BOOT_LOG: Final = Prepared(select(_LOGS.c.content).where(_LOGS.c.sha256 == bindparam("of")))
+_HAS_BOOT_LOG: Final = Prepared(select(_LOGS.c.sha256).where(_LOGS.c.sha256 == bindparam("of")))
+_FROM_HERE_ON: Final = Prepared(
+    delete(_SEGMENTS).where(
+        _SEGMENTS.c.device == bindparam("of"),
+        _SEGMENTS.c.reset_count == bindparam("reset"),
+        _SEGMENTS.c.restart_count == bindparam("restart"),
+        _SEGMENTS.c.start >= bindparam("first"),
+    )
 )
-_BOOT_LOG: Final = select(_LOGS.c.content).where(_LOGS.c.sha256 == bindparam("of"))
-_HAS_BOOT_LOG: Final = select(_LOGS.c.sha256).where(_LOGS.c.sha256 == bindparam("of"))
-_FROM_HERE_ON: Final = delete(_SEGMENTS).where(
-    _SEGMENTS.c.device == bindparam("of"),
-    _SEGMENTS.c.reset_count == bindparam("reset"),
-    _SEGMENTS.c.restart_count == bindparam("restart"),
-    _SEGMENTS.c.start >= bindparam("first"),
-)
-_OF_LOST_BOOTS: Final = delete(_SEGMENTS).where(
-    _SEGMENTS.c.device == bindparam("of"),
-    _SEGMENTS.c.reset_count != bindparam("reset"),
-    _SEGMENTS.c.reset_count.not_in(
-        select(_EVIDENCE.c.reset_count).where(_EVIDENCE.c.device == bindparam("of"))
-    ),
+_OF_LOST_BOOTS: Final = Prepared(
+    delete(_SEGMENTS).where(
+        _SEGMENTS.c.device == bindparam("of"),
+        _SEGMENTS.c.reset_count != bindparam("reset"),
+        _SEGMENTS.c.reset_count.not_in(
+            select(_EVIDENCE.c.reset_count).where(_EVIDENCE.c.device == bindparam("of"))
+        ),
+    )
 )
 """IMA entries of boots from which no evidence is kept any more."""
-_ADD_SEGMENT: Final = insert(_SEGMENTS)
-_HAS_HEADER: Final = select(_HEADERS.c.sha256).where(_HEADERS.c.sha256 == bindparam("of"))
-_ADD_RESULT: Final = insert(_RESULTS)
+_ADD_SEGMENT: Final = Prepared(insert(_SEGMENTS))
+_HAS_HEADER: Final = Prepared(select(_HEADERS.c.sha256).where(_HEADERS.c.sha256 == bindparam("of")))
+_ADD_RESULT: Final = Prepared(insert(_RESULTS))
 
 
 class SqlEvidence:
@@ -102,7 +133,9 @@ class SqlEvidence:
 
     def last_content(self, device: str) -> tuple[str, bytes] | None:
         """See `ports.EvidenceKept.last_content`."""
-        row = self._rows.one(_LAST_CONTENT, {"of": device})
+        e = _EVIDENCE.c
+        query = select(e.id, e.content_sha256).where(e.device == device)
+        row = self._rows.one(query.order_by(e.last_ms.desc()).limit(1))
         return (row.id, row.content_sha256) if row is not None else None
 
     def ids_since(
@@ -135,9 +168,11 @@ class SqlEvidence:
         }
         self._rows.run(_ADD, {**columns, **packed})
 
-    def seen_again(self, identifier: str, ear: str, now_ms: int) -> None:
-        """The same came once more."""
-        self._rows.run(_SEEN_AGAIN, {"of": identifier, "last_ms": now_ms, "ear": ear})
+    def seen_again(self, device: str, content_sha256: bytes, ear: str, now_ms: int) -> str | None:
+        """See `ports.EvidenceKept.seen_again`."""
+        values = {"of": device, "content": content_sha256, "last_ms": now_ms, "ear": ear}
+        row = self._rows.one(_SEEN_AGAIN, values)
+        return row.id if row is not None else None
 
     def hold(self, identifier: str, device: str, now_ms: int) -> None:
         """See `ports.EvidenceKept.hold`."""

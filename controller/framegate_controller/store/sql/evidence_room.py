@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, bindparam, delete, exists, func, or_, select
+from sqlalchemy import Integer, Row, bindparam, delete, exists, func, or_, select
 
 from framegate_controller.store.ports import Sweep
 from framegate_controller.store.sql.device_rows import DEVICES
+from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.store.sql.rows import Rows, table_of
 from framegate_controller.store.tables import evidence, playbooks
 
@@ -22,17 +23,17 @@ HELD: Final = select(HELD_EVIDENCE.c.evidence)
 """Ids of evidence that is never forgotten."""
 
 
-_NEWEST: Final = (
+_NEWEST: Final = Prepared(
     select(
         _EVIDENCE.c.id,
-        func.length(_EVIDENCE.c.proof).label("size"),
+        func.length(_EVIDENCE.c.proof, type_=Integer).label("size"),
         _EVIDENCE.c.boot_log_sha256,
         _EVIDENCE.c.reset_count,
         _EVIDENCE.c.restart_count,
     )
     .where(_EVIDENCE.c.device == bindparam("of"), _EVIDENCE.c.id.not_in(HELD))
     .order_by(_EVIDENCE.c.last_ms.desc(), _EVIDENCE.c.first_ms.desc())
-    .limit(bindparam("most"))
+    .limit(bindparam("most", type_=Integer))
 )
 
 

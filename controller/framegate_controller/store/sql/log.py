@@ -14,16 +14,17 @@ from framegate.record.entry import entry_bytes
 from framegate.record.merkle import Frontier
 from framegate_controller.store.ports import EntryQuery, LoggedEntry
 from framegate_controller.store.shared.tail import LogTail, Tail
+from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.store.sql.rows import Rows, table_of
 from framegate_controller.store.tables import record
 
 _ENTRIES: Final = table_of(record.LogEntry)
 _HEADS: Final = table_of(record.LogHead)
 _NODES: Final = table_of(record.LogNode)
-_ADD_ENTRY: Final = insert(_ENTRIES)
-_ADD_NODES: Final = insert(_NODES)
+_ADD_ENTRY: Final = Prepared(insert(_ENTRIES))
+_ADD_NODE: Final = Prepared(insert(_NODES))
 _LAST: Final = select(func.max(_ENTRIES.c.id))
-_END: Final = (
+_END: Final = Prepared(
     select(_ENTRIES.c.id, _NODES.c.hash)
     .outerjoin(_NODES, and_(_NODES.c.level == 0, _NODES.c.position == _ENTRIES.c.id))
     .order_by(_ENTRIES.c.id.desc())
@@ -57,23 +58,17 @@ class SqlRecord:
         event = str(body.get("event", body["kind"]))[:MAX_EVENT]
         self._rows.run(
             _ADD_ENTRY,
-            [
-                {
-                    "id": index,
-                    "at_ms": body.get("at_ms", self._at_ms),
-                    **looked_up,
-                    "event": event,
-                    "entry": raw,
-                }
-            ],
+            {
+                "id": index,
+                "at_ms": body.get("at_ms", self._at_ms),
+                **looked_up,
+                "event": event,
+                "entry": raw,
+            },
         )
-        self._rows.run(
-            _ADD_NODES,
-            [
-                {"level": node.level, "position": node.index, "hash": node.hash}
-                for node in tail.frontier.append(leaf)
-            ],
-        )
+        for node in tail.frontier.append(leaf):
+            values = {"level": node.level, "position": node.index, "hash": node.hash}
+            self._rows.run(_ADD_NODE, values)
         tail.last = leaf
         return index
 

@@ -8,11 +8,12 @@ from sqlalchemy import Row, bindparam, select
 
 from framegate.identity.names import DeviceId
 from framegate.registry.device import CameraMasks
+from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.store.sql.rows import Rows, fields_of, table_of
 from framegate_controller.store.tables import machines
 
 _MASKS: Final = table_of(machines.MaskRow)
-_OF: Final = select(_MASKS).where(_MASKS.c.device == bindparam("of"))
+_OF: Final = Prepared(select(_MASKS).where(_MASKS.c.device == bindparam("of")))
 
 
 class SqlMasks:
@@ -36,4 +37,6 @@ class SqlMasks:
 
 
 def _masks(r: Row[Any]) -> CameraMasks:
-    return CameraMasks(**{**r._mapping, "device": DeviceId(r.device)})
+    return CameraMasks(
+        device=DeviceId(r.device), version=r.version, sha256=r.sha256, envelope=r.envelope
+    )

@@ -14,6 +14,7 @@ from framegate.machines.request import RequestKind, RequestState
 from framegate.registry.operator import Factors, Operator, OperatorSession, SecurityKey
 from framegate.registry.request import AccessRequest, Approval
 from framegate.registry.zone import AppliedPolicy, KeptDecision, Zone
+from framegate_controller.store.sql.prepared import Prepared, with_numbers
 from framegate_controller.store.sql.rows import Rows, fields_of, table_of
 from framegate_controller.store.tables import fleet, people
 
@@ -25,7 +26,7 @@ _CONTENTS: Final = table_of(people.RequestContent)
 _POLICIES: Final = table_of(people.PolicyRow)
 _DECISIONS: Final = table_of(people.DecisionRow)
 _ZONES: Final = table_of(fleet.ZoneRow)
-_ZONE_BY_NAME: Final = select(_ZONES).where(_ZONES.c.name == bindparam("of"))
+_ZONE_BY_NAME: Final = Prepared(with_numbers(_ZONES).where(_ZONES.c.name == bindparam("of")))
 _SETTINGS: Final = table_of(fleet.Setting)
 
 
@@ -362,8 +363,8 @@ class SqlZones:
 def _zone(r: Row[Any]) -> Zone:
     return Zone(
         name=r.name,
-        grace=r.grace,
-        frozen=r.frozen,
+        grace=bool(r.grace),
+        frozen=bool(r.frozen),
         reason=r.reason,
         by=r.by,
         since_ms=r.since_ms,

@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Executable, Row, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from framegate.errors import Failure, Reason
+from framegate_controller.store.sql.prepared import Driver, Prepared
 from framegate_controller.store.tables.base import Base
 
+Statement = Executable | Prepared
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 """Values of a statement's bound parameters; several for one that runs several times."""
 
@@ -30,33 +33,46 @@ it.
 class Rows:
     """Statements of one transaction.
 
-    What every attestation runs is built once, with bound parameters: building a statement costs
-    more than SQLite takes to run it.
+    What every attestation runs is `Prepared`, with bound parameters: to build a statement and to
+    have SQLAlchemy run it costs more than SQLite takes.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def run(self, statement: Executable, parameters: Values = None) -> int:
+    def run(self, statement: Statement, parameters: Values = None) -> int:
         """Execute; how many rows it changed."""
+        if isinstance(statement, Prepared):
+            return self._driver.run(statement, _named(parameters))
         done = self._connection.execute(statement, parameters)
         return int(done.rowcount)
 
-    def one(self, statement: Executable, parameters: Values = None) -> Row[Any] | None:
+    def one(self, statement: Statement, parameters: Values = None) -> Row[Any] | None:
         """The first row, None where there is none."""
+        if isinstance(statement, Prepared):
+            return cast("Row[Any] | None", self._driver.one(statement, _named(parameters)))
         return self._connection.execute(statement, parameters).first()
 
-    def all(self, statement: Executable, parameters: Values = None) -> Sequence[Row[Any]]:
+    def all(self, statement: Statement, parameters: Values = None) -> Sequence[Row[Any]]:
         """Every row."""
+        if isinstance(statement, Prepared):
+            return self._driver.all(statement, _named(parameters))
         return self._connection.execute(statement, parameters).all()
 
-    def scalar(self, statement: Executable, parameters: Values = None) -> Any:
+    def scalar(self, statement: Statement, parameters: Values = None) -> Any:
         """The first column of the first row."""
+        if isinstance(statement, Prepared):
+            found = self._driver.one(statement, _named(parameters))
+            return found[0] if found is not None else None
         return self._connection.execute(statement, parameters).scalar()
 
     def scalars(self, statement: Executable, parameters: Values = None) -> list[Any]:
         """The first column of every row."""
         return list(self._connection.execute(statement, parameters).scalars())
+
+    @cached_property
+    def _driver(self) -> Driver:
+        return Driver(self._connection)
 
     @property
     def dialect(self) -> str:
@@ -75,17 +91,21 @@ class Rows:
         )
 
 
-def upserts(table: Table) -> dict[str, Executable]:
-    """Insert a row of all columns, or replace what has the same primary key, by dialect: built
-    once, for what happens often.
-    """
+def upserts(table: Table) -> dict[str, Prepared]:
+    """Insert a row of all columns, or replace what has the same primary key, by dialect."""
     keys = [c.name for c in table.primary_key]
-    statements: dict[str, Executable] = {}
+    statements: dict[str, Prepared] = {}
     for dialect, put in INSERTS.items():
         insertion = put(table)
         changed = {c.name: insertion.excluded[c.name] for c in table.c if c.name not in keys}
-        statements[dialect] = insertion.on_conflict_do_update(index_elements=keys, set_=changed)
+        upsert = insertion.on_conflict_do_update(index_elements=keys, set_=changed)
+        statements[dialect] = Prepared(upsert)
     return statements
+
+
+def _named(parameters: Values) -> Mapping[str, Any]:
+    assert parameters is None or isinstance(parameters, Mapping)  # noqa: S101 - one run each
+    return parameters or {}
 
 
 def table_of(cls: type[Base]) -> Table:

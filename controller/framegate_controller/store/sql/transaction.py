@@ -33,6 +33,7 @@ from framegate_controller.store.sql.people import (
     SqlZones,
 )
 from framegate_controller.store.sql.playbooks import SqlPlaybooks
+from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.store.sql.reports import SqlReports
 from framegate_controller.store.sql.rows import Rows, table_of
 from framegate_controller.store.sql.sinks import SqlSinks
@@ -41,8 +42,8 @@ from framegate_controller.store.tables import fleet
 
 R = TypeVar("R")
 _REVISION: Final = table_of(fleet.Revision)
-_NOW: Final = select(_REVISION.c.value).where(_REVISION.c.id == bindparam("of"))
-_NEXT: Final = (
+_NOW: Final = Prepared(select(_REVISION.c.value).where(_REVISION.c.id == bindparam("of")))
+_NEXT: Final = Prepared(
     update(_REVISION)
     .where(_REVISION.c.id == bindparam("of"))
     .values(value=_REVISION.c.value + 1)

@@ -65,9 +65,9 @@ class Instructions:
 
     def __init__(self, store) -> None:
         self.count = 0
-        for engine in (store.engines._writers, store.engines._readers):
-            engine.dispose()
-            event.listen(engine, "connect", self._connected)
+        for connections in (store.engines._writers, store.engines._readers):
+            connections.clear()
+            event.listen(connections.engine, "connect", self._connected)
 
     def _connected(self, connection, _record) -> None:
         connection.set_progress_handler(self._seen, EACH)

@@ -1,6 +1,7 @@
 """Who is told of a change, and who is cut off."""
 
 import asyncio
+import contextlib
 import threading
 from contextlib import contextmanager
 
@@ -132,10 +133,9 @@ async def test_revisions_never_fall_however_many_publish_at_once(bench, bus):
         assert feed.heartbeat().revision == revision(bench)
 
 
-async def test_what_is_older_than_a_feeds_snapshot_is_not_told_to_it(bench, bus, monkeypatch):
-    """A change that was read before the snapshot and is delivered after it would give back
-    trust that is gone.
-    """
+@pytest.fixture
+def held_turn(monkeypatch):
+    """(set once a turn has read the store, to be set before it tells)."""
     read, go_on = threading.Event(), threading.Event()
     original = InMemoryBus._read
 
@@ -146,15 +146,54 @@ async def test_what_is_older_than_a_feeds_snapshot_is_not_told_to_it(bench, bus,
         return replayed
 
     monkeypatch.setattr(InMemoryBus, "_read", slowly)
+    return read, go_on
+
+
+async def test_what_is_older_than_a_feeds_snapshot_is_not_told_to_it(bench, bus, held_turn):
+    """A change that was read before the snapshot and is delivered after it would give back
+    trust that is gone.
+    """
+    read, go_on = held_turn
+    with bus.feed("line-1") as earlier:
+        publishing = asyncio.create_task(bus.publish((DeviceChanged(CAMERA),)))
+        await asyncio.to_thread(read.wait, 5)
+        bench.move(Edge.QUARANTINE)
+        with bus.feed("line-1") as feed:
+            feed.begin(snapshot(bench))
+            go_on.set()
+            await publishing
+            assert await feed.next(NOW) is None
+            assert feed.heartbeat().revision == revision(bench)
+        assert [d.state for d in (await earlier.next(NOW)).devices] == ["trusted"]
+
+
+async def test_a_feed_that_begins_in_a_turn_is_told_nothing_that_was_read_for_no_gateway(
+    bench, bus, held_turn
+):
+    """What was read while none listened there has neither facts nor masks; its snapshot has."""
+    read, go_on = held_turn
     publishing = asyncio.create_task(bus.publish((DeviceChanged(CAMERA),)))
     await asyncio.to_thread(read.wait, 5)
-    bench.move(Edge.QUARANTINE)
     with bus.feed("line-1") as feed:
-        feed.begin(snapshot(bench))
+        begun = feed.begin(snapshot(bench))
         go_on.set()
         await publishing
-        assert await feed.next(NOW) is None
-        assert feed.heartbeat().revision == revision(bench)
+        assert begun.devices[0].facts and await feed.next(NOW) is None
+
+
+@pytest.mark.parametrize("zones", [(), ("line-2",), ("line-1",)])
+async def test_who_follows_every_machine_hears_of_it_whoever_else_listens(bench, bus, zones):
+    heard = []
+    bus.follow(heard.append, lambda: None)
+    with contextlib.ExitStack() as feeds:
+        for zone in zones:
+            feeds.enter_context(bus.feed(zone))
+        await bus.publish((DeviceChanged(CAMERA),))
+    (told,) = heard
+    standing = bench.device(CAMERA).standing
+    assert (told.device, told.state, told.standing) == (CAMERA, "trusted", standing)
+    assert told.remaining_ms == standing.expires_ms - bench.clock() > 0
+    assert bool(told.facts) == (zones == ("line-1",))
 
 
 async def test_a_heartbeat_needs_no_database_and_knows_the_last_revision(bench, bus):
