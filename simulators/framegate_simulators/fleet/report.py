@@ -20,8 +20,8 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
         f" machines {joined['machines_cpu_ms']} ms"
         + (f", database {joined['database_cpu_ms']} ms" if plan["database"] else "")
     )
-    if joined["attested_meanwhile"]:
-        yield f"                and {joined['attested_meanwhile']} attestations meanwhile in that"
+    if joined["turns_meanwhile"]:
+        yield f"                with {joined['turns_meanwhile']} turns of who had joined"
     yield (
         f"attestations    {done['done']}, {done['per_s']} a second,"
         f" p50 {done['p50_ms']} ms, p99 {done['p99_ms']} ms"

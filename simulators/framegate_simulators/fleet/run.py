@@ -105,14 +105,13 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
         else:
             keys = _found(folder / "controller", maker, eks)
         with Controllers(folder / "controller", plan) as controllers:
-            empty = controllers.used()
+            empty, database_empty = controllers.used(), controllers.database_used()
             digest = sha256(keys.root.der).hex()
             say(f"{plan.controllers} controllers run; they join")
             begun = time.monotonic()
             root = keys.root.pem.decode()
-            database_before = controllers.database_used()
             workers.tell({**controllers.ports(), "root": root, "digest": digest})
-            meanwhile = workers.all_said()
+            workers.all_said()
             joined_s, joined = time.monotonic() - begun, controllers.used()
             database = controllers.database_used()
             say(f"joined in {joined_s:.1f} s; {plan.seconds:g} s of their life begin")
@@ -135,19 +134,19 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             "p50_ms": _at(join, 0.5),
             "p99_ms": _at(join, 0.99),
             "controller_cpu_ms": _each_ms(joined.cpu_s - empty.cpu_s, join),
-            "database_cpu_ms": _each_ms(database.cpu_s - database_before.cpu_s, join),
-            "machines_cpu_ms": _each_ms(sum(one["cpu_s"] for one in meanwhile), join),
-            "attested_meanwhile": sum(one["attested"] for one in meanwhile),
+            "database_cpu_ms": _each_ms(database.cpu_s - database_empty.cpu_s, join),
+            "machines_cpu_ms": _each_ms(sum(one["join_cpu_s"] for one in results), join),
+            "turns_meanwhile": sum(one["meanwhile"] for one in results),
         },
         "attestations": {
             "done": len(took),
             "per_s": round(len(took) / lived_s, 1),
             "p50_ms": _at(took, 0.5),
             "p99_ms": _at(took, 0.99),
-            "controller_cpu_ms": _each_ms(cpu_s, took),
+            "controller_cpu_ms": round(1e3 * cpu_s / max(1, len(took)), 2),
             "controller_cores": round(cpu_s / lived_s, 2),
-            "database_cpu_ms": _each_ms(database_s, took),
-            "machines_cpu_ms": _each_ms(own_s, took),
+            "database_cpu_ms": round(1e3 * database_s / max(1, len(took)), 2),
+            "machines_cpu_ms": round(1e3 * own_s / max(1, len(took)), 2),
         },
         "acts": dict(sum((Counter(one["acts"]) for one in results), Counter[str]())),
         "errors": dict(sum((Counter(one["errors"]) for one in results), Counter[str]())),

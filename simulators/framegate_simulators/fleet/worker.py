@@ -52,10 +52,11 @@ class Worker:
         self._end_s = float("inf")
         self.took_ms: list[float] = []
         self.join_ms: list[float] = []
+        self.join_cpu_s, self.meanwhile = 0.0, 0
 
     async def join_all(self, ports: Ports) -> None:
         """Every machine by its ticket; one that is refused is counted and tried again once."""
-        turns = asyncio.Semaphore(JOINS)
+        turns, cpu_s = asyncio.Semaphore(JOINS), time.process_time()
 
         async def one(number: int, device: FleetDevice) -> None:
             async with turns:
@@ -73,6 +74,7 @@ class Worker:
                     return
 
         await asyncio.gather(*(one(n, d) for n, d in self.devices.items()))
+        self.join_cpu_s, self.meanwhile = time.process_time() - cpu_s, self.acts.total()
 
     def count_from_here(self) -> None:
         """All have joined: what is counted begins, and ends after as long as the plan says."""
@@ -151,6 +153,8 @@ class Worker:
             "errors": self.errors,
             "late": len(self.late),
             "went_over": sum(device.went_over for device in self.devices.values()),
+            "join_cpu_s": self.join_cpu_s,
+            "meanwhile": self.meanwhile,
             "joined": len(self.join_ms),
             "join_ms": self.join_ms,
             "took_ms": self.took_ms,
@@ -183,10 +187,9 @@ async def _run() -> None:
     at = await asyncio.to_thread(_told)
     joins, fleets = tuple(at["joins"]), tuple(at["fleets"])
     ports = Ports(joins, fleets, at["root"].encode(), bytes.fromhex(at["digest"]))
-    cpu_s = time.process_time()
     living = asyncio.create_task(worker.live(ports))
     await worker.join_all(ports)
-    _say({"attested": len(worker.took_ms), "cpu_s": time.process_time() - cpu_s})
+    _say({"joined": len(worker.join_ms)})
     await asyncio.to_thread(_told)
     worker.count_from_here()
     cpu_s = time.process_time()
