@@ -29,6 +29,7 @@ from framegate_controller.fleet.challenges import Challenges, Demand, SignedChal
 from framegate_controller.fleet.commit import commit
 from framegate_controller.fleet.credential import activation_credential
 from framegate_controller.fleet.enrolment import (
+    Claim,
     claim,
     endorsed,
     present,
@@ -245,8 +246,10 @@ class Verifier:
         verify_activation(opened.secret, opened.transcript, promise, mac)
         self._charge(opened, promise.size)
         ak, tls = parse_public(opened.ak_public), parse_public(opened.tls_public)
+        claimed: Claim
 
         def look(tx: Transaction) -> tuple[Case, Weighed]:
+            nonlocal claimed
             claimed = claim(tx, opened, evidence)
             expected = Expectation(
                 transcript=opened.transcript,
@@ -258,9 +261,7 @@ class Verifier:
             return self._weighed(tx, claimed.device, expected, evidence, unpinned=claimed.unpinned)
 
         def taken(tx: Transaction) -> None:
-            take_over(
-                tx, claim(tx, opened, evidence)
-            )  # looked at again: what a snapshot said may not hold any more
+            take_over(tx, claimed, opened, evidence)
 
         return self._settled(opened, look, taken)
 

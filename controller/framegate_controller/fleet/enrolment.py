@@ -294,24 +294,37 @@ def _emptied(device: Device) -> Device:
     )
 
 
-def take_over(tx: Transaction, claimed: Claim) -> None:
+def take_over(tx: Transaction, claimed: Claim, state: ChallengeState, evidence: bytes) -> None:
     """Write what was claimed, but for the device's own row: the ticket is spent, retired owners
     give their keys up, the old machine is told of.
 
-    In the transaction of the evidence, with the checks of `claim` done in it. Raises Refused.
+    In the transaction of the evidence, which MUST compare and set the device's row. What `claim`
+    looked at on a snapshot and is not in that row is looked at again:
+
+    1. the ticket is still held for this EK, and may be used;
+    2. nobody else owns the keys.
+
+    A ticket's code never stands for another EK or device: what it is for was looked at. Raises
+    Refused as `claim` would, or (TRANSITION) of a ticket that has ended.
     """
-    device, ticket = claimed.device, claimed.ticket
-    if ticket is not None:
-        tx.tickets.put(ticket.used(tx.now_ms))
-        tx.record(TicketUsed(device=ticket.device), by=ticket.device)
-    tpm = device.tpm
-    if tpm is not None:
-        for retired in require_unowned(
+    device, tpm = claimed.device, claimed.device.tpm
+    assert tpm is not None  # noqa: S101 - claim() gives it one
+    try:
+        ticket = _held_ticket(tx, state, tpm.ek_sha256, claimed.before)  # 1
+        used = ticket.used(tx.now_ms) if ticket is not None else None
+        others = require_unowned(
             tx, claimed.before, tpm.ek_sha256, tpm.ak_name, replaces=claimed.replaces
-        ):
-            tx.devices.put(replace(retired, tpm=None))
+        )  # 2
+    except Refused:
+        claim(tx, state, evidence)  # a device that moved meanwhile is refused for that, first
+        raise
+    if used is not None:
+        tx.tickets.put(used)
+        tx.record(TicketUsed(device=used.device), by=used.device)
+    for retired in others:
+        tx.devices.put(replace(retired, tpm=None))
     old = claimed.before.tpm
-    if claimed.replaces and old is not None and tpm is not None and old.ek_sha256 != tpm.ek_sha256:
+    if claimed.replaces and old is not None and old.ek_sha256 != tpm.ek_sha256:
         why = f"the machine with EK {old.ek_sha256.hex()[:EK_CHARACTERS]}… gave way to another"
         before = claimed.before.state
         if device.state != before:

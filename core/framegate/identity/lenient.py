@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from cryptography import x509
@@ -27,6 +28,10 @@ from framegate.identity.der import WrittenAnew, write_anew
 MAX_DEPTH: Final = 6
 MAX_DER_BYTES: Final = 16 * 1024
 """The largest EK certificate seen has 2 KiB; the lenient reader is slower than the strict one."""
+MOST_READ: Final = 64
+"""Certificates that were read of late: one machine's is asked for twice, and its maker's
+intermediates come with every other machine of that maker.
+"""
 MAX_RSA_BITS: Final = 4096
 _READABLE: Final = (
     x509.SubjectAlternativeName,
@@ -69,9 +74,13 @@ class LenientCertificate:
     notes: tuple[str, ...]
 
 
+@lru_cache(maxsize=MOST_READ)
 def load_leniently(der: bytes) -> LenientCertificate:
     """The certificate in `der`, however its DER is ordered. Raises Malformed (EK_CHAIN) for what is
     no certificate at all.
+
+    What was read is kept, by all of its bytes: they say the same whenever they are read. Whether
+    anybody vouches for it, and at what moment, is asked anew each time.
     """
     if len(der) > MAX_DER_BYTES:
         raise Malformed.of(

@@ -58,11 +58,13 @@ class Usage:
 
     @classmethod
     def of(cls, pid: int) -> Usage:
-        """Of the process `pid` and its children, by /proc; of children that ended the CPU too."""
+        """Of the process `pid` and its children, by /proc; of children that ended the CPU too. A
+        child stands with the thread that began it: the join port's is not the first one.
+        """
         family = [pid]
-        with contextlib.suppress(OSError):
-            text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-            family += [int(child) for child in text.split()]
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                family += [int(child) for child in children.read_text().split()]
         ticks, kib = 0, 0
         for one in family:
             with contextlib.suppress(OSError):

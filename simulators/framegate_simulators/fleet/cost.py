@@ -103,6 +103,8 @@ _SHOWN: Final = (
     ("p50, ms", "attestations", "p50_ms"),
     ("p99, ms", "attestations", "p99_ms"),
     ("enrolments a second", "enrolments", "per_s"),
+    ("controller's CPU an enrolment, ms", "enrolments", "controller_cpu_ms"),
+    ("turns of who had joined", "enrolments", "turns_meanwhile"),
     ("memory a device, KiB", "controller", "kib_a_device"),
     ("registry a device, KiB", "controller", "registry_kib_a_device"),
 )

@@ -21,6 +21,13 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
         f" p50 {joined['p50_ms']} ms, p99 {joined['p99_ms']} ms"
     )
     yield (
+        f"controller      {joined['controller_cpu_ms']} ms of CPU each;"
+        f" machines {joined['machines_cpu_ms']} ms"
+        + (f", database {joined['database_cpu_ms']} ms" if plan["database"] else "")
+    )
+    if joined["turns_meanwhile"]:
+        yield f"                with {joined['turns_meanwhile']} turns of who had joined"
+    yield (
         f"attestations    {done['done']}, {done['per_s']} a second,"
         f" p50 {done['p50_ms']} ms, p99 {done['p99_ms']} ms"
     )

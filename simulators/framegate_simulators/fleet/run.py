@@ -116,7 +116,7 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
         else:
             keys = _found(folder / "controller", maker, eks)
         with Controllers(folder / "controller", plan) as controllers:
-            empty = controllers.used()
+            empty, database_empty = controllers.used(), controllers.database_used()
             digest = sha256(keys.root.der).hex()
             say(f"{plan.controllers} controllers run; they join")
             begun = time.monotonic()
@@ -151,6 +151,10 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             "per_s": round(len(join) / joined_s, 1),
             "p50_ms": _at(join, 0.5),
             "p99_ms": _at(join, 0.99),
+            "controller_cpu_ms": _each_ms(joined.cpu_s - empty.cpu_s, join),
+            "database_cpu_ms": _each_ms(database.cpu_s - database_empty.cpu_s, join),
+            "machines_cpu_ms": _each_ms(sum(one["join_cpu_s"] for one in results), join),
+            "turns_meanwhile": sum(one["meanwhile"] for one in results),
         },
         "attestations": {
             "done": len(took),
@@ -230,6 +234,11 @@ def _found(state: Path, maker: TpmMaker, eks: Mapping[int, str]) -> FleetKeys:
             invite(tx, invitation)
     store.close()
     return keys
+
+
+def _each_ms(cpu_s: float, those: Sequence[float]) -> float:
+    """CPU of each of `those`, in ms."""
+    return round(1e3 * cpu_s / max(1, len(those)), 2)
 
 
 def _at(values: Sequence[float], share: float) -> float:

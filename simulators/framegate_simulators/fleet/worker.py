@@ -65,10 +65,11 @@ class Worker:
         self._end_s = float("inf")
         self.took: dict[How, list[float]] = {how: [] for how in How}
         self.join_ms: list[float] = []
+        self.join_cpu_s, self.meanwhile = 0.0, 0
 
     async def join_all(self, ports: Ports) -> None:
         """Every machine by its ticket; one that is refused is counted and tried again once."""
-        turns = asyncio.Semaphore(JOINS)
+        turns, cpu_s = asyncio.Semaphore(JOINS), time.process_time()
 
         async def one(number: int, device: FleetDevice) -> None:
             async with turns:
@@ -86,6 +87,7 @@ class Worker:
                     return
 
         await asyncio.gather(*(one(n, d) for n, d in self.devices.items()))
+        self.join_cpu_s, self.meanwhile = time.process_time() - cpu_s, self.acts.total()
 
     def count_from_here(self) -> None:
         """All have joined: what is counted begins, and ends after as long as the plan says."""
@@ -216,6 +218,8 @@ class Worker:
             "said": self.said,
             "late": len(self.late),
             "went_over": sum(device.went_over for device in self.devices.values()),
+            "join_cpu_s": self.join_cpu_s,
+            "meanwhile": self.meanwhile,
             "joined": len(self.join_ms),
             "join_ms": self.join_ms,
             "took_ms": self.took,

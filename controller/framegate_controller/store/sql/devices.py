@@ -19,6 +19,11 @@ from framegate_controller.store.sql.rows import Rows
 
 _BY_ID: Final = Prepared(select(DEVICES).where(DEVICES.c.id == bindparam("of")))
 _BY_TLS_KEY: Final = Prepared(select(DEVICES).where(DEVICES.c.tls_spki_sha256 == bindparam("of")))
+_OWNERS: Final = Prepared(
+    select(DEVICES).where(
+        or_(DEVICES.c.ek_sha256 == bindparam("ek"), DEVICES.c.ak_name == bindparam("ak"))
+    )
+)
 _PUT: Final = Prepared(
     update(DEVICES).where(DEVICES.c.id == bindparam("of"), DEVICES.c.version == bindparam("was"))
 )
@@ -74,10 +79,7 @@ class SqlDevices:
 
     def owners(self, ek_sha256: bytes, ak_name: bytes) -> list[Device]:
         """Those that have this EK or AK."""
-        query = select(DEVICES).where(
-            or_(DEVICES.c.ek_sha256 == ek_sha256, DEVICES.c.ak_name == ak_name)
-        )
-        return [device_of(r) for r in self._rows.all(query)]
+        return [device_of(r) for r in self._rows.all(_OWNERS, {"ek": ek_sha256, "ak": ak_name})]
 
     def find(self, text: str, kind: str = "") -> Device:
         """See `ports.Devices.find`."""

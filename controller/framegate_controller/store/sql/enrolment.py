@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, bindparam, delete, insert, select
 
 from framegate.evidence.challenge import unknown_session
 from framegate.identity.names import DeviceId
 from framegate.registry.device import TpmMaker
 from framegate.registry.ticket import Ticket
-from framegate_controller.store.sql.prepared import Prepared
-from framegate_controller.store.sql.rows import INSERTS, Rows, fields_of, table_of
+from framegate_controller.store.sql.prepared import Prepared, with_numbers
+from framegate_controller.store.sql.rows import INSERTS, Rows, fields_of, table_of, upserts
 from framegate_controller.store.tables import machines
 
 _TICKETS: Final = table_of(machines.Ticket)
 _SPENT: Final = table_of(machines.SpentChallenge)
 _MAKERS: Final = table_of(machines.TpmAuthority)
+_BY_CODE: Final = Prepared(with_numbers(_TICKETS).where(_TICKETS.c.code_sha256 == bindparam("of")))
+_PUT: Final = upserts(_TICKETS)
 _SPEND: Final = {
     name: Prepared(put(_SPENT).on_conflict_do_nothing().returning(_SPENT.c.id))
     for name, put in INSERTS.items()
@@ -32,7 +34,7 @@ class SqlTickets:
 
     def get(self, code_sha256: bytes) -> Ticket | None:
         """By hash."""
-        row = self._rows.one(select(_TICKETS).where(_TICKETS.c.code_sha256 == code_sha256))
+        row = self._rows.one(_BY_CODE, {"of": code_sha256})
         return _ticket(row) if row is not None else None
 
     def unused(self, of: Collection[str] | None = None) -> list[Ticket]:
@@ -48,7 +50,7 @@ class SqlTickets:
 
     def put(self, ticket: Ticket) -> None:
         """Keep a changed value."""
-        self._rows.put(_TICKETS, fields_of(ticket))
+        self._rows.run(_PUT[self._rows.dialect], fields_of(ticket))
 
     def remove_of(self, device: str) -> None:
         """Forget a device's tickets."""
@@ -63,7 +65,7 @@ class SqlTickets:
 
 
 def _ticket(r: Row[Any]) -> Ticket:
-    return Ticket(**{**r._mapping, "device": DeviceId(r.device)})
+    return Ticket(**{**r._asdict(), "device": DeviceId(r.device), "replaces": bool(r.replaces)})
 
 
 class SqlSpentChallenges:

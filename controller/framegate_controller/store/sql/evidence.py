@@ -76,6 +76,35 @@ _SEEN_AGAIN: Final = Prepared(
     .values(count=_EVIDENCE.c.count + 1)
     .returning(_EVIDENCE.c.id)
 )
+_ADD: Final = Prepared(insert(_EVIDENCE))
+_PRUNE: Final = Prepared(
+    delete(_EVIDENCE).where(
+        _EVIDENCE.c.device == bindparam("of"),
+        _EVIDENCE.c.last_ms < bindparam("before"),
+        _EVIDENCE.c.id.not_in(HELD),
+    )
+)
+_BOOT_LOG: Final = Prepared(select(_LOGS.c.content).where(_LOGS.c.sha256 == bindparam("of")))
+_HAS_BOOT_LOG: Final = Prepared(select(_LOGS.c.sha256).where(_LOGS.c.sha256 == bindparam("of")))
+_FROM_HERE_ON: Final = Prepared(
+    delete(_SEGMENTS).where(
+        _SEGMENTS.c.device == bindparam("of"),
+        _SEGMENTS.c.reset_count == bindparam("reset"),
+        _SEGMENTS.c.restart_count == bindparam("restart"),
+        _SEGMENTS.c.start >= bindparam("first"),
+    )
+)
+_OF_LOST_BOOTS: Final = Prepared(
+    delete(_SEGMENTS).where(
+        _SEGMENTS.c.device == bindparam("of"),
+        _SEGMENTS.c.reset_count != bindparam("reset"),
+        _SEGMENTS.c.reset_count.not_in(
+            select(_EVIDENCE.c.reset_count).where(_EVIDENCE.c.device == bindparam("of"))
+        ),
+    )
+)
+"""IMA entries of boots from which no evidence is kept any more."""
+_ADD_SEGMENT: Final = Prepared(insert(_SEGMENTS))
 _HAS_HEADER: Final = Prepared(select(_HEADERS.c.sha256).where(_HEADERS.c.sha256 == bindparam("of")))
 _ADD_RESULT: Final = Prepared(insert(_RESULTS))
 
@@ -137,7 +166,7 @@ class SqlEvidence:
             "failures": failures_text(evidence.failures),
             "vector": json.dumps(dict(evidence.vector)),
         }
-        self._rows.run(insert(_EVIDENCE).values(**{**columns, **packed}))
+        self._rows.run(_ADD, {**columns, **packed})
 
     def seen_again(self, device: str, content_sha256: bytes, ear: str, now_ms: int) -> str | None:
         """See `ports.EvidenceKept.seen_again`."""
@@ -163,8 +192,7 @@ class SqlEvidence:
 
     def prune(self, device: str, before_ms: int) -> None:
         """Forget what was last seen before."""
-        old = (_EVIDENCE.c.device == device, _EVIDENCE.c.last_ms < before_ms)
-        self._rows.run(delete(_EVIDENCE).where(*old, _EVIDENCE.c.id.not_in(HELD)))
+        self._rows.run(_PRUNE, {"of": device, "before": before_ms})
 
     def trim(self, device: str, most: int, most_bytes: int) -> None:
         """See `ports.EvidenceKept.trim`."""
@@ -214,12 +242,12 @@ class SqlEvidence:
 
     def boot_log(self, sha256: bytes) -> bytes | None:
         """By its digest."""
-        row = self._rows.one(select(_LOGS.c.content).where(_LOGS.c.sha256 == sha256))
+        row = self._rows.one(_BOOT_LOG, {"of": sha256})
         return zlib.decompress(row.content) if row is not None else None
 
     def keep_boot_log(self, sha256: bytes, log: bytes) -> None:
         """Keep it, once."""
-        if self._rows.one(select(_LOGS.c.sha256).where(_LOGS.c.sha256 == sha256)) is None:
+        if self._rows.one(_HAS_BOOT_LOG, {"of": sha256}) is None:
             self._rows.run(insert(_LOGS).values(sha256=sha256, content=zlib.compress(log)))
 
     def ima_list(self, device: str, reset_count: int, restart_count: int, entries: int) -> bytes:
@@ -246,23 +274,20 @@ class SqlEvidence:
         content: bytes,
     ) -> None:
         """See `ports.EvidenceKept.keep_ima`."""
-        s = _SEGMENTS.c
-        same = (s.device == device, s.reset_count == reset_count, s.restart_count == restart_count)
-        self._rows.run(delete(_SEGMENTS).where(*same, s.start >= start))
+        boot = {"of": device, "reset": reset_count}
+        self._rows.run(_FROM_HERE_ON, {**boot, "restart": restart_count, "first": start})
         if start == 0:
-            kept = select(_EVIDENCE.c.reset_count).where(_EVIDENCE.c.device == device)
-            self._rows.run(
-                delete(_SEGMENTS).where(
-                    s.device == device, s.reset_count != reset_count, s.reset_count.not_in(kept)
-                )
-            )
+            self._rows.run(_OF_LOST_BOOTS, boot)
         if entries:
-            values = {"device": device, "reset_count": reset_count, "restart_count": restart_count}
-            self._rows.run(
-                insert(_SEGMENTS).values(
-                    **values, start=start, entries=entries, content=zlib.compress(content)
-                )
-            )
+            values = {
+                "device": device,
+                "reset_count": reset_count,
+                "restart_count": restart_count,
+                "start": start,
+                "entries": entries,
+                "content": zlib.compress(content),
+            }
+            self._rows.run(_ADD_SEGMENT, values)
 
     def has_allowlist(self, sha256: bytes) -> bool:
         """Whether it is kept."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, delete, exists, func, or_, select
+from sqlalchemy import Integer, Row, bindparam, delete, exists, func, or_, select
 
 from framegate_controller.store.ports import Sweep
 from framegate_controller.store.sql.device_rows import DEVICES
+from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.store.sql.rows import Rows, table_of
 from framegate_controller.store.tables import evidence, playbooks
 
@@ -22,21 +23,26 @@ HELD: Final = select(HELD_EVIDENCE.c.evidence)
 """Ids of evidence that is never forgotten."""
 
 
+_NEWEST: Final = Prepared(
+    select(
+        _EVIDENCE.c.id,
+        func.length(_EVIDENCE.c.proof, type_=Integer).label("size"),
+        _EVIDENCE.c.boot_log_sha256,
+        _EVIDENCE.c.reset_count,
+        _EVIDENCE.c.restart_count,
+    )
+    .where(_EVIDENCE.c.device == bindparam("of"), _EVIDENCE.c.id.not_in(HELD))
+    .order_by(_EVIDENCE.c.last_ms.desc(), _EVIDENCE.c.first_ms.desc())
+    .limit(bindparam("most", type_=Integer))
+)
+
+
 def trim(rows: Rows, device: str, most: int, most_bytes: int) -> None:
     """See `ports.EvidenceKept.trim`."""
     e, s = _EVIDENCE.c, _SEGMENTS.c
-    newest = rows.all(
-        select(
-            e.id,
-            func.length(e.proof).label("size"),
-            e.boot_log_sha256,
-            e.reset_count,
-            e.restart_count,
-        )
-        .where(e.device == device, e.id.not_in(HELD))
-        .order_by(e.last_ms.desc(), e.first_ms.desc())
-        .limit(most + 1)
-    )
+    newest = rows.all(_NEWEST, {"of": device, "most": most + 1})
+    if len(newest) <= 1:  # the newest is kept, however large it is
+        return
     logs = rows.all(
         select(_LOGS.c.sha256, func.length(_LOGS.c.content).label("size")).where(
             _LOGS.c.sha256.in_({r.boot_log_sha256 for r in newest})

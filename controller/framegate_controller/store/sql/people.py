@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
 from framegate.access.verbs import Scoped
 from framegate.errors import Reason, Refused
@@ -14,6 +14,7 @@ from framegate.machines.request import RequestKind, RequestState
 from framegate.registry.operator import Factors, Operator, OperatorSession, SecurityKey
 from framegate.registry.request import AccessRequest, Approval
 from framegate.registry.zone import AppliedPolicy, KeptDecision, Zone
+from framegate_controller.store.sql.prepared import Prepared, with_numbers
 from framegate_controller.store.sql.rows import Rows, fields_of, table_of
 from framegate_controller.store.tables import fleet, people
 
@@ -25,6 +26,7 @@ _CONTENTS: Final = table_of(people.RequestContent)
 _POLICIES: Final = table_of(people.PolicyRow)
 _DECISIONS: Final = table_of(people.DecisionRow)
 _ZONES: Final = table_of(fleet.ZoneRow)
+_ZONE_BY_NAME: Final = Prepared(with_numbers(_ZONES).where(_ZONES.c.name == bindparam("of")))
 _SETTINGS: Final = table_of(fleet.Setting)
 
 
@@ -344,7 +346,7 @@ class SqlZones:
 
     def get(self, name: str) -> Zone:
         """Its rules."""
-        row = self._rows.one(select(_ZONES).where(_ZONES.c.name == name))
+        row = self._rows.one(_ZONE_BY_NAME, {"of": name})
         return _zone(row) if row is not None else Zone(name=name)
 
     def all(self) -> list[Zone]:
@@ -361,8 +363,8 @@ class SqlZones:
 def _zone(r: Row[Any]) -> Zone:
     return Zone(
         name=r.name,
-        grace=r.grace,
-        frozen=r.frozen,
+        grace=bool(r.grace),
+        frozen=bool(r.frozen),
         reason=r.reason,
         by=r.by,
         since_ms=r.since_ms,

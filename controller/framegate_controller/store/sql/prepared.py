@@ -12,12 +12,23 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NoReturn, TypeVar, cast
 
-from sqlalchemy import Connection, Enum, Integer, LargeBinary, String
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    Enum,
+    Integer,
+    LargeBinary,
+    Select,
+    String,
+    Table,
+    select,
+    type_coerce,
+)
 from sqlalchemy.engine.interfaces import DBAPICursor, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.sql.elements import ClauseElement, ColumnElement
 from sqlalchemy.types import TypeEngine
 
 R = TypeVar("R")
@@ -25,6 +36,10 @@ Values = Mapping[str, Any]
 """Of a statement's bound parameters, and of the columns that it writes."""
 _PLAIN: Final = (Integer, String, LargeBinary)
 """Types whose values both drivers take and give as they are."""
+_TAKEN: Final = (*_PLAIN, Boolean)
+"""Whether something is so both take as it is, but SQLite gives it back as a number: whoever reads
+it selects `with_numbers`.
+"""
 _row_type: Final[Callable[[str, Sequence[str]], Any]] = namedtuple
 
 
@@ -153,7 +168,22 @@ def _require_plain(compiled: SQLCompiler) -> None:
     """That nothing has to be done to a value on its way in or out."""
     if compiled.post_compile_params or compiled.literal_execute_params:
         raise TypeError(f"parameters of one value each were expected: {compiled}")
-    types: list[TypeEngine[Any]] = [bind.type for bind in compiled.binds.values()]
-    types += [c.type for c in getattr(compiled.statement, "exported_columns", ())]
-    if other := [t for t in types if not isinstance(t, _PLAIN) or isinstance(t, Enum)]:
+    types: list[TypeEngine[Any]] = [c.type for c in _exported(compiled)]
+    other = [t for t in types if not isinstance(t, _PLAIN) or isinstance(t, Enum)]
+    types = [bind.type for bind in compiled.binds.values()]
+    if other := other + [t for t in types if not isinstance(t, _TAKEN) or isinstance(t, Enum)]:
         raise TypeError(f"numbers, texts and bytes were expected, {other!r} came: {compiled}")
+
+
+def _exported(compiled: SQLCompiler) -> Sequence[ColumnElement[Any]]:
+    return tuple(getattr(compiled.statement, "exported_columns", ()))
+
+
+def with_numbers(table: Table) -> Select[Any]:
+    """All of a table, columns that say whether something is so as numbers; PostgreSQL's driver says
+    True and False all the same.
+    """
+    columns = (
+        type_coerce(c, Integer).label(c.name) if isinstance(c.type, Boolean) else c for c in table.c
+    )
+    return select(*columns)

@@ -91,6 +91,18 @@ class Rows:
         )
 
 
+def upserts(table: Table) -> dict[str, Prepared]:
+    """Insert a row of all columns, or replace what has the same primary key, by dialect."""
+    keys = [c.name for c in table.primary_key]
+    statements: dict[str, Prepared] = {}
+    for dialect, put in INSERTS.items():
+        insertion = put(table)
+        changed = {c.name: insertion.excluded[c.name] for c in table.c if c.name not in keys}
+        upsert = insertion.on_conflict_do_update(index_elements=keys, set_=changed)
+        statements[dialect] = Prepared(upsert)
+    return statements
+
+
 def _named(parameters: Values) -> Mapping[str, Any]:
     assert parameters is None or isinstance(parameters, Mapping)  # noqa: S101 - one run each
     return parameters or {}

@@ -9,8 +9,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from framegate.errors import EvidenceRejected, Malformed, Reason
-from framegate.identity.endorsement import EK_USAGE, MAX_CHAIN, load_chain, verify_maker_chain
+from framegate.identity.endorsement import (
+    EK_USAGE,
+    MAX_CHAIN,
+    load_chain,
+    verify_endorsement,
+    verify_maker_chain,
+)
 from framegate.identity.key_usage import key_usage
+from framegate_simulators.machine.tpm import TpmMaker
 from support.enrolment import endorse
 
 
@@ -103,3 +110,28 @@ def test_an_intermediate_that_is_no_ca():
             EK_USAGE,
             signing=False,
         )
+
+
+def test_a_certificate_that_was_read_before_is_vouched_for_anew(bench, maker):
+    """What one says is kept; that it counts is not."""
+    forge, now = bench.forge(), datetime.now(UTC)
+    ek, chain = forge.ek.public, forge.ek_certificates
+    roots = [maker.certificate]
+    leaf = verify_endorsement(ek, chain, roots, now)
+    others = [TpmMaker.found("Simulated TPM Works").certificate]
+    for trusted, at in (
+        (roots, leaf.not_valid_after_utc + timedelta(seconds=1)),
+        (roots, leaf.not_valid_before_utc - timedelta(seconds=1)),
+        (others, now),
+        ([], now),
+    ):
+        with pytest.raises(EvidenceRejected) as caught:
+            verify_endorsement(ek, chain, trusted, at)
+        assert caught.value.reason == Reason.EK_CHAIN
+    with pytest.raises(EvidenceRejected) as caught:
+        verify_endorsement(bench.forge().ek.public, chain, roots, now)
+    assert caught.value.reason == Reason.EK_CERTIFICATE_KEY
+    forged = chain[0][:-1] + bytes([chain[0][-1] ^ 1])
+    with pytest.raises((EvidenceRejected, Malformed)):
+        verify_endorsement(ek, [forged], roots, now)
+    assert verify_endorsement(ek, chain, roots, now) == leaf

@@ -1,6 +1,10 @@
 """The fleet simulator: its plan, its machines, and what it calls wrong."""
 
+import os
 import random
+import subprocess
+import sys
+import threading
 from collections import Counter
 
 import pytest
@@ -8,6 +12,7 @@ import pytest
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.machines.lifecycle import State
 from framegate_simulators.fleet import device as fleet_device
+from framegate_simulators.fleet.controllers import Usage
 from framegate_simulators.fleet.cost import exponent
 from framegate_simulators.fleet.device import MODEL, FleetDevice, FleetForge, Ports
 from framegate_simulators.fleet.plan import Act, Plan, Shares
@@ -91,6 +96,8 @@ def result(**changes):
         "restarts": [],
         "controller": {"kib_a_device": 1.0, "registry_kib_a_device": 2.0},
     }
+    each = ("controller_cpu_ms", "database_cpu_ms", "machines_cpu_ms")
+    body["enrolments"] |= {"turns_meanwhile": 0, **dict.fromkeys(each, 12.34)}
     return body | changes
 
 
@@ -109,13 +116,14 @@ def test_what_is_wrong_is_said(changes):
 
 def test_a_report_fits_a_terminal():
     said = list(lines(result()))
-    assert len(said) == 9 and max(map(len, said)) <= 80
+    assert len(said) == 10 and max(map(len, said)) <= 80
     plan = PLAN | {"devices": 10_000, "interval_s": 60.0, "controllers": 2, "database": True}
     plan["share"] = 25.0
     restarts = [{"name": f"controller-{n}", "code": 0, "ended_s": 12.34} for n in (1, 2)]
     told = {f"a connection to postgresql://{n}/{'x' * 99}, got none": n for n in range(1, 9)}
-    said = list(lines(result(plan=plan, restarts=restarts, said=told)))
-    assert len(said) == 18 and max(map(len, said)) <= 80
+    enrolments = {**result()["enrolments"], "turns_meanwhile": 123_456}
+    said = list(lines(result(plan=plan, restarts=restarts, said=told, enrolments=enrolments)))
+    assert len(said) == 19 and max(map(len, said)) <= 80
     assert [line.split()[1] for line in said if line.startswith("refused")] == ["8", "7", "6", "5"]
 
 
@@ -163,3 +171,36 @@ async def test_a_machine_that_nobody_answers_says_so_in_the_end(device):
     with pytest.raises(Unavailable):
         await device._somewhere(Ports(("a",), ("c",), b"", b""), alone.once)
     assert alone.asked == [0], "one that is away is an error of the run"
+
+
+def test_what_a_process_uses_is_that_of_children_of_all_its_threads():
+    """As the join port's, which a thread of the controller begins."""
+    kib, ours = 64 * 1024, os.getpid()
+    grown = f"held = b'x' * {kib * 1024}; print('up', flush=True); input()"
+    before, children = Usage.of(ours), []
+
+    def begin():
+        argv = [sys.executable, "-c", grown]
+        child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        children.append(child)
+        assert child.stdout.readline() == b"up\n"
+        measured.set()
+        done.wait()  # a child goes over to another thread where its own has ended
+
+    measured, done = threading.Event(), threading.Event()
+    thread = threading.Thread(target=begin)
+    thread.start()
+    try:
+        assert measured.wait(60)
+        assert Usage.of(ours).resident_kib - before.resident_kib > kib
+    finally:
+        done.set()
+        thread.join()
+        for child in children:
+            child.communicate(b"\n")
+
+
+def test_a_process_that_is_gone_has_used_nothing():
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert Usage.of(gone.pid) == Usage(0.0, 0)
