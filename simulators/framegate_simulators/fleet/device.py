@@ -178,7 +178,9 @@ class FleetDevice:
             begun = await answered(stub.Begin(pb.BeginRequest(hello=hello), timeout=CALL_S), "")
             self.begin_ms = 1e3 * (time.monotonic() - begun_s)
             _, evidence = self.forge.answer(ports.digest, hello, begun.challenge, join=False)
-            parts = evidence_parts(begun.state, b"", evidence, begun.with_offer)
+            # 0.1.0's messages, which a fleet of before speaks (`--before`), have no such member
+            most = getattr(begun, "with_offer", 0)
+            parts = evidence_parts(begun.state, b"", evidence, *([most] if most else []))
             return self._taken(ports, await answered(stub.Complete(parts, timeout=CALL_S), ""))
         finally:
             if not keep:
