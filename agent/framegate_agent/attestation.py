@@ -356,6 +356,11 @@ def _der(state: AgentState) -> bytes:
 
 
 async def _call(method: Any, request: Any, metadata: Metadata) -> Any:
-    """A call with one answer, whose errors are ours again."""
-    call = method(request, timeout=RPC_TIMEOUT_S, metadata=metadata or None)
-    return await answered(call, UNREACHED)
+    """A call with one answer, whose errors are ours again; of a channel that was closed before it
+    was made, too: the TPM's work lies between, and somebody else may have made another meanwhile.
+    """
+
+    async def called() -> Any:
+        return await method(request, timeout=RPC_TIMEOUT_S, metadata=metadata or None)
+
+    return await answered(called(), UNREACHED)

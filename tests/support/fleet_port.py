@@ -47,14 +47,14 @@ def off_the_loop(monkeypatch):
     for name in ("reading", "writing"):
         opened = getattr(Database, name)
 
-        def seen(self, opened=opened):
+        def seen(self, *, opened=opened, **how):
             with contextlib.suppress(RuntimeError):
                 asyncio.get_running_loop()
                 caller = sys._getframe(1)
                 names = [frame.f_globals["__name__"] for frame in _frames(caller)]
                 if names[0].startswith("framegate_controller") and not asked_by_a_test(names):
                     culprits.append(f"{names[0]}:{caller.f_lineno}")
-            return opened(self)
+            return opened(self, **how)
 
         monkeypatch.setattr(Database, name, seen)
     yield culprits

@@ -89,7 +89,7 @@ class Gateway:
 
 
 def camera_hears(watch: ControllerWatch, registry: Registry) -> None:
-    seen = watch.seen
+    seen = watch.request(1.0).seen
     head = Checkpoint("plant", seen.size, "", 0, seen.restorations) if seen.size else None
     event = pb.WatchEvent(kind=pb.WatchEvent.STATE, log=on_wire(registry.shows(head)))
     watch.first_event(event, registry.keys.root.certificate)
