@@ -33,11 +33,11 @@ WRITE_MS: Final = 2.5
 INTERVALS: Final = 5
 """So many are simulated; the first is warm-up."""
 PLANS: Final = (1_000, 10_000, 100_000, 1_000_000)
-SITE: Final = 500
+SITE: Final = 1_000
 """Machines of one fleet in the plan for a million: with their watch open they ask for half of what
-one controller's Python can do.
+one controller's Python can do, and keep half of the connections that a fleet port takes.
 """
-WATCH_MS: Final = 0.7
+WATCH_MS: Final = 0.18
 """Of a controller's processor, for each second that a machine's watch is open."""
 MACHINES, CONTROLLER, TURN = range(3)
 """The stations."""
