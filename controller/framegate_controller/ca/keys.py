@@ -89,6 +89,13 @@ class SigningKey:
         """DER ECDSA-SHA256 signature."""
         return self.key.sign(message, ec.ECDSA(hashes.SHA256()))
 
+    def dated_ms(self, now_ms: int) -> int:
+        """The moment that a signature of now says, ms: not before the certificate began, or nobody
+        would ever accept what a controller signed whose clock was behind.
+        """
+        born = self.certificate.not_valid_before_utc
+        return max(now_ms, int(born.timestamp() * 1000))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:

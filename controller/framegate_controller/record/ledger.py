@@ -60,11 +60,11 @@ def checkpoint(tx: Transaction, keys: FleetKeys) -> bytes:
         fleet=keys.fleet,
         size=size,
         root=tx.log.root(),
-        at_ms=tx.now_ms,
+        at_ms=signer.dated_ms(tx.now_ms),
         restorations=restored_times(tx),
     )
     envelope = head.seal(signer.der, signer.sign)
-    tx.log.add_head(size, tx.now_ms, envelope)
+    tx.log.add_head(size, head.at_ms, envelope)
     return envelope
 
 

@@ -60,6 +60,7 @@ def begin_again(tx: Transaction, keys: FleetKeys, seen: Seen, source: str) -> Be
     number = max(restored_times(tx), seen.restorations) + 1
     steps = number - restored_times(tx)  # each one that this backup knows nothing of had its own
     revision = tx.leap(seen.revision, steps * REVISION_STEP)  # 3
+    signer = keys.signing["log"]
     restoration = Restoration(
         fleet=keys.fleet,
         number=number,
@@ -67,9 +68,8 @@ def begin_again(tx: Transaction, keys: FleetKeys, seen: Seen, source: str) -> Be
         kept_root=Frontier.resume(kept, tx.log.node).root.hex(),
         seen=max(seen.size, before),
         revision=revision,
-        at_ms=tx.now_ms,
+        at_ms=signer.dated_ms(tx.now_ms),
     )
-    signer = keys.signing["log"]
     add_restoration(tx, restoration.seal(signer.der, signer.sign))  # 2
     _sign_anew(tx, keys, steps)  # 3
     void = withdraw_all(tx, seen.held(kept), seen.barred(kept))  # 4

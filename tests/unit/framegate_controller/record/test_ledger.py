@@ -14,7 +14,7 @@ from framegate.receipt_verifier import leaf_hash, root_from_path
 from framegate.record.entry import MAX_ENTRY_BYTES, Act
 from framegate.record.machine_events import DeviceMoved
 from framegate.record.merkle import Frontier, data_tree
-from framegate.record.verify import consistent, verify_head, verify_log
+from framegate.record.verify import LogAnchor, consistent, verify_head, verify_log
 from framegate.signed.receipt import Checkpoint
 from framegate.wire import sha256
 from framegate_controller.record.ledger import checkpoint, prove, prove_growth
@@ -203,3 +203,15 @@ def test_every_entry_stays_provable_as_the_log_grows(bench):
             )
         with pytest.raises(KeyError):
             prove(tx, keys, size)
+
+
+def test_a_head_of_a_controller_whose_clock_is_behind_its_own_key_is_accepted(bench):
+    """A clock that was set back, or forgot the time: whoever reads the record later cannot tell."""
+    anchor = LogAnchor(root=bench.keys.root.certificate)
+    bench.clock.pass_s(-20 * 366 * 86_400)
+    with bench.store.writing() as tx:
+        tx.log.append({"kind": "event", "event": "x", "actor": "a", "detail": "y"})
+        head = verify_head(checkpoint(tx, bench.keys), anchor, bench.keys.fleet)
+        assert head.size == tx.log.size()
+    born = bench.keys.signing["log"].certificate.not_valid_before_utc
+    assert head.at_ms == born.timestamp() * 1000
