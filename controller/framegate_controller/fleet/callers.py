@@ -11,7 +11,7 @@ from functools import lru_cache
 from cryptography import x509
 
 from framegate.errors import Reason, Refused
-from framegate.identity.certificates import Purpose, request_key, spki_of
+from framegate.identity.certificates import Purpose, request_key, spki_of, while_alive
 from framegate.identity.enforcer import parse_enforcer
 from framegate.identity.names import Kind
 from framegate.machines.lifecycle import State
@@ -34,18 +34,14 @@ def device_key(
     to what it was while it lived. The caller MUST ask `standing_device` whether a later one for the
     same key is alive. Raises Refused: no certificate of this fleet, or for another purpose.
     """
-    lived = _lived(certificate, now)
+    lived = while_alive(certificate, now)
     return sha256(verify_peer(certificate, address, keys, lived, Purpose.DEVICE).identity.spki)
 
 
 def known_device_key(certificate: x509.Certificate, keys: FleetKeys, now: datetime) -> bytes | None:
     """The same, where it was established before: of memory alone. None where it was not."""
-    known = known_peer(certificate, keys, _lived(certificate, now), Purpose.DEVICE)
+    known = known_peer(certificate, keys, while_alive(certificate, now), Purpose.DEVICE)
     return sha256(known.spki) if known is not None else None
-
-
-def _lived(certificate: x509.Certificate, now: datetime) -> datetime:
-    return min(max(now, certificate.not_valid_before_utc), certificate.not_valid_after_utc)
 
 
 def standing_device(tx: Transaction, key_sha256: bytes) -> Device:

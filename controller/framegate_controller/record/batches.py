@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from framegate.errors import Reason, Refused
-from framegate.identity.certificates import common_name, from_ms
+from framegate.identity.certificates import common_name, from_ms, while_alive
 from framegate.record.machine_events import ReceiptsRecovered, ReceiptStoreNew
 from framegate.registry.model import ReceiptBatchEntry
 from framegate.signed.dsse import envelope_certificate, parse_envelope
@@ -58,7 +58,10 @@ def _verified(keys: FleetKeys, host: str, envelope: bytes, now_ms: int) -> Recei
     certificate = envelope_certificate(parse_envelope(envelope, ReceiptBatch.TYPE))
     born, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     batch, signer = ReceiptBatch.verify(
-        envelope, keys.intermediates, keys.root.certificate, min(max(from_ms(now_ms), born), ends)
+        envelope,
+        keys.intermediates,
+        keys.root.certificate,
+        while_alive(certificate, from_ms(now_ms)),
     )
     if (
         not born <= from_ms(batch.closed_at_ms) <= ends

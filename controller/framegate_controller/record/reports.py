@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from framegate.errors import FramegateError, Malformed, Reason, Refused
 from framegate.findings.kinds import Finding
-from framegate.identity.certificates import common_name, from_ms
+from framegate.identity.certificates import common_name, from_ms, while_alive
 from framegate.identity.names import Kind, split_device_id
 from framegate.record.site_events import (
     REPORT_KIND,
@@ -200,7 +200,10 @@ def _signed(kind: type[R], keys: FleetKeys, envelope: bytes, now_ms: int) -> tup
     certificate = envelope_certificate(parse_envelope(envelope, kind.TYPE))
     born, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     report, signer = kind.verify(
-        envelope, keys.intermediates, keys.root.certificate, min(max(from_ms(now_ms), born), ends)
+        envelope,
+        keys.intermediates,
+        keys.root.certificate,
+        while_alive(certificate, from_ms(now_ms)),
     )
     closed = report.closed_at_ms
     if not born <= from_ms(closed) <= ends or closed > now_ms + CLOCK_SLACK_MS:

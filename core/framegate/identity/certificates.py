@@ -299,6 +299,13 @@ def alternative_names(
         raise Refused.of(reason, "names that can be read", type(error).__name__) from error
 
 
+def while_alive(certificate: x509.Certificate, when: datetime) -> datetime:
+    """The moment nearest to `when` in which `certificate` lived: at which what it signed earlier is
+    verified, or who opened a connection with it is asked for.
+    """
+    return min(max(when, certificate.not_valid_before_utc), certificate.not_valid_after_utc)
+
+
 def from_ms(ms: int) -> datetime:
     """Aware UTC datetime of milliseconds since the epoch. Raises Malformed past the year 9999: such
     a number is nobody's clock.

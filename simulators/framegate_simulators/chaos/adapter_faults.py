@@ -35,7 +35,13 @@ from framegate_simulators.chaos.cell import Clock
 from framegate_simulators.chaos.disk import SmallDisk
 from framegate_simulators.chaos.forked import Forked, Say
 from framegate_simulators.chaos.outcome import Outcome
-from framegate_simulators.chaos.registry_faults import HOUR_MS, Run, damage
+from framegate_simulators.chaos.registry_faults import (
+    HOUR_MS,
+    Run,
+    damage,
+    refusal_said,
+    was_refused,
+)
 from framegate_simulators.fixtures.frames import passed
 from framegate_simulators.fixtures.gateway import CAMERA, HOST
 
@@ -215,15 +221,13 @@ def damaged_page(run: Run) -> Outcome:
     how = damage(ledger, run.chance)
 
     def living(say: Say) -> None:
-        try:
+        with refusal_said(say):
             cell.live(ledger, say, _names("b", 5))
-        except FramegateError as error:
-            say({"damage": str(error)[:200]})
 
     child = Forked(living)
     child.ended()
     problems = before.fell() + child.fell()
-    if any("damage" in line for line in child.lines):
+    if was_refused(child):
         moved = ledger.rename(ledger.with_name("damaged.db"))
         for left in moved.parent.glob("ledger.db-*"):
             left.unlink()

@@ -34,7 +34,13 @@ from framegate_simulators.chaos.disk import SmallDisk
 from framegate_simulators.chaos.forked import Forked, Say
 from framegate_simulators.chaos.kept_receipts import KeptReceipts
 from framegate_simulators.chaos.outcome import Outcome
-from framegate_simulators.chaos.registry_faults import HOUR_MS, Run, damage
+from framegate_simulators.chaos.registry_faults import (
+    HOUR_MS,
+    Run,
+    damage,
+    refusal_said,
+    was_refused,
+)
 from framegate_simulators.fixtures.camera import SoftwareCamera
 from framegate_simulators.fixtures.frames import captured
 from framegate_simulators.fixtures.gateway import CAMERA, warranted
@@ -188,15 +194,13 @@ def damaged_page(run: Run) -> Outcome:
     how = damage(state / "receipts.db", run.chance)
 
     def living(say: Say) -> None:
-        try:
+        with refusal_said(say):
             _lived(cell, state, say, range(FRAMES, FRAMES + 5))
-        except FramegateError as error:
-            say({"damage": str(error)[:200]})
 
     child = Forked(living)
     child.ended()
     problems = before.fell() + child.fell()
-    if any("damage" in line for line in child.lines):
+    if was_refused(child):
         again = Forked(lambda say: _lived(cell, run.folder / "new", say, range(2000, 2005)))
         again.ended()
         return _judged(cell, run.folder / "new", again, f"{how}: refused", problems)

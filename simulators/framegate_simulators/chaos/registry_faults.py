@@ -7,7 +7,8 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -102,7 +103,7 @@ def damaged_page(run: Run) -> Outcome:
     how = damage(run.folder / "registry.db", run.chance)
     child = Forked(lambda say: _live_damaged(run, clock, say))
     code = child.ended()
-    refused = [line["damage"] for line in child.lines if "damage" in line]
+    refused = was_refused(child)
     problems: tuple[str, ...] = ()
     if not refused:
         if code:
@@ -126,12 +127,23 @@ def damaged_page(run: Run) -> Outcome:
 
 def _live_damaged(run: Run, clock: Clock, say: Say) -> None:
     """Start on the file as a controller does, read all of it, live on it."""
+    with refusal_said(say), opened(run.at, clock) as store:
+        store.require_sound()
+        life(Desk(store, run.founded.keys, clock), run.asking(say), 4)
+
+
+@contextmanager
+def refusal_said(say: Say) -> Iterator[None]:
+    """A child that lives on a damaged file says so where the file is refused, and ends in order."""
     try:
-        with opened(run.at, clock) as store:
-            store.require_sound()
-            life(Desk(store, run.founded.keys, clock), run.asking(say), 4)
+        yield
     except FramegateError as error:
         say({"damage": str(error)[:200]})
+
+
+def was_refused(child: Forked) -> bool:
+    """Whether it said that its file was."""
+    return any("damage" in line for line in child.lines)
 
 
 def damage(file: Path, chance: random.Random) -> str:
