@@ -27,6 +27,7 @@ class SqlControllers:
 
     def __init__(self, rows: Rows, now_ms: int) -> None:
         self._rows, self._now_ms = rows, now_ms
+        self._all_read: dict[int, bool] = {}
 
     def all(self) -> list[KnownController]:
         """By name."""
@@ -43,11 +44,16 @@ class SqlControllers:
 
     def put(self, controller: KnownController) -> None:
         """A new or changed one."""
+        self._all_read.clear()
         encoded = json.dumps([base64.b64encode(c).decode() for c in controller.authorities])
         values = {"seen_ms": controller.seen_ms, "reads": controller.reads}
         self._rows.put(_CONTROLLERS, {"name": controller.name, "authorities": encoded, **values})
 
     def all_read(self, form: int) -> bool:
         """See `ports.Controllers.all_read`."""
-        since = self._now_ms - GONE_MS
-        return self._rows.one(_BEFORE, {"form": form, "since": since}) is None
+        known = self._all_read.get(form)
+        if known is None:
+            since = self._now_ms - GONE_MS
+            known = self._rows.one(_BEFORE, {"form": form, "since": since}) is None
+            self._all_read[form] = known
+        return known

@@ -114,6 +114,7 @@ class SqlEvidence:
 
     def __init__(self, rows: Rows, controllers: Controllers) -> None:
         self._rows, self._controllers = rows, controllers
+        self._headers: set[bytes] = set()
 
     def get(self, identifier: str) -> KeptEvidence | None:
         """By id."""
@@ -228,8 +229,11 @@ class SqlEvidence:
         self._rows.run(_ADD_RESULT, columns)
 
     def _keep_header(self, digest: bytes, header: str) -> None:
+        if digest in self._headers:
+            return
         if self._rows.one(_HAS_HEADER, {"of": digest}) is None:
             self._rows.run(insert(_HEADERS).values(sha256=digest, header=header))
+        self._headers.add(digest)
 
     def _result(self, r: Row[Any]) -> KeptResult:
         columns = dict(r._mapping)

@@ -118,6 +118,7 @@ class SqlTransaction:
         self.log: ports.RecordStore = self._record
         self._after: list[Callable[[], object]] = []
         self._firmware_raised = False
+        self._raised: int | None = None
 
     def record(self, event: Event, *, by: str = "") -> int:
         """See `ports.Transaction.record`."""
@@ -149,14 +150,16 @@ class SqlTransaction:
 
     def raise_revision(self) -> int:
         """See `ports.Transaction.raise_revision`."""
-        return self._raise(_TRUST)
+        if self._raised is None:
+            self._raised = self._raise(_TRUST)
+        return self._raised
 
     def leap(self, seen: int, step: int) -> int:
         """See `ports.Transaction.leap`."""
         for of, least in ((_TRUST, seen), (_FIRMWARE, 0)):
             value = max(self._revision(of), least) + step
             self.rows.run(update(_REVISION).where(_REVISION.c.id == of).values(value=value))
-        self._firmware_raised = True
+        self._firmware_raised, self._raised = True, None
         return self._revision(_TRUST)
 
     def firmware_revision(self) -> int:
