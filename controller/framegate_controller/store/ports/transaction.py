@@ -99,8 +99,10 @@ class Transaction(Protocol):
     def revision(self) -> int:
         """The store-wide revision of trust."""
 
-    def raise_revision(self) -> int:
-        """The next one: relying parties must see this change."""
+    def raise_revision(self) -> None:
+        """The next one: relying parties must see this change. It is one for all changes of a
+        transaction, which are seen at once or not at all.
+        """
 
     def leap(self, seen: int, step: int) -> int:
         """Raise the revisions of trust and of firmware by `step`, that of trust from `seen` where

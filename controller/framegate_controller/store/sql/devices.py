@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Row, Select, bindparam, delete, func, insert, or_, select, update
@@ -33,7 +34,7 @@ _KEYED: Final = tuple(
     if c.unique or any(c.name in index.columns for index in DEVICES.indexes)
 )
 """Columns that an index has. They seldom change, and SQLite writes each index anew of which a
-column is set, though to what it was.
+column is set, though to what it was; PostgreSQL does not.
 """
 _PUT_BESIDE: Final = Prepared(
     update(DEVICES).where(
@@ -184,6 +185,10 @@ class SqlDevices:
         """See `ports.Devices.put`."""
         columns = columns_of(device)
         row = {"version": device.version + 1, "of": device.id, "was": device.version}
+        put = replace(device, version=device.version + 1)
+        if self._rows.dialect != "sqlite":
+            self._rows.later(_PUT, {**columns, **row}, partial(_require_one, device.id))
+            return put
         beside = {name: v for name, v in columns.items() if name not in _KEYED and name != "id"}
         same = {f"same_{name}": columns[name] for name in _KEYED}
         if (
@@ -191,7 +196,7 @@ class SqlDevices:
             and self._rows.run(_PUT, {**columns, **row}) != 1
         ):
             raise Moved.of_what(device.id)
-        return replace(device, version=device.version + 1)
+        return put
 
     def remove(self, device: str) -> None:
         """Forget a row."""
@@ -214,6 +219,11 @@ def _matching(
         query = query.where(column == wanted) if wanted else query
     query = query.where(DEVICES.c.state.in_([s.value for s in states])) if states else query
     return query.where(DEVICES.c.state.not_in([s.value for s in but])) if but else query
+
+
+def _require_one(device: str, changed: int) -> None:
+    if changed != 1:
+        raise Moved.of_what(device)
 
 
 def _maybe(row: Row[Any] | None) -> Device | None:

@@ -36,6 +36,7 @@ from framegate_controller.store.sql.evidence_room import (
 )
 from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.store.sql.rows import (
+    INSERTS,
     Rows,
     failures_text,
     fields_of,
@@ -105,7 +106,9 @@ _OF_LOST_BOOTS: Final = Prepared(
 )
 """IMA entries of boots from which no evidence is kept any more."""
 _ADD_SEGMENT: Final = Prepared(insert(_SEGMENTS))
-_HAS_HEADER: Final = Prepared(select(_HEADERS.c.sha256).where(_HEADERS.c.sha256 == bindparam("of")))
+_ADD_HEADER: Final = {
+    name: Prepared(put(_HEADERS).on_conflict_do_nothing()) for name, put in INSERTS.items()
+}
 _ADD_RESULT: Final = Prepared(insert(_RESULTS))
 
 
@@ -170,6 +173,7 @@ class SqlEvidence:
 
     def seen_again(self, device: str, content_sha256: bytes, ear: str, now_ms: int) -> str | None:
         """See `ports.EvidenceKept.seen_again`."""
+        self._controllers.expect(READS)  # whoever keeps evidence keeps a result of it
         values = {"of": device, "content": content_sha256, "last_ms": now_ms, "ear": ear}
         row = self._rows.one(_SEEN_AGAIN, values)
         return row.id if row is not None else None
@@ -225,11 +229,11 @@ class SqlEvidence:
             digest = sha256(packed.header.encode())
             self._keep_header(digest, packed.header)
             columns |= {"ear": "", "ear_packed": packed.packed, "ear_header": digest}
-        self._rows.run(_ADD_RESULT, columns)
+        self._rows.later(_ADD_RESULT, columns)
 
     def _keep_header(self, digest: bytes, header: str) -> None:
-        if self._rows.one(_HAS_HEADER, {"of": digest}) is None:
-            self._rows.run(insert(_HEADERS).values(sha256=digest, header=header))
+        values = {"sha256": digest, "header": header}
+        self._rows.later(_ADD_HEADER[self._rows.dialect], values)
 
     def _result(self, r: Row[Any]) -> KeptResult:
         columns = dict(r._mapping)
