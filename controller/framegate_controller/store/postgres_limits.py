@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from framegate.evidence.challenge import unknown_session
 from framegate_controller.store.postgres import PostgresEngines
 from framegate_controller.store.shared.limits import Rule, Try, counters_of, locked
+from framegate_controller.store.shared.spent import InMemorySpentSessions
 from framegate_controller.store.shared.tries import too_many_tickets
 from framegate_controller.timing import TICKET_TRIES, TICKET_WINDOW_S
 from framegate_host.prefixes import prefix_of
@@ -56,7 +57,6 @@ _ANSWER: Final = (
     "INSERT INTO answered_challenges (id, expires_ms) VALUES ($1, $2)"
     " ON CONFLICT DO NOTHING RETURNING 1"
 )
-_ANSWERED: Final = "SELECT 1 FROM answered_challenges WHERE id = $1"
 _CLEAR_ANSWERED: Final = (
     "DELETE FROM answered_challenges WHERE id IN (SELECT id FROM answered_challenges"
     " WHERE expires_ms < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"
@@ -130,17 +130,21 @@ class PostgresTicketTries:
 
 
 class PostgresSpentSessions:
-    """See `SpentSessions`: an answer at any controller is the only one."""
+    """See `SpentSessions`: an answer at any controller is the only one. Whether there was one is
+    said of this controller alone: whoever answers takes, and that asks the database.
+    """
 
     def __init__(self, engines: PostgresEngines) -> None:
         self._engines, self._takes = engines, count(1)
+        self._here = InMemorySpentSessions()
 
     def taken(self, session: bytes) -> bool:
         """See `SpentSessions.taken`."""
-        return self._engines.ask_aside(_ANSWERED, (session,)) is not None
+        return self._here.taken(session)
 
     def take(self, session: bytes, expires_ms: int, now_ms: int) -> None:
         """See `SpentSessions.take`."""
+        self._here.take(session, expires_ms, now_ms)
         first = self._engines.ask_aside(_ANSWER, (session, expires_ms))
         if next(self._takes) % CLEAR_EVERY == 0:
             self._engines.ask_aside(_CLEAR_ANSWERED, (now_ms - LONGEST_MS, 2 * CLEAR_EVERY))

@@ -82,8 +82,12 @@ class Pipelined(psycopg.Connection[Any]):
         one. Raises psycopg.Error where the server has ended the connection.
         """
         self._settle_owed()
-        if self._torn or self.closed or self._poll.poll(0):  # its server says nothing but its end
+        if self._torn or self.closed:
             raise psycopg.OperationalError(_LOST)
+        # its server says nothing but its end: why, and then that. To look lets nobody else have
+        # Python's lock, as to poll would
+        self.pgconn.consume_input()
+        self.pgconn.consume_input()
         self._reads = words == SNAPSHOT
         if words:
             self._waiting.append(Question(words))

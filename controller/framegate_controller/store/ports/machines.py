@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -37,6 +37,9 @@ class Devices(Protocol):
 
     def get(self, device: str) -> Device | None:
         """By id."""
+
+    def expect(self, devices: Iterable[str]) -> None:
+        """Each is asked for by `get` soon, once: they may be looked up together."""
 
     def find(self, text: str, kind: str = "") -> Device:
         """With this id or name, or the only one it is a prefix of. Raises Refused (NOT_FOUND,

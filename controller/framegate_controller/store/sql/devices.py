@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -53,10 +53,17 @@ class SqlDevices:
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
+        self._expected: dict[str, Callable[[], Any]] = {}
 
     def get(self, device: str) -> Device | None:
         """By id."""
-        return _maybe(self._rows.one(_BY_ID, {"of": device}))
+        expected = self._expected.pop(device, None)
+        return _maybe(expected() if expected else self._rows.one(_BY_ID, {"of": device}))
+
+    def expect(self, devices: Iterable[str]) -> None:
+        """See `ports.Devices.expect`."""
+        for device in devices:
+            self._expected[device] = self._rows.ahead(_BY_ID, {"of": device})
 
     def named(self, name: str) -> Device | None:
         """By name."""
@@ -179,10 +186,12 @@ class SqlDevices:
 
     def add(self, device: Device) -> None:
         """A new one."""
+        self._expected.clear()
         self._rows.run(insert(DEVICES).values(**columns_of(device), version=device.version))
 
     def put(self, device: Device) -> Device:
         """See `ports.Devices.put`."""
+        self._expected.clear()
         columns = columns_of(device)
         row = {"version": device.version + 1, "of": device.id, "was": device.version}
         put = replace(device, version=device.version + 1)
@@ -200,6 +209,7 @@ class SqlDevices:
 
     def remove(self, device: str) -> None:
         """Forget a row."""
+        self._expected.clear()
         self._rows.run(delete(DEVICES).where(DEVICES.c.id == device))
 
 
