@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -24,8 +24,8 @@ from sqlalchemy.exc import DataError, DBAPIError
 from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate_controller.registry_address import StoreAt, address_problems
 from framegate_controller.store.engines import Begun
-from framegate_controller.store.postgres_driver import failed
-from framegate_controller.store.postgres_idle import Idle, NoneFree, driver_of
+from framegate_controller.store.postgres_driver import driver_of, failed
+from framegate_controller.store.postgres_idle import Idle, NoneFree, lose
 from framegate_controller.store.postgres_pipeline import SNAPSHOT, Pipelined, Question
 from framegate_host.secret_files import read_secret
 
@@ -123,8 +123,7 @@ class PostgresEngines:
                 yield connection
                 self.commit(connection)
         finally:
-            with suppress(DBAPIError, psycopg.Error):
-                self._beside.take(connection)
+            self._beside.take(connection)
 
     def ask_aside(self, sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
         """See `ask`: of a statement that is such a transaction by itself."""
@@ -133,8 +132,7 @@ class PostgresEngines:
             with self.ours():
                 return self.ask(connection, sql, values)
         finally:
-            with suppress(DBAPIError, psycopg.Error):
-                self._beside.take(connection)
+            self._beside.take(connection)
 
     @staticmethod
     def ask(connection: Connection, sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
@@ -289,10 +287,10 @@ def _turn(connection: Connection) -> int:
         return int(driver.rows(turn, tuple)[0][1])
     except psycopg.Error as error:
         raised = failed(connection, error)
-        connection.close()
+        lose(connection)
         raise raised from error
     except BaseException:
-        connection.close()
+        lose(connection)
         raise
 
 

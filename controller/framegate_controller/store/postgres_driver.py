@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 
-from framegate_controller.store.postgres_idle import driver_of
-from framegate_controller.store.postgres_pipeline import Question
+from framegate_controller.store.postgres_pipeline import Pipelined, Question
 from framegate_controller.store.sql.prepared import Check, Prepared, Values, Worded, as_sqlalchemy
 
 _WORDS: Final = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -85,6 +84,11 @@ class DriverOfServer:
             self._there.settle()
         except psycopg.Error as error:
             raise failed(self._connection, error) from error
+
+
+def driver_of(connection: Connection) -> Pipelined:
+    """The driver's own connection behind SQLAlchemy's."""
+    return cast("Pipelined", connection.connection.driver_connection)
 
 
 def failed(connection: Connection, error: psycopg.Error) -> DBAPIError:

@@ -9,17 +9,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from threading import Condition
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.pool import NullPool
 
+from framegate_controller.store.postgres_driver import driver_of, failed
 from framegate_controller.store.postgres_pipeline import Pipelined
 
 
 class NoneFree(Exception):
     """All connections were in use for as long as somebody waits."""
+
+
+class _Taken(NamedTuple):
+    connection: Connection
+    fresh: bool
 
 
 class Idle:
@@ -40,35 +47,40 @@ class Idle:
         Raises NoneFree, DBAPIError.
         """
         while True:
-            connection = self._taken(wait_s)
+            connection, fresh = self._taken(wait_s)
             try:
                 driver_of(connection).begin(words)
-            except psycopg.OperationalError:  # its server ended it while it was idle
+            except psycopg.Error as error:  # its server ended it while it was idle
+                raised = failed(connection, error)
                 lose(connection)
-                continue
+                if fresh:
+                    raise raised from error
             except BaseException:
-                connection.close()
+                lose(connection)
                 raise
-            return connection
+            else:
+                return connection
 
     def take(self, connection: Connection) -> None:
-        """One comes back, in whatever state; one that is lost takes the others with it that are
-        idle: whoever asks from now on has a new one.
+        """One comes back, in whatever state, and what was not committed is undone. One that is lost
+        takes the others with it that are idle: whoever asks from now on has a new one.
         """
         if connection.closed:
-            return
-        if connection.invalidated or driver_of(connection).closed:
-            lose(connection)
-            self.clear()
             return
         try:
             if connection.in_transaction():
                 connection.rollback()
             else:
                 driver_of(connection).rollback()
+        except (DBAPIError, PendingRollbackError, psycopg.Error):
+            pass  # its server has undone it
         except BaseException:
             lose(connection)
             raise
+        if connection.invalidated or not driver_of(connection).good:
+            lose(connection)
+            self.clear()
+            return
         with self._changed:
             if not self._over:
                 self._idle.append(connection)
@@ -90,15 +102,15 @@ class Idle:
         self._over = True
         self.clear()
 
-    def _taken(self, wait_s: float) -> Connection:
+    def _taken(self, wait_s: float) -> _Taken:
         with self._changed:
             if not self._idle and not self._changed.wait_for(self._free, wait_s):
                 raise NoneFree
             if self._idle:
-                return self._idle.pop()
+                return _Taken(self._idle.pop(), fresh=False)
             self._opening += 1
         try:
-            return self.engine.connect()
+            return _Taken(self.engine.connect(), fresh=True)
         finally:
             with self._changed:
                 self._opening -= 1
@@ -115,11 +127,6 @@ class Idle:
         with self._changed:
             self._open.discard(id(connection))
             self._changed.notify()
-
-
-def driver_of(connection: Connection) -> Pipelined:
-    """The driver's own connection behind SQLAlchemy's."""
-    return cast("Pipelined", connection.connection.driver_connection)
 
 
 def lose(connection: Connection) -> None:

@@ -82,7 +82,7 @@ class Pipelined(psycopg.Connection[Any]):
         one. Raises psycopg.Error where the server has ended the connection.
         """
         self._settle_owed()
-        if self._torn or self.closed:
+        if not self.good:
             raise psycopg.OperationalError(_LOST)
         # its server says nothing but its end: why, and then that. To look lets nobody else have
         # Python's lock, as to poll would
@@ -91,6 +91,11 @@ class Pipelined(psycopg.Connection[Any]):
         self._reads = words == SNAPSHOT
         if words:
             self._waiting.append(Question(words))
+
+    @property
+    def good(self) -> bool:
+        """Whether something may be asked on it: it is there, and owes no answer but its last."""
+        return not self.closed and (not self._torn or self._owed is not None)
 
     @property
     def reads(self) -> bool:
@@ -130,13 +135,15 @@ class Pipelined(psycopg.Connection[Any]):
             raise errors.InFailedSqlTransaction("a statement of it failed: it was rolled back")
 
     def rollback(self) -> None:
-        """Undo it. Nobody waits for the answer: it is looked at when the next one begins."""
+        """Undo it. Nobody waits for the answer: it is looked at when the next one begins. Of one
+        that was left in the middle of an answer the server undoes it, for it is closed.
+        """
         if self._owed is not None:
             return
-        if self._torn:
-            raise psycopg.OperationalError("the connection was left in the middle of an answer")
         self._waiting.clear()
-        if not self._idle:
+        if not self.good:
+            self.close()
+        elif not self._idle:
             self._owed = Question(_ROLLBACK)
             self._send([self._owed])
 
@@ -209,6 +216,8 @@ class Pipelined(psycopg.Connection[Any]):
         except psycopg.OperationalError as error:
             self.close()
             failed = failed or error
+        if isinstance(failed, errors.FeatureNotSupported):
+            self._names.clear()  # a column that is read has another type now: prepared anew
         if failed is not None:
             raise failed
 
