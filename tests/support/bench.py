@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sqlite3
+from collections.abc import Sequence
 
 from framegate.identity.names import Kind
 from framegate.machines.lifecycle import Event as Edge
@@ -14,6 +15,7 @@ from framegate_controller.fleet.answer import Answer
 from framegate_controller.fleet.attestation import Verifier, VerifierState
 from framegate_controller.fleet.devices import change_state
 from framegate_controller.fleet.tickets import Invitation, invite
+from framegate_controller.fleet.together import Asked, Outcome, Together
 from framegate_controller.store.database import Database
 from framegate_controller.store.engines import SqliteEngines
 from framegate_controller.store.ports import EntryQuery
@@ -95,6 +97,13 @@ class Bench:
         begun = self.verifier.begin_attest(hello, device)
         _, evidence = forge.answer(self.fleet.digest, hello, begun.challenge, join=False)
         return self.verifier.complete_attest(begun.state, evidence, device)
+
+    def told(self, asked: Sequence[Asked]) -> list[Outcome]:
+        """What each of those is told who ask the fleet port at once."""
+        pieces = list(Together(self.verifier).answer(asked))
+        told = {place: outcome for piece in pieces for place, outcome in piece.items()}
+        assert sum(map(len, pieces)) == len(told) == len(asked), "each was told once"
+        return [told[place] for place in range(len(asked))]
 
     def device(self, device: str = "camera.line-1.cam1") -> Device:
         with self.store.reading() as tx:

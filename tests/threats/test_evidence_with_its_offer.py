@@ -15,6 +15,7 @@ from framegate.identity.names import Kind
 from framegate.identity.pem import private_pem
 from framegate.machines.lifecycle import State
 from framegate.wire import sha256
+from framegate_controller.fleet.attestation import OfferedEvidence
 from framegate_controller.rpc import fleet as fleet_port
 from framegate_controller.rpc.fleet import WITH_OFFER_BYTES
 from framegate_proto.edge import evidence_parts, from_rpc_error
@@ -187,7 +188,10 @@ def test_n132_evidence_with_its_offer_counts_on_its_machines_share(bench):
             device = tx.devices.by_tls_key(key)
             begun = bench.verifier.begin_known(tx, hello, device)
         _, evidence = forge.answer(bench.fleet.digest, hello, begun.challenge, join=False)
-        return bench.verifier.answer_attest(key, begun.state, evidence)
+        (told,) = bench.told([OfferedEvidence(key, begun.state, evidence)])
+        if isinstance(told, Exception):
+            raise told
+        return told.before, told.answer
 
     before, answer = whole()
     assert (before.id, before.state, answer.state) == ("camera.line-1.cam1", "trusted", "trusted")

@@ -26,7 +26,7 @@ from framegate_gateway.receipts.rows import stored_leaves
 from framegate_gateway.receipts.store import ReceiptStore
 from framegate_line.ledger import Ledger
 from framegate_proto.v1 import framegate_pb2 as pb
-from framegate_simulators.chaos.cell import Desk
+from framegate_simulators.chaos.desk import Desk
 from support.messages import shapes
 from support.paths import ROOT
 from support.plain import lost, plain

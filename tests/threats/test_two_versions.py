@@ -28,7 +28,8 @@ from framegate_controller.store.ports import KnownController
 from framegate_controller.store.ports.controllers import GONE_MS, READS, SIGN_OF_LIFE_MS
 from framegate_controller.store.sql.ear_form import packed_ear, unpacked_ear
 from framegate_controller.store.sql.rows import read_failures
-from framegate_simulators.chaos.cell import NEWCOMER, Desk, device_of, found
+from framegate_simulators.chaos.cell import NEWCOMER, found
+from framegate_simulators.chaos.desk import Desk, device_of
 from framegate_simulators.fleet.versions import environment
 from support.before import source_of
 from support.ocsf_entries import every_entry

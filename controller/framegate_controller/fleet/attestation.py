@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from framegate.errors import EvidenceRejected, Malformed, Reason, Refused
+from framegate.errors import EvidenceRejected, Reason, Refused
 from framegate.evidence.activation import EvidencePromise, verify_activation
 from framegate.evidence.challenge import ChallengeState
 from framegate.evidence.hello import keys_of, parse_hello
@@ -23,7 +24,7 @@ from framegate.registry.device import Device
 from framegate.tpm.public import parse_public
 from framegate.wire import AttestHello, sha256
 from framegate_controller.context import Fleet
-from framegate_controller.fleet.answer import Answer, whole_list_wanted
+from framegate_controller.fleet.answer import Answer
 from framegate_controller.fleet.callers import standing_device
 from framegate_controller.fleet.challenges import Challenges, Demand, SignedChallenge, selection_of
 from framegate_controller.fleet.commit import commit
@@ -38,9 +39,10 @@ from framegate_controller.fleet.enrolment import (
     standing,
     take_over,
 )
-from framegate_controller.fleet.firmware import Accepted, FirmwareRules
-from framegate_controller.fleet.judge import Grounds, judge, known_prefix
-from framegate_controller.fleet.weigh import Case, Weighed, weigh, weigh_refusal
+from framegate_controller.fleet.firmware import FirmwareRules
+from framegate_controller.fleet.judge import known_prefix
+from framegate_controller.fleet.looking import Looks
+from framegate_controller.fleet.weigh import Case, Weighed
 from framegate_controller.store.ports import Moved, Store, Transaction
 from framegate_controller.store.shared.content import ContentCache, InMemoryContent
 from framegate_controller.store.shared.quotas import (
@@ -60,6 +62,26 @@ MAX_LOOKS: Final = 5
 may each move it once.
 """
 SECRET_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedEvidence:
+    """Evidence that came in its offer: SHA-256 of the key that opened the connection, the sealed
+    state of the challenge that it answers.
+    """
+
+    key_sha256: bytes
+    state: bytes
+    evidence: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What evidence came to on a snapshot, and which challenge it answers."""
+
+    opened: ChallengeState
+    case: Case
+    weighed: Weighed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +112,7 @@ class Verifier:
         with store.reading() as tx:
             restored = restored_times(tx)
         self._challenges = Challenges(fleet, self._state.spent, restored)
+        self._looks = Looks(fleet, self.rules, self._state.boot_logs)
         self._devices = self._state.devices or InMemoryDeviceQuota(MachineRates.of(fleet.timing))
 
     def begin_join(self, hello_bytes: bytes, address: str) -> SignedChallenge:
@@ -258,7 +281,7 @@ class Verifier:
                 selection=selection_of(opened),
                 join=True,
             )
-            return self._weighed(tx, claimed.device, expected, evidence, unpinned=claimed.unpinned)
+            return self._looks.of(tx, claimed.device, expected, evidence, unpinned=claimed.unpinned)
 
         def taken(tx: Transaction) -> None:
             take_over(tx, claimed, opened, evidence)
@@ -271,57 +294,34 @@ class Verifier:
         """
         opened = self._challenges.opened(sealed, join=False, device=device_name)
         self._charge(opened, len(evidence))
-        return self._settled(opened, lambda tx: self._looked(tx, opened, evidence))
+        return self._settled(opened, partial(self._look_again, opened, evidence))
 
-    def answer_attest(
-        self, key_sha256: bytes, sealed: bytes, evidence: bytes
-    ) -> tuple[Device, Answer]:
-        """The same for evidence that came in its offer, on one snapshot: the machine as it was, and
-        the answer.
+    def look_offered(self, tx: Transaction, offered: OfferedEvidence) -> Looked:
+        """What evidence that came in its offer comes to in this snapshot:
 
-        1. it stands, whose key this is;
+        1. the machine stands, whose key this is;
         2. the challenge lives and is its own, and its share is not used up;
         3. the challenge is spent, and then the evidence is looked at.
 
         That the key opened the connection, the caller MUST have established. Raises Refused,
         EvidenceRejected.
         """
-        with self.store.reading() as tx:
-            device = standing_device(tx, key_sha256)  # 1
-            opened = self._challenges.peeked(sealed, join=False, device=device.id)
-            self._grant(opened, len(evidence))  # 2
-            self._challenges.spent(opened)
-            looked = self._looked(tx, opened, evidence)  # 3
-        answer = self._settled(opened, lambda tx: self._looked(tx, opened, evidence), looked=looked)
-        return device, answer
+        device, evidence = standing_device(tx, offered.key_sha256), offered.evidence  # 1
+        opened = self._challenges.peeked(offered.state, join=False, device=device.id)
+        self._grant(opened, len(evidence))  # 2
+        self._challenges.spent(opened)
+        case, weighed = self._looks.of_machine(tx, device, opened, evidence)  # 3
+        return Looked(opened, case, weighed)
 
-    def _looked(
-        self, tx: Transaction, opened: ChallengeState, evidence: bytes
+    def settle_offered(self, looked: Looked) -> Answer:
+        """Write what evidence came to, if nothing moved; else look again. Raises Refused."""
+        again = partial(self._look_again, looked.opened, looked.case.evidence)
+        return self._settled(looked.opened, again, looked=(looked.case, looked.weighed))
+
+    def _look_again(
+        self, opened: ChallengeState, evidence: bytes, tx: Transaction
     ) -> tuple[Case, Weighed]:
-        """What evidence on the fleet port comes to in this snapshot."""
-        device = standing(tx, opened.device)
-        if device.tpm is None or device.tls is None:
-            raise Refused.of(Reason.DEVICE_UNKNOWN, "an enrolled device", device.id, "join again")
-        accepted = self.rules.for_device(tx, self.fleet, device)
-        prefix = known_prefix(device.baseline, accepted.profiles) if opened.ima_offset else None
-        ak, tls = parse_public(device.tpm.ak_public), parse_public(device.tls.public)
-        expected = Expectation(
-            transcript=opened.transcript,
-            ak=ak,
-            tls=tls,
-            selection=selection_of(opened),
-            join=False,
-            stored_boot_log=self._boot_log(tx, device),
-            ima_prefix=prefix,
-        )
-        if opened.ima_offset and (
-            prefix is None or prefix.entries != opened.ima_offset
-        ):  # moved by another session, or a new profile
-            answer = whole_list_wanted(device, opened.ima_offset)
-            return Case(device=device, expected=expected, evidence=evidence), Weighed(
-                device=device, answer=answer
-            )
-        return self._weighed(tx, device, expected, evidence, accepted=accepted)
+        return self._looks.of_machine(tx, standing(tx, opened.device), opened, evidence)
 
     def _grant(self, opened: ChallengeState, size: int) -> None:
         """Count evidence on its device's share when it is offered: whoever offers and does not send
@@ -361,39 +361,3 @@ class Verifier:
                 if attempt + 1 == MAX_LOOKS:
                     raise
         raise AssertionError("the last look returns or raises")
-
-    def _weighed(
-        self,
-        tx: Transaction,
-        device: Device,
-        expected: Expectation,
-        evidence: bytes,
-        *,
-        unpinned: bool = False,
-        accepted: Accepted | None = None,
-    ) -> tuple[Case, Weighed]:
-        case = Case(device=device, expected=expected, evidence=evidence, unpinned=unpinned)
-        try:
-            accepted = accepted or self.rules.for_device(tx, self.fleet, device)
-            grounds = Grounds(
-                baseline=device.baseline,
-                profiles=accepted.profiles,
-                allowlists=self.rules.allowlists(tx, [p.profile for p in accepted.profiles]),
-                earlier=lambda known: tx.evidence.ima_list(
-                    device.id, known.reset_count, known.restart_count, known.entries
-                ),
-            )
-            judged = judge(grounds, evidence, expected, tx.now_ms)
-        except (Malformed, EvidenceRejected, Refused) as error:
-            return case, weigh_refusal(device, error, tx.now_ms)
-        case = replace(case, rollout=accepted.rollout)
-        return case, weigh(self.fleet, case, judged, tx.now_ms)
-
-    def _boot_log(self, tx: Transaction, device: Device) -> bytes:
-        digest = device.baseline.boot_log_sha256
-        boot_log = self._state.boot_logs.get(digest) if digest else b""
-        if boot_log is None:
-            boot_log = tx.evidence.boot_log(digest) or b""
-            if sha256(boot_log) == digest:
-                self._state.boot_logs.keep(digest, boot_log)
-        return boot_log

@@ -6,7 +6,7 @@ Mutual TLS; every message asks anew who is there, but a machine's heartbeats (`W
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
@@ -27,8 +27,7 @@ from framegate_controller.events.bus import Bus
 from framegate_controller.events.messages import MachineEvent, TrustUpdate, Wake
 from framegate_controller.events.notices import DeviceChanged
 from framegate_controller.events.snapshot import Teller, for_enforcers, for_gateways
-from framegate_controller.fleet.answer import Answer
-from framegate_controller.fleet.attestation import Verifier
+from framegate_controller.fleet.attestation import OfferedEvidence, Verifier
 from framegate_controller.fleet.broker import broker_certificate
 from framegate_controller.fleet.callers import (
     RelyingPeer,
@@ -38,7 +37,7 @@ from framegate_controller.fleet.callers import (
     relying_peer,
     standing_device,
 )
-from framegate_controller.fleet.challenges import SignedChallenge
+from framegate_controller.fleet.together import Answered, AskedChallenge, Together
 from framegate_controller.inspection.parts import golden_image
 from framegate_controller.joinport.uploads import (
     UploadRoom,
@@ -55,6 +54,7 @@ from framegate_controller.record.ledger import last_position
 from framegate_controller.record.reports import ReportDesk
 from framegate_controller.rpc.attestation import to_answer, to_challenge
 from framegate_controller.rpc.decisions import to_decisions, to_named
+from framegate_controller.rpc.in_batches import InBatches
 from framegate_controller.rpc.peer import address_of, verify_peer
 from framegate_controller.rpc.recheck import Recheck, WatchedMachine
 from framegate_controller.rpc.trust import to_trust_update, to_watch_event
@@ -70,6 +70,10 @@ from framegate_proto.whole_numbers import whole_numbers
 R = TypeVar("R")
 WORKERS: Final = 2
 """Threads that verify evidence of the fleet port: what they wait for is mostly a core."""
+DRAIN_S: Final = 1.0
+"""For those that asked before the program ends."""
+MOST_TOGETHER: Final = 32
+"""Machines that are answered together: the first of them waits for the last, some milliseconds."""
 WITH_OFFER_BYTES: Final = CHUNK_BYTES
 """Of evidence that may come in its offer, before that is judged: within the 64 KiB of a call that
 HTTP/2 takes in anyway, whether or not somebody reads them, and a caller has `MAX_CALLS`.
@@ -86,18 +90,20 @@ class FleetService(rpc.FleetServicer):
         self._reports = reports
         self._store: Store = verifier.store
         self._fleet: Fleet = verifier.fleet
-        self._verifiers, self._room = ThreadPoolExecutor(WORKERS, "attest"), UploadRoom()
+        self._together = InBatches("attest", Together(verifier).answer, MOST_TOGETHER)
+        self._verifiers, self._room = ThreadPoolExecutor(WORKERS, "whole-lists"), UploadRoom()
         self._behind = ToldBehind(bus)
 
     async def stop(self) -> None:
         """Tell what waits to be told."""
+        await asyncio.to_thread(self._together.stop, DRAIN_S)
         await self._behind.stop()
 
     @guarded
     async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.ChallengeReply:
         """See `Verifier.begin_attest`."""
-        challenge = await self._verifying(self._begin, context, request.hello)
-        return to_challenge(challenge, WITH_OFFER_BYTES)
+        asked = AskedChallenge(await self._caller(context), request.hello)
+        return to_challenge(await self._together.ask(asked), WITH_OFFER_BYTES)
 
     @guarded
     async def Complete(self, _parts: object, context: Context) -> pb.AttestationReply:
@@ -119,21 +125,13 @@ class FleetService(rpc.FleetServicer):
             await self._device(context)  # 2
             raise  # 3
         if offer.evidence:
-            answering = partial(self._verifier.answer_attest, key, offer.state, offer.evidence)
-            return await to_the_end(self._answer(answering))
+            offered = OfferedEvidence(key, offer.state, offer.evidence)
+            return await to_the_end(self._answer(self._together.ask(offered)))
         device = await self._verifying(self._offered, key, offer.state, promise.size)
         async with self._room.room(promise.size):
             evidence = await read_evidence(context, promise)
-            completing = partial(self._completed, device, offer.state, evidence)
+            completing = self._verifying(self._completed, device, offer.state, evidence)
             return await to_the_end(self._answer(completing))
-
-    def _begin(self, context: Context, hello: bytes) -> SignedChallenge:
-        """Who is there and what it asks for are one turn of a thread: handing over costs what they
-        do.
-        """
-        key = self._key(context)
-        with self._store.reading() as tx:
-            return self._verifier.begin_known(tx, hello, standing_device(tx, key))
 
     def _offered(self, key: bytes, state: bytes, size: int) -> Device:
         with self._store.reading() as tx:
@@ -141,14 +139,15 @@ class FleetService(rpc.FleetServicer):
         self._verifier.offer_attest(state, size, device.id)
         return device
 
-    def _completed(self, device: Device, state: bytes, evidence: bytes) -> tuple[Device, Answer]:
-        return device, self._verifier.complete_attest(state, evidence, device.id)
+    def _completed(self, device: Device, state: bytes, evidence: bytes) -> Answered:
+        return Answered(device, self._verifier.complete_attest(state, evidence, device.id))
 
-    async def _answer(self, work: Callable[[], tuple[Device, Answer]]) -> pb.AttestationReply:
+    async def _answer(self, work: Awaitable[Answered]) -> pb.AttestationReply:
         """What `work` says of a machine as it was, told before it is answered; where it was trusted
         and is so for longer, soon after.
         """
-        before, answer = await self._verifying(work)
+        answered = await work
+        before, answer = answered.before, answered.answer
         if before.state == answer.state == State.TRUSTED:
             self._behind.tell(DeviceChanged(before.id))
         else:

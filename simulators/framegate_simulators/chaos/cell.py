@@ -19,12 +19,8 @@ from typing import Any, Final
 from framegate.errors import FramegateError
 from framegate.identity.names import Kind
 from framegate.machines.lifecycle import State
-from framegate.wire import sha256
-from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.ca.keys import FleetKeys
-from framegate_controller.context import Fleet
 from framegate_controller.fleet.answer import Answer
-from framegate_controller.fleet.attestation import Verifier
 from framegate_controller.fleet.makers import add_maker
 from framegate_controller.fleet.profiles import add_profile
 from framegate_controller.fleet.tickets import Invitation, invite
@@ -32,9 +28,9 @@ from framegate_controller.record.check import check_record
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.store.database import Database, open_registry, open_store
 from framegate_controller.store.ports import EntryQuery, Transaction
-from framegate_controller.timing import Timing
+from framegate_simulators.chaos.desk import Desk, code_of, device_of
 from framegate_simulators.chaos.forked import Say
-from framegate_simulators.fixtures.controller import found_controller, without_quota
+from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
@@ -48,8 +44,6 @@ NEWCOMER: Final = "cam4"
 """Has a ticket and joins while it lives."""
 RESETS: Final = 100
 """Resets of a TPM that came while nobody looked: more than a life has."""
-PEER: Final = "ipv4:10.0.0.1:1"
-Asked = Callable[[str], None]
 
 
 class Clock:
@@ -110,46 +104,6 @@ def found(folder: Path) -> Founded:
     return Founded(folder, keys, machines, made_ms, entries)
 
 
-def code_of(name: str) -> bytes:
-    """The code of a machine's ticket."""
-    return sha256(name.encode())[:16]
-
-
-def device_of(name: str) -> str:
-    """Its id."""
-    return f"camera.line-1.{name}"
-
-
-class Desk:
-    """A verifier on a store, as a controller's ports ask it."""
-
-    def __init__(self, store: Database, keys: FleetKeys, clock: Callable[[], int]) -> None:
-        timing = Timing()
-        ring = FolderKeyRing(keys)
-        self.store, self.clock = store, clock
-        self.fleet = Fleet(ring=ring, timing=timing, clock=clock, controller="controller-1")
-        self.verifier = Verifier(store, self.fleet, state=without_quota(timing))
-
-    def join(self, forge: Forge, name: str, asked: Asked = lambda _: None) -> Answer:
-        """By its EK where it has joined, else by its ticket."""
-        with self.store.reading() as tx:
-            device = tx.devices.get(device_of(name))
-        known = device is not None and device.tpm is not None
-        hello = forge.hello(b"" if known else code_of(name))
-        begun = self.verifier.begin_join(hello, PEER)
-        mac, evidence = forge.answer(self.fleet.digest, hello, begun.challenge)
-        asked(sha256(evidence).hex())
-        return self.verifier.complete_join(begun.state, mac, evidence)
-
-    def attest(self, forge: Forge, name: str, asked: Asked = lambda _: None) -> Answer:
-        """On the fleet port; `asked` is told the evidence's digest before it is sent."""
-        hello = forge.attest_hello(known_log=True)
-        begun = self.verifier.begin_attest(hello, device_of(name))
-        _, evidence = forge.answer(self.fleet.digest, hello, begun.challenge, join=False)
-        asked(sha256(evidence).hex())
-        return self.verifier.complete_attest(begun.state, evidence, device_of(name))
-
-
 @contextmanager
 def opened(at: StoreAt, clock: Callable[[], int]) -> Iterator[Database]:
     """The registry, closed at the end."""
@@ -161,6 +115,8 @@ def opened(at: StoreAt, clock: Callable[[], int]) -> Iterator[Database]:
 
 
 ALL: Final = (*MACHINES, NEWCOMER)
+TOGETHER: Final = 0.2
+"""Of what a controller is asked, by all machines at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +135,9 @@ def life(desk: Desk, asking: Asking, acts: int) -> None:
     """
     founded, chance, say = asking.founded, asking.chance, asking.say
     for _ in range(acts):
+        if chance.random() < TOGETHER:
+            _act_together(desk, asking)
+            continue
         name = chance.choice(asking.names)
         forge = founded.machines[name]
         act: dict[str, Any] = {"name": name, "evidence": ""}
@@ -188,6 +147,29 @@ def life(desk: Desk, asking: Asking, acts: int) -> None:
             say({"refused": act["name"], "why": f"{type(error).__name__}: {error}"[:200]})
         else:
             say({"answered": act, "state": answer.state})
+
+
+def _act_together(desk: Desk, asking: Asking) -> None:
+    """Those that attest ask at once."""
+    founded, say = asking.founded, asking.say
+    forges = {n: founded.machines[n] for n in asking.names if n != NEWCOMER}
+    forges = {name: forge for name, forge in forges.items() if not _is_bad(forge)}
+    acts: dict[str, dict[str, Any]] = {}
+
+    def asked(name: str, evidence: str) -> None:
+        acts[name] = {"name": name, "evidence": evidence, "how": "attest"}
+        say({"asked": acts[name]})
+
+    try:
+        outcomes = desk.attest_together(forges, asked)
+    except FramegateError as error:
+        say({"refused": ", ".join(forges), "why": f"{type(error).__name__}: {error}"[:200]})
+        return
+    for name, outcome in outcomes.items():
+        if isinstance(outcome, FramegateError):
+            say({"refused": name, "why": f"{type(outcome).__name__}: {outcome}"[:200]})
+        else:
+            say({"answered": acts[name], "state": outcome.answer.state})
 
 
 def _acted(

@@ -22,7 +22,8 @@ from framegate_controller.restoration.backup import Source, take_backup
 from framegate_controller.restoration.restore import Ask, restore_backup
 from framegate_controller.store.database import Database
 from framegate_simulators.chaos import cell
-from framegate_simulators.chaos.cell import Asking, Clock, Desk, Founded, device_of, life, opened
+from framegate_simulators.chaos.cell import Asking, Clock, Founded, life, opened
+from framegate_simulators.chaos.desk import Desk, device_of
 from framegate_simulators.chaos.disk import SmallDisk
 from framegate_simulators.chaos.forked import Forked, Say
 from framegate_simulators.chaos.outcome import Outcome

@@ -19,7 +19,8 @@ from framegate.errors import Unavailable
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.store.transfer import move_rows
 from framegate_simulators.chaos import cell
-from framegate_simulators.chaos.cell import Asking, Clock, Desk, Founded, life, opened
+from framegate_simulators.chaos.cell import Asking, Clock, Founded, life, opened
+from framegate_simulators.chaos.desk import Desk
 from framegate_simulators.chaos.forked import Forked, Say
 from framegate_simulators.chaos.outcome import Outcome
 from framegate_simulators.chaos.relay import Mode, Relays

@@ -35,7 +35,8 @@ from framegate_gateway.receipts.store import ReceiptStore  # noqa: E402
 from framegate_line.ledger import SENT, Ledger  # noqa: E402
 from framegate_line.rules import Ruling, Trigger  # noqa: E402
 from framegate_proto.v1 import framegate_pb2 as pb  # noqa: E402
-from framegate_simulators.chaos.cell import Clock, Desk, Founded, device_of, found  # noqa: E402
+from framegate_simulators.chaos.cell import Clock, Founded, found  # noqa: E402
+from framegate_simulators.chaos.desk import Desk, device_of  # noqa: E402
 from framegate_simulators.chaos.receipts_faults import GatewayCell  # noqa: E402
 from support.messages import filled, shapes  # noqa: E402
 from support.plain import built, plain  # noqa: E402

@@ -38,8 +38,8 @@ class Devices(Protocol):
     def get(self, device: str) -> Device | None:
         """By id."""
 
-    def expect(self, devices: Iterable[str]) -> None:
-        """Each is asked for by `get` soon, once: they may be looked up together."""
+    def expect(self, devices: Iterable[str] = (), *, keys: Iterable[bytes] = ()) -> None:
+        """Each is asked for soon by `get` or by `by_tls_key`: they may be looked up together."""
 
     def find(self, text: str, kind: str = "") -> Device:
         """With this id or name, or the only one it is a prefix of. Raises Refused (NOT_FOUND,
@@ -219,6 +219,9 @@ class EvidenceKept(Protocol):
         """The id of the device's last evidence where that is of this content, and came once more
         now; `ear` is the result of this time, signed. None where it is of another, or none is kept.
         """
+
+    def expect_again(self, device: str, content_sha256: bytes, ear: str, now_ms: int) -> None:
+        """`seen_again` is asked this soon in this transaction: it may be done before."""
 
     def hold(self, identifier: str, device: str, now_ms: int) -> None:
         """Never forget this evidence; the same again changes nothing."""

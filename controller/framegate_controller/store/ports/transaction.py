@@ -109,6 +109,9 @@ class Transaction(Protocol):
         that is more; the revision of trust.
         """
 
+    def expect_firmware_revision(self) -> None:
+        """It is asked for soon: it may be looked up with what is asked before that."""
+
     def firmware_revision(self) -> int:
         """The revision of what machines are appraised by: profiles, signers, rollouts.
 

@@ -53,17 +53,17 @@ class SqlDevices:
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
-        self._expected: dict[str, Callable[[], Any]] = {}
+        self._expected: dict[str | bytes, Callable[[], Any]] = {}
 
     def get(self, device: str) -> Device | None:
         """By id."""
         expected = self._expected.pop(device, None)
         return _maybe(expected() if expected else self._rows.one(_BY_ID, {"of": device}))
 
-    def expect(self, devices: Iterable[str]) -> None:
+    def expect(self, devices: Iterable[str] = (), *, keys: Iterable[bytes] = ()) -> None:
         """See `ports.Devices.expect`."""
-        for device in devices:
-            self._expected[device] = self._rows.ahead(_BY_ID, {"of": device})
+        self._expected |= {of: self._rows.ahead(_BY_ID, {"of": of}) for of in devices}
+        self._expected |= {of: self._rows.ahead(_BY_TLS_KEY, {"of": of}) for of in keys}
 
     def named(self, name: str) -> Device | None:
         """By name."""
@@ -75,7 +75,8 @@ class SqlDevices:
 
     def by_tls_key(self, spki_sha256: bytes) -> Device | None:
         """By present TLS key."""
-        return _maybe(self._rows.one(_BY_TLS_KEY, {"of": spki_sha256}))
+        expected = self._expected.pop(spki_sha256, None)
+        return _maybe(expected() if expected else self._rows.one(_BY_TLS_KEY, {"of": spki_sha256}))
 
     def eks(self, of: Collection[str] | None = None) -> dict[DeviceId, bytes]:
         """See `ports.Devices.eks`."""

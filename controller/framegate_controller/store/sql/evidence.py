@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -117,6 +118,8 @@ class SqlEvidence:
 
     def __init__(self, rows: Rows, controllers: Controllers) -> None:
         self._rows, self._controllers = rows, controllers
+        self._headers: set[bytes] = set()
+        self._again: dict[tuple[str, bytes], Callable[[], Any]] = {}
 
     def get(self, identifier: str) -> KeptEvidence | None:
         """By id."""
@@ -173,10 +176,16 @@ class SqlEvidence:
 
     def seen_again(self, device: str, content_sha256: bytes, ear: str, now_ms: int) -> str | None:
         """See `ports.EvidenceKept.seen_again`."""
+        if (device, content_sha256) not in self._again:
+            self.expect_again(device, content_sha256, ear, now_ms)
+        row = self._again.pop((device, content_sha256))()
+        return row.id if row is not None else None
+
+    def expect_again(self, device: str, content_sha256: bytes, ear: str, now_ms: int) -> None:
+        """See `ports.EvidenceKept.expect_again`."""
         self._controllers.expect(READS)  # whoever keeps evidence keeps a result of it
         values = {"of": device, "content": content_sha256, "last_ms": now_ms, "ear": ear}
-        row = self._rows.one(_SEEN_AGAIN, values)
-        return row.id if row is not None else None
+        self._again[device, content_sha256] = self._rows.ahead(_SEEN_AGAIN, values)
 
     def hold(self, identifier: str, device: str, now_ms: int) -> None:
         """See `ports.EvidenceKept.hold`."""
@@ -232,8 +241,10 @@ class SqlEvidence:
         self._rows.later(_ADD_RESULT, columns)
 
     def _keep_header(self, digest: bytes, header: str) -> None:
-        values = {"sha256": digest, "header": header}
-        self._rows.later(_ADD_HEADER[self._rows.dialect], values)
+        if digest not in self._headers:
+            values = {"sha256": digest, "header": header}
+            self._rows.later(_ADD_HEADER[self._rows.dialect], values)
+            self._headers.add(digest)
 
     def _result(self, r: Row[Any]) -> KeptResult:
         columns = dict(r._mapping)

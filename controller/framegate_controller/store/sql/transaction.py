@@ -5,7 +5,7 @@ records.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -118,6 +118,7 @@ class SqlTransaction:
         self._after: list[Callable[[], object]] = []
         self._firmware_raised, self._raised = False, False
         self._firmware: int | None = None
+        self._expected: Callable[[], Any] | None = None
 
     def record(self, event: Event, *, by: str = "") -> int:
         """See `ports.Transaction.record`."""
@@ -161,12 +162,17 @@ class SqlTransaction:
         self._firmware_raised, self._raised = True, False
         return self._revision(_TRUST)
 
+    def expect_firmware_revision(self) -> None:
+        """See `ports.Transaction.expect_firmware_revision`."""
+        self._expected = self.rows.ahead(_NOW, {"of": _FIRMWARE})
+
     def firmware_revision(self) -> int:
         """See `ports.Transaction.firmware_revision`."""
         if self._firmware_raised:
             return 0
         if self._firmware is None:
-            self._firmware = self._revision(_FIRMWARE)
+            found = self._expected() if self._expected else self.rows.one(_NOW, {"of": _FIRMWARE})
+            self._firmware = int(found.value) if found is not None else 0
         return self._firmware
 
     def raise_firmware_revision(self) -> int:

@@ -1,0 +1,104 @@
+"""Questions of an event loop that a thread answers in batches: as many at a time as wait. The more
+there are, the more have a turn, a transaction and a wait for the disk in common.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any, Final, Generic, TypeVar
+
+from framegate.errors import Reason, Unavailable
+
+Q = TypeVar("Q")
+Outcomes = Mapping[int, Any]
+"""Answers, or exceptions, by place in their batch."""
+_END: Final = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked(Generic[Q]):
+    question: Q
+    answer: asyncio.Future[Any]
+
+
+class InBatches(Generic[Q]):
+    """A thread that takes what waits, at most `most` of it at a time. `answer` gives the outcomes
+    of a batch in pieces, each of which is told at once.
+    """
+
+    def __init__(
+        self, name: str, answer: Callable[[Sequence[Q]], Iterable[Outcomes]], most: int
+    ) -> None:
+        self._answer, self._most = answer, most
+        self._waiting: SimpleQueue[_Asked[Q] | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+        self._beginning, self._begun, self._ended = Lock(), False, False
+
+    async def ask(self, question: Q) -> Any:
+        """Its answer; an exception that it is answered with is raised. Raises Unavailable once this
+        was stopped.
+        """
+        with self._beginning:
+            if self._ended:
+                raise Unavailable.of(Reason.UNAVAILABLE, "a controller that serves", "it ends")
+            if not self._begun:
+                self._begun = True
+                self._thread.start()
+            asked = _Asked(question, asyncio.get_running_loop().create_future())
+            self._waiting.put(asked)
+        return await asked.answer
+
+    def stop(self, within_s: float) -> None:
+        """Take no more, and wait for so long until what was asked is answered."""
+        with self._beginning:
+            self._ended = True
+            self._waiting.put(_END)
+        if self._begun:
+            self._thread.join(within_s)
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not _END:
+            self._serve(self._batch(first))
+
+    def _batch(self, first: _Asked[Q]) -> list[_Asked[Q]]:
+        """What waits now, without those that were asked by who has hung up."""
+        batch = [first]
+        with suppress(Empty):
+            while len(batch) < self._most:
+                if (another := self._waiting.get_nowait()) is _END:
+                    self._waiting.put(_END)
+                    break
+                batch.append(another)
+        return [asked for asked in batch if not asked.answer.done()]
+
+    def _serve(self, batch: Sequence[_Asked[Q]]) -> None:
+        left = dict(enumerate(batch))
+        fault: Exception = RuntimeError("an answer to each question was expected, none came")
+        try:
+            for outcomes in self._answer([asked.question for asked in batch]):
+                _tell([(left.pop(place), outcome) for place, outcome in outcomes.items()])
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            fault = error
+        _tell([(asked, fault) for asked in left.values()])
+
+
+def _tell(outcomes: Sequence[tuple[_Asked[Any], Any]]) -> None:
+    if outcomes:
+        loop = outcomes[0][0].answer.get_loop()
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, outcomes)
+
+
+def _settle(outcomes: Sequence[tuple[_Asked[Any], Any]]) -> None:
+    for asked, outcome in outcomes:
+        if asked.answer.done():  # who asked has hung up
+            continue
+        if isinstance(outcome, Exception):
+            asked.answer.set_exception(outcome)
+        else:
+            asked.answer.set_result(outcome)

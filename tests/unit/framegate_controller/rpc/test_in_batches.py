@@ -1,0 +1,166 @@
+"""Questions that a thread answers as many at a time as wait."""
+
+import asyncio
+import threading
+
+import pytest
+
+from framegate.errors import Reason, Unavailable
+from framegate_controller.rpc.in_batches import InBatches
+
+WAIT_S = 30.0
+
+
+class Held:
+    """Answers each question with its double, once it may; remembers batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.asked, self.may = threading.Semaphore(0), threading.Semaphore(0)
+
+    def __call__(self, questions):
+        self.batches.append(list(questions))
+        self.asked.release()
+        assert self.may.acquire(timeout=WAIT_S)
+        yield {place: 2 * question for place, question in enumerate(questions)}
+
+
+@pytest.fixture
+def held():
+    return Held()
+
+
+@pytest.fixture
+def serving():
+    begun: list[InBatches[int]] = []
+
+    def serve(answer, most=8):
+        begun.append(InBatches("tried", answer, most))
+        return begun[-1]
+
+    yield serve
+    for each in begun:
+        each.stop(WAIT_S)
+
+
+async def until_asked(held):
+    assert await asyncio.to_thread(held.asked.acquire, timeout=WAIT_S)
+
+
+async def test_what_waits_is_taken_together_in_its_order_and_no_more_than_may_be(held, serving):
+    desk = serving(held, most=3)
+    first = asyncio.ensure_future(desk.ask(0))
+    await until_asked(held)
+    others = [asyncio.ensure_future(desk.ask(n)) for n in range(1, 6)]
+    await asyncio.sleep(0)
+    for _ in range(3):
+        held.may.release()
+    assert await asyncio.gather(first, *others) == [0, 2, 4, 6, 8, 10]
+    assert held.batches == [[0], [1, 2, 3], [4, 5]]
+
+
+async def test_who_hung_up_is_not_answered(held, serving):
+    desk = serving(held)
+    first = asyncio.ensure_future(desk.ask(0))
+    await until_asked(held)
+    gone, stays = (asyncio.ensure_future(desk.ask(n)) for n in (1, 2))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    for _ in range(2):
+        held.may.release()
+    assert await asyncio.gather(first, stays) == [0, 4]
+    assert held.batches == [[0], [2]]
+
+
+async def test_who_hangs_up_while_it_is_answered_harms_nobody(held, serving):
+    desk = serving(held)
+    gone = asyncio.ensure_future(desk.ask(1))
+    await until_asked(held)
+    gone.cancel()
+    for _ in range(2):
+        held.may.release()
+    assert await desk.ask(2) == 4
+
+
+async def test_an_answer_that_is_an_exception_is_raised_to_whom_it_is_for(serving):
+    def answer(questions):
+        for place, question in enumerate(questions):
+            yield {place: ValueError(question) if question % 2 else question}
+
+    desk = serving(answer)
+    told = await asyncio.gather(*(desk.ask(n) for n in range(4)), return_exceptions=True)
+    assert [told[0], told[2]] == [0, 2]
+    assert [(type(t), t.args) for t in (told[1], told[3])] == [
+        (ValueError, (1,)),
+        (ValueError, (3,)),
+    ]
+
+
+async def test_pieces_are_told_before_the_rest_is_known(held, serving):
+    known = threading.Event()
+
+    def answer(questions):
+        if questions == [0]:
+            yield from held(questions)
+            return
+        yield {0: "first"}
+        assert known.wait(WAIT_S)
+        yield {1: "second"}
+
+    desk = serving(answer)
+    before = asyncio.ensure_future(desk.ask(0))
+    await until_asked(held)
+    first, second = (asyncio.ensure_future(desk.ask(n)) for n in (1, 2))
+    await asyncio.sleep(0)
+    held.may.release()
+    await before
+    assert await first == "first" and not second.done()
+    known.set()
+    assert await second == "second"
+
+
+@pytest.mark.parametrize("fault", [KeyError("ours"), None])
+async def test_whom_no_answer_came_for_is_told_so_and_the_thread_goes_on(serving, fault):
+    def answer(questions):
+        if questions == ["good"]:
+            yield {0: "answered"}
+        elif fault is not None:
+            raise fault
+
+    desk = serving(answer)
+    with pytest.raises(type(fault) if fault else RuntimeError):
+        await desk.ask("bad")
+    assert await desk.ask("good") == "answered"
+
+
+async def test_after_its_end_what_was_asked_is_answered_and_nothing_more_is_taken(held, serving):
+    desk = serving(held)
+    asked = [asyncio.ensure_future(desk.ask(n)) for n in (1, 2)]
+    await until_asked(held)
+    ending = asyncio.ensure_future(asyncio.to_thread(desk.stop, WAIT_S))
+    for _ in range(2):
+        held.may.release()
+    await ending
+    assert await asyncio.gather(*asked) == [2, 4]
+    with pytest.raises(Unavailable) as caught:
+        await desk.ask(3)
+    assert caught.value.reason == Reason.UNAVAILABLE
+
+
+async def test_one_that_was_asked_nothing_ends(held, serving):
+    desk = serving(held)
+    await asyncio.to_thread(desk.stop, WAIT_S)
+    with pytest.raises(Unavailable):
+        await desk.ask(3)
+    assert held.batches == []
+
+
+async def test_an_end_waits_no_longer_than_it_may(held, serving):
+    desk = serving(held)
+    asked = asyncio.ensure_future(desk.ask(1))
+    await until_asked(held)
+    await asyncio.to_thread(desk.stop, 0.01)
+    assert not asked.done()
+    held.may.release()
+    assert await asked == 2
