@@ -47,9 +47,7 @@ def measured_alone(ask: Ask, controllers: Controllers, say: Say) -> dict[str, An
     return measured
 
 
-def _way(
-    said: Mapping[str, Any], cpu_s: float, database_s: float, visits: float
-) -> dict[str, float]:
+def _way(said: Mapping[str, Any], cpu_s: float, database_s: float, visits: float) -> dict[str, Any]:
     """Of one attestation, ms; `turns` of them were measured, and in each the controller's threads
     were given a processor `visits` times.
     """
@@ -63,4 +61,5 @@ def _way(
         "database_ms": round(each * database_s, 2),
         "visits": round(max(0.0, visits) / max(1, turns)),
         "machine_ms": round(each * said["cpu_s"], 2),
+        "took_ms": sorted(round(ms, 2) for ms in said["took_ms"]),
     }

@@ -48,7 +48,8 @@ class Way:
     """A share of all attestations, and what one takes, ms: the controller's processor, of which the
     share `begin` is for the challenge, the machine's, and all of it until the answer. The
     controller's threads come to its processor in `visits` for it: whoever is there is waited for
-    each time.
+    each time. `took_ms` is how long each took of those that were measured, of which `alone_ms` is
+    the middle: one that waited for a disk is as likely to come as it was then.
     """
 
     share: float
@@ -57,6 +58,11 @@ class Way:
     alone_ms: float
     begin: float = 0.3
     visits: int = 2
+    took_ms: tuple[float, ...] = ()
+
+    def each(self) -> tuple[Way, ...]:
+        """It as each of those that were measured took; itself where only the middle is known."""
+        return tuple(replace(self, alone_ms=ms) for ms in self.took_ms) or (self,)
 
     def stages(self, write_ms: float, *, crowd: bool) -> tuple[Stage, ...]:
         """Until the answer, and the last after it; `crowd`: machines share one processor. What a
@@ -146,7 +152,7 @@ class Load:
         return Load(devices, interval_s, ways, chores, self.write_ms)
 
 
-def _way(alone: dict[str, float], share: float) -> Way:
+def _way(alone: dict[str, Any], share: float) -> Way:
     took = alone["p50_ms"] or 1.0
     return Way(
         share=share,
@@ -155,6 +161,7 @@ def _way(alone: dict[str, float], share: float) -> Way:
         alone_ms=took,
         begin=min(1.0, alone["begin_ms"] / took),
         visits=int(alone["visits"]),
+        took_ms=tuple(alone.get("took_ms", ())),
     )
 
 
@@ -192,10 +199,13 @@ def arrivals(load: Load, chance: random.Random) -> Iterator[float]:
 
 def attestations(load: Load, chance: random.Random) -> Iterator[Job]:
     """What machines ask, in order."""
-    ways = [way.stages(load.write_ms, crowd=load.crowd) for way in load.ways]
+    ways = [
+        [one.stages(load.write_ms, crowd=load.crowd) for one in way.each()] for way in load.ways
+    ]
     shares = [way.share for way in load.ways]
     for at_s in arrivals(load, chance):
-        (stages,) = chance.choices(ways, shares)
+        (measured,) = chance.choices(ways, shares)
+        stages = chance.choice(measured)
         yield Job(at_s, stages, len(stages) - 1)
 
 

@@ -42,8 +42,10 @@ LOOK_S: Final = 0.05
 """How soon a turn that comes first is seen."""
 MOST_SAID: Final = 160
 """Of what a machine was told with an error, letters."""
-ALONE: Final = 40
+ALONE: Final = 100
 """Machines that attest by themselves: half a second of the controller's processor, and more."""
+MOST_GAP_S: Final = 0.1
+"""Between two of them: what is colder than after this does not get much colder."""
 LATE_INTERVALS: Final = 2.5
 """After which a machine that is late comes again: the controller calls it stale after two."""
 
@@ -185,17 +187,21 @@ class Worker:
         return await device.join(ports)
 
     async def alone(self, ports: Ports, how: How) -> dict[str, Any]:
-        """Some machines attest one after the other, with nothing beside them: how long it took
-        each, and how long until it had its challenge.
+        """Some machines attest one after the other, with nothing beside them, as often as all of
+        them together do in the run, so that processors and caches are as cold as then: how long it
+        took each from when its turn had come, and how long until it had its challenge.
         """
         took, begun, cpu_s = [], [], time.process_time()
+        gap_s = min(MOST_GAP_S, self.plan.interval_s / self.plan.devices)
+        at = time.monotonic()
         sound = [d for d in self.devices.values() if d.last_s and not d.tampered][:ALONE]
         for device in sound:
             if how == How.NEW:
                 await device.drop()
             elif how == How.JOIN:
                 device.reboot()
-            at = time.monotonic()
+            at = max(at + gap_s * self._chance.uniform(0.5, 1.5), time.monotonic())
+            await asyncio.sleep(at - time.monotonic())
             try:
                 await (
                     device.join(ports)

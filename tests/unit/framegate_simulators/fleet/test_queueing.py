@@ -140,6 +140,17 @@ def test_a_measured_run_is_a_load():
     assert load.busy == pytest.approx(0.03 + 10 * (0.9 * 8 + 0.1 * 13) / 1e3)
 
 
+def test_what_waited_for_a_disk_when_it_was_measured_does_so_as_often_in_the_tail():
+    rare = of(took_ms=(10.0,) * 40 + (200.0,))
+    load = replace(ONE, devices=200, ways=rare)
+    seen, even = simulate(load), simulate(replace(load, ways=of()))
+    assert seen.p50_ms == pytest.approx(even.p50_ms, rel=0.05)
+    assert even.p99_ms < 30.0 and seen.p99_ms == pytest.approx(200.0, rel=0.1)
+    body = run()
+    body["alone"]["kept"]["took_ms"] = [11.0, 12.0, 13.0]
+    assert Load.of_run(body).ways[0].took_ms == (11.0, 12.0, 13.0)
+
+
 def test_a_run_in_which_nothing_was_alone_is_no_load():
     with pytest.raises(ValueError, match="bench-scale"):
         Load.of_run(run(alone={}))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -80,3 +81,28 @@ async def test_who_was_answered_was_told_nothing(worker, monkeypatch):
     monkeypatch.setattr(worker, "_done", done)
     assert await worker._turn(PORTS, worker.devices[0], Act.RENEW, 0.0)
     assert not worker.said and not worker.errors and len(worker.took[How.JOIN]) == 1
+
+
+async def test_alone_they_come_as_often_as_all_do_and_what_they_wait_for_their_turn_is_counted(
+    worker, monkeypatch
+):
+    worker.plan = replace(worker.plan, devices=3, interval_s=0.03)
+    for device in worker.devices.values():
+        device.last_s = 1.0
+
+        async def attest(_ports, device=device, **_given):
+            device.how, device.begin_ms = How.KEPT, 1.0
+
+        monkeypatch.setattr(device, "attest", attest)
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    monkeypatch.setattr(fleet_worker.asyncio, "sleep", sleep)
+    said = await worker.alone(PORTS, How.KEPT)
+    assert len(said["took_ms"]) == len(said["begin_ms"]) == 3 == len(slept)
+    assert all(s <= 0.015 * n for n, s in enumerate(slept, 1)), (
+        "a gap is at most half as long again"
+    )
+    assert slept[0] > 0.004
