@@ -135,6 +135,8 @@ class Teller:
 
     def messages(self, notices: Iterable[Notice], zones: Collection[str]) -> Iterator[Message]:
         """What `notices` come to, in their order. `zones` are those whose gateways listen."""
+        notices = tuple(notices)
+        self._tx.devices.expect({n.device for n in notices if isinstance(n, DeviceChanged)})
         for notice in notices:
             match notice:
                 case DeviceChanged(device):

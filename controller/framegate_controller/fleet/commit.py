@@ -50,6 +50,15 @@ def commit(tx: Transaction, opened: ChallengeState, case: Case, weighed: Weighed
         tx.record(event, by=device.id)
 
 
+def expect(tx: Transaction, weighed: Weighed) -> None:
+    """What `commit` of it is to ask for in this transaction is known: of several, before the first
+    of them, it may be asked for together.
+    """
+    kept = weighed.kept
+    if weighed.judged is not None and kept is not None:
+        tx.evidence.expect_again(kept.device, kept.content_sha256, kept.ear, tx.now_ms)
+
+
 def _keep(tx: Transaction, case: Case, weighed: Weighed) -> None:
     """Evidence that verified, with its signed result; only an affirming one has a result that
     receipts can name.

@@ -13,7 +13,7 @@ from framegate_controller.fleet.answer import Answer
 from framegate_controller.fleet.attestation import Looked, OfferedEvidence, Verifier
 from framegate_controller.fleet.callers import standing_device
 from framegate_controller.fleet.challenges import SignedChallenge
-from framegate_controller.fleet.commit import commit
+from framegate_controller.fleet.commit import commit, expect
 from framegate_controller.store.ports import Transaction
 
 
@@ -71,6 +71,8 @@ class Together:
         place = waiting[0][0]
         try:
             with self._store.reading() as tx:
+                tx.devices.expect(keys={one.key_sha256 for _, one in waiting})
+                tx.expect_firmware_revision()
                 for place, one in rest:
                     try:
                         if isinstance(one, OfferedEvidence):
@@ -94,6 +96,8 @@ class Together:
         """Write it all, or, where one of them does not go, each by itself."""
         try:
             with self._store.writing() as tx:
+                for each in looked.values():
+                    expect(tx, each.weighed)
                 for each in looked.values():
                     commit(tx, each.opened, each.case, each.weighed)
         except Unavailable as error:  # nobody is known to be written, and all were tried for long

@@ -154,7 +154,9 @@ class Database:
             connection = begun.connection
             try:
                 with self.engines.ours():
-                    tx = SqlTransaction(connection, self._tail, self.learn(begun.at_ms))
+                    tx = SqlTransaction(
+                        connection, self._tail, self.learn(begun.at_ms), writes=True
+                    )
                     yield tx
                 with self.engines.ours(ending=True):
                     self.engines.commit(connection)

@@ -8,23 +8,25 @@ what another still needs.
 
 from __future__ import annotations
 
-import select
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
 import psycopg
-from psycopg import IsolationLevel, errors
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from psycopg import errors
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DataError, DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate_controller.registry_address import StoreAt, address_problems
 from framegate_controller.store.engines import Begun
+from framegate_controller.store.postgres_driver import driver_of, failed
+from framegate_controller.store.postgres_idle import Idle, NoneFree, lose
+from framegate_controller.store.postgres_pipeline import SNAPSHOT, Pipelined, Question
 from framegate_host.secret_files import read_secret
 
 LEAST_VERSION: Final = 150_000
@@ -58,11 +60,15 @@ RUNNING: Final = 0x4647_0003
 """Shared by controllers that run, exclusive for whoever restores or moves a registry."""
 _PLAIN: Final = frozenset({"C", "POSIX", "C.UTF-8", "C.utf8"})
 """Collations that order texts by their bytes, as the file does."""
-_TURN: Final = text(
-    "SELECT pg_advisory_xact_lock(:turn),"
+_BEGIN: Final = "BEGIN"
+_ITSELF: Final = ""
+"""Of a statement that is its own transaction."""
+_TURN: Final = (
+    f"SELECT pg_advisory_xact_lock({TURN}),"
     " (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms"
 )
 _CREATE: Final = "createdb --template=template0 --encoding=UTF8 --locale=C NAME"
+_HURRIES: Final = "SET synchronous_commit = off"
 _WAITS: Final = (
     "SELECT set_config('synchronous_commit', 'on', false)"
     " WHERE current_setting('synchronous_commit') = 'off'"
@@ -77,51 +83,79 @@ class PostgresEngines:
         if problems := address_problems(at.address):
             raise Refused(problems)
         self.at = at
-        self._writers = self._engine(WRITERS)
-        self._readers = self._engine(READERS, reads=True)
-        self._beside = self._engine(BESIDE, durable=False)
+        self._writers = Idle(partial(self._connection, _WAITS), WRITERS)
+        self._readers = Idle(self._connection, READERS)
+        self._beside = Idle(partial(self._connection, _HURRIES), BESIDE)
         self._ending = Event()
         self._gone: DBAPIError | None = None
 
     def begin(self, *, writes: bool) -> Begun:
         """See `Engines.begin`. Raises Unavailable."""
-        return self._begun(self._writers if writes else self._readers, turn=writes)
+        if writes:
+            return self._begun(self._writers, _BEGIN, turn=True)
+        return self._begun(self._readers, SNAPSHOT)
 
     def commit(self, connection: Connection) -> None:
         """See `Engines.commit`."""
-        connection.commit()
+        if connection.in_transaction():
+            connection.commit()
+            return
+        driver = driver_of(connection)
+        try:
+            driver.commit()
+        except psycopg.Error as error:
+            raise failed(connection, error) from error
 
     def end(self, connection: Connection) -> None:
-        """See `Engines.end`; one that is lost is not in its pool any more."""
-        connection.close()
+        """See `Engines.end`; one that is lost is not kept."""
+        (self._writers if connection.engine is self._writers.engine else self._readers).take(
+            connection
+        )
 
     @contextmanager
     def aside(self) -> Iterator[Connection]:
         """A transaction beside the others, which waits for no turn and MUST touch nothing that they
         do. A crash of the database may lose it: that is what makes it cheap.
         """
-        connection = self._begun(self._beside, turn=False).connection
+        connection = self._begun(self._beside, _BEGIN).connection
         try:
             with self.ours():
                 yield connection
-                connection.commit()
+                self.commit(connection)
         finally:
-            connection.close()
+            self._beside.take(connection)
 
-    def _begun(self, engine: Engine, *, turn: bool) -> Begun:
+    def ask_aside(self, sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+        """See `ask`: of a statement that is such a transaction by itself."""
+        connection = self._begun(self._beside, _ITSELF).connection
+        try:
+            with self.ours():
+                return self.ask(connection, sql, values)
+        finally:
+            self._beside.take(connection)
+
+    @staticmethod
+    def ask(connection: Connection, sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+        """The first row that answers `sql`, `$1` in it for the first of `values`; None where there
+        is none. Raises DBAPIError.
+        """
+        driver = driver_of(connection)
+        try:
+            driver.ask(asked := Question(sql, values))
+        except psycopg.Error as error:
+            raise failed(connection, error) from error
+        rows: list[tuple[Any, ...]] = driver.rows(asked, tuple)
+        return rows[0] if rows else None
+
+    def _begun(self, idle: Idle, words: str, *, turn: bool = False) -> Begun:
         """Nothing was done so far, so whatever was lost can be begun again."""
         until_s = time.monotonic() + AWAY_S
         while True:
             if self._gone is not None:
                 raise self._away(self._gone) from self._gone
             try:
-                connection = self._live(engine)
-                try:
-                    at_ms = connection.execute(_TURN, {"turn": TURN}).one().now_ms if turn else None
-                except BaseException:
-                    connection.close()
-                    raise
-                return Begun(connection, at_ms)
+                connection = idle.begun(words, WAIT_S)
+                return Begun(connection, _turn(connection) if turn else None)
             except DBAPIError as error:
                 if isinstance(error.orig, errors.LockNotAvailable):
                     raise _busy(f"the turn to write to {self.at}", error) from error
@@ -129,24 +163,9 @@ class PostgresEngines:
                     raise self._away(error) from error
                 if self._ending.is_set():
                     self._gone = error
-            except PoolTimeout as error:
+            except NoneFree as error:
                 raise _busy(f"a connection to {self.at} that is free", error) from error
             self._ending.wait(PAUSE_S)
-
-    @staticmethod
-    def _live(engine: Engine) -> Connection:
-        """A connection of the pool in a transaction, one whose server has not ended it: an idle one
-        has nothing to read but that.
-        """
-        connection = engine.connect()
-        driver = connection.connection.driver_connection
-        while driver is None or driver.closed or select.select([driver], [], [], 0)[0]:
-            connection.invalidate()
-            connection.close()
-            connection = engine.connect()
-            driver = connection.connection.driver_connection
-        connection.begin()
-        return connection
 
     @contextmanager
     def ours(self, *, ending: bool = False) -> Iterator[None]:
@@ -203,14 +222,14 @@ class PostgresEngines:
 
     def close(self) -> None:
         """See `Engines.close`."""
-        for engine in (self._writers, self._readers, self._beside):
-            engine.dispose()
+        for idle in (self._writers, self._readers, self._beside):
+            idle.close()
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of its own, outside every pool, each statement its own transaction. Raises
         psycopg.Error, Unavailable.
         """
-        connection = self._connection()
+        connection = psycopg.connect(**self._where())
         connection.autocommit = True
         return connection
 
@@ -229,50 +248,50 @@ class PostgresEngines:
             row = connection.execute("SELECT pg_try_advisory_lock(%s)", (RUNNING,)).fetchone()
             yield row is not None and bool(row[0])
 
-    def _engine(self, size: int, *, reads: bool = False, durable: bool = True) -> Engine:
-        engine = create_engine(
-            "postgresql+psycopg://",
-            creator=self._connection,
-            pool_size=size,
-            max_overflow=0,
-            pool_timeout=WAIT_S,
-            pool_use_lifo=True,  # what a crowd opened is the first to be idle, and to end
-        )
+    def _connection(self, first: str = "") -> Pipelined:
+        """One whose server was told `first`, which lasts."""
+        # psycopg would have its server forget all that is prepared whenever something is undone
+        connection = Pipelined.connect(**self._where(), prepare_threshold=None)
+        if first:
+            connection.execute(first)
+            connection.commit()
+        return connection
 
-        def connected(connection: psycopg.Connection[Any], _record: Any) -> None:
-            if reads:
-                connection.isolation_level = IsolationLevel.REPEATABLE_READ
-                connection.read_only = True
-            elif durable:
-                connection.execute(_WAITS)
-                connection.commit()
-            else:
-                connection.execute("SET synchronous_commit = off")
-                connection.commit()
-
-        event.listen(engine, "connect", connected)
-        return engine
-
-    def _connection(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(
-            self.at.address,
-            password=_password(self.at.password_file),
-            client_encoding="utf8",
-            application_name="framegate-controller",
-            connect_timeout=CONNECT_S,
-            keepalives_idle=CONNECT_S,
-            keepalives_interval=2,
-            keepalives_count=3,
-            tcp_user_timeout=WAIT_S * 1000,
-            options=(
-                f"-c lock_timeout={WAIT_S * 1000} -c statement_timeout={STATEMENT_MS}"
+    def _where(self) -> dict[str, Any]:
+        return {
+            "conninfo": self.at.address,
+            "password": _password(self.at.password_file),
+            "client_encoding": "utf8",
+            "application_name": "framegate-controller",
+            "connect_timeout": CONNECT_S,
+            "keepalives_idle": CONNECT_S,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": WAIT_S * 1000,
+            "options": (
+                f"-c lock_timeout={int(WAIT_S * 1000)} -c statement_timeout={STATEMENT_MS}"
                 f" -c idle_in_transaction_session_timeout={IDLE_MS} -c timezone=UTC"
             ),
-        )
+        }
 
     def _away(self, error: DBAPIError) -> Unavailable:
         wanted, hint = f"the registry's database {self.at}", "systemctl status postgresql"
         return Unavailable.of(Reason.UNAVAILABLE, wanted, _said(error), hint)
+
+
+def _turn(connection: Connection) -> int:
+    """Wait for the turn to write; the database's time (ms). Raises DBAPIError."""
+    driver = driver_of(connection)
+    try:
+        driver.ask(turn := Question(_TURN))
+        return int(driver.rows(turn, tuple)[0][1])
+    except psycopg.Error as error:
+        raised = failed(connection, error)
+        lose(connection)
+        raise raised from error
+    except BaseException:
+        lose(connection)
+        raise
 
 
 def _password(file: Path | None) -> str | None:

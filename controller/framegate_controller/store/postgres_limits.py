@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import count
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Connection, text
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, text
 from framegate.evidence.challenge import unknown_session
 from framegate_controller.store.postgres import PostgresEngines
 from framegate_controller.store.shared.limits import Rule, Try, counters_of, locked
+from framegate_controller.store.shared.spent import InMemorySpentSessions
 from framegate_controller.store.shared.tries import too_many_tickets
 from framegate_controller.timing import TICKET_TRIES, TICKET_WINDOW_S
 from framegate_host.prefixes import prefix_of
@@ -51,15 +53,16 @@ _PUSH_OUT: Final = text(
 )
 _GET: Final = text("SELECT content FROM waiting WHERE kind = :kind AND name = :name")
 _TAKE: Final = text("DELETE FROM waiting WHERE kind = :kind AND name = :name RETURNING content")
-_ANSWER: Final = text(
-    "INSERT INTO answered_challenges (id, expires_ms) VALUES (:id, :expires_ms)"
-    " ON CONFLICT DO NOTHING RETURNING id"
+_ANSWER: Final = (
+    "INSERT INTO answered_challenges (id, expires_ms) VALUES ($1, $2)"
+    " ON CONFLICT DO NOTHING RETURNING 1"
 )
-_ANSWERED: Final = text("SELECT 1 FROM answered_challenges WHERE id = :id")
-_CLEAR_ANSWERED: Final = text(
+_CLEAR_ANSWERED: Final = (
     "DELETE FROM answered_challenges WHERE id IN (SELECT id FROM answered_challenges"
-    " WHERE expires_ms < :before LIMIT :most FOR UPDATE SKIP LOCKED)"
+    " WHERE expires_ms < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)"
 )
+CLEAR_EVERY: Final = 16
+"""Every so many answers as many are forgotten that nobody can repeat any more, and some more."""
 
 
 class PostgresSignInLimits:
@@ -127,21 +130,24 @@ class PostgresTicketTries:
 
 
 class PostgresSpentSessions:
-    """See `SpentSessions`: an answer at any controller is the only one."""
+    """See `SpentSessions`: an answer at any controller is the only one. Whether there was one is
+    said of this controller alone: whoever answers takes, and that asks the database.
+    """
 
     def __init__(self, engines: PostgresEngines) -> None:
-        self._engines = engines
+        self._engines, self._takes = engines, count(1)
+        self._here = InMemorySpentSessions()
 
     def taken(self, session: bytes) -> bool:
         """See `SpentSessions.taken`."""
-        with self._engines.aside() as c:
-            return c.execute(_ANSWERED, {"id": session}).first() is not None
+        return self._here.taken(session)
 
     def take(self, session: bytes, expires_ms: int, now_ms: int) -> None:
         """See `SpentSessions.take`."""
-        with self._engines.aside() as c:
-            first = c.execute(_ANSWER, {"id": session, "expires_ms": expires_ms}).first()
-            c.execute(_CLEAR_ANSWERED, {"before": now_ms - LONGEST_MS, "most": CLEAR})
+        self._here.take(session, expires_ms, now_ms)
+        first = self._engines.ask_aside(_ANSWER, (session, expires_ms))
+        if next(self._takes) % CLEAR_EVERY == 0:
+            self._engines.ask_aside(_CLEAR_ANSWERED, (now_ms - LONGEST_MS, 2 * CLEAR_EVERY))
         if first is None:
             raise unknown_session()
 

@@ -88,8 +88,7 @@ class PostgresPeers:
 
     def tell(self, text: str) -> None:
         """See `Peers.tell`."""
-        with self._engines.aside() as connection:
-            connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, text))
+        self._engines.ask_aside("SELECT pg_notify($1, $2)", (CHANNEL, text))
 
     def lease(self, duty: str) -> Lease | None:
         """See `Peers.lease`."""

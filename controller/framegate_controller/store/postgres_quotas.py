@@ -6,11 +6,8 @@ whoever has used theirs up is refused without another question.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import count
 from typing import Final, NamedTuple
-
-from sqlalchemy import Connection, text
 
 from framegate.errors import Refused
 from framegate_controller.store.postgres import PostgresEngines
@@ -29,23 +26,25 @@ NOTHING: Final = Rate(0, 0)
 CLEAR_EVERY: Final = 64
 CLEAR: Final = 256
 """Every so many takes so many full shares are forgotten: strangers make names up at 32 a second."""
-_FILLED: Final = "LEAST(:{0}, q.{0} + GREATEST(0, :now - q.at_ms) * :{0}_a_ms)"
-_CALLS, _SIZE = _FILLED.format("calls"), _FILLED.format("size")
-_TAKE: Final = text(
+_FILLED: Final = "LEAST({0}::float8, q.{1} + GREATEST(0, $2::bigint - q.at_ms) * {2}::float8)"
+_CALLS: Final = _FILLED.format("$3", "calls", "$5")
+_SIZE: Final = _FILLED.format("$4", "size", "$6")
+_TAKE: Final = (
     "INSERT INTO quota_levels AS q (name, calls, size, at_ms, full_ms)"
-    " VALUES (:name, :calls - 1, :size - :cost, :now, :full)"
+    " VALUES ($1, $3::float8 - 1, $4::float8 - $7::float8, $2, $8)"
     " ON CONFLICT (name) DO UPDATE SET"
-    f" calls = {_CALLS} - 1, size = {_SIZE} - :cost, at_ms = :now, full_ms = :full"
-    f" WHERE {_CALLS} >= 1 AND {_SIZE} >= :cost"
+    f" calls = {_CALLS} - 1, size = {_SIZE} - $7, at_ms = $2, full_ms = $8"
+    f" WHERE {_CALLS} >= 1 AND {_SIZE} >= $7"
     " RETURNING calls, size"
 )
-_LEFT: Final = text(
-    f"SELECT {_CALLS} AS calls, {_SIZE} AS size FROM quota_levels AS q WHERE name = :name"
-)
-_FOLLOW: Final = text("UPDATE quota_levels SET at_ms = :now WHERE name = :name AND at_ms > :now")
-_CLEAR: Final = text(
-    "DELETE FROM quota_levels WHERE name IN (SELECT name FROM quota_levels WHERE full_ms < :now"
-    " LIMIT :most FOR UPDATE SKIP LOCKED)"
+_LEFT: Final = f"SELECT {_CALLS}, {_SIZE} FROM quota_levels AS q WHERE name = $1"
+"""Of both: $1 name; $2 now, ms; $3, $4 calls and bytes of a full share; $5, $6 what comes back of
+them in a millisecond. Of the first alone: $7 bytes that are taken; $8 when it is full, ms.
+"""
+_FOLLOW: Final = "UPDATE quota_levels SET at_ms = $2 WHERE name = $1 AND at_ms > $2"
+_CLEAR: Final = (
+    "DELETE FROM quota_levels WHERE name IN (SELECT name FROM quota_levels WHERE full_ms < $1"
+    " LIMIT $2 FOR UPDATE SKIP LOCKED)"
 )
 
 
@@ -66,31 +65,27 @@ class Shares:
         """One call with `cost` bytes, in one step with asking whether there is as much: of two
         controllers that ask for the last of it one gets it. A full share holds `cost`.
         """
-        values = {
-            "name": name,
-            "cost": float(cost),
-            "now": now_ms,
-            "full": now_ms + _whole_ms(rates),
-            "calls": float(rates.calls.burst),
-            "size": float(rates.size.burst),
-            "calls_a_ms": rates.calls.per_s / 1000,
-            "size_a_ms": rates.size.per_s / 1000,
-        }
-        with self._engines.aside() as c:
-            row = c.execute(_TAKE, values).first()
-            if row is not None:
-                if next(self._takes) % CLEAR_EVERY == 0:
-                    c.execute(_CLEAR, {"now": now_ms, "most": CLEAR})
-                return Taken(Level(row.calls, row.size), good=True)
-            return Taken(self._refused(c, values), good=False)
-
-    @staticmethod
-    def _refused(c: Connection, values: Mapping[str, object]) -> Level:
-        """The refusal has locked the row: it is as it was refused."""
-        row = c.execute(_LEFT, values).one()
-        # a clock that was set an hour back keeps an empty share empty for no hour
-        c.execute(_FOLLOW, {"name": values["name"], "now": values["now"]})
-        return Level(row.calls, row.size)
+        share = (
+            name,
+            now_ms,
+            float(rates.calls.burst),
+            float(rates.size.burst),
+            rates.calls.per_s / 1000,
+            rates.size.per_s / 1000,
+        )
+        taking = (*share, float(cost), now_ms + _whole_ms(rates))
+        left = self._engines.ask_aside(_TAKE, taking)
+        if left is None:
+            with self._engines.aside() as c:
+                left = self._engines.ask(c, _TAKE, taking)
+                if left is None:  # the refusal has locked the row: it is as it was refused
+                    left = self._engines.ask(c, _LEFT, share) or (0.0, 0.0)
+                    # a clock that was set an hour back keeps an empty share empty for no hour
+                    self._engines.ask(c, _FOLLOW, share[:2])
+                    return Taken(Level(*left), good=False)
+        if next(self._takes) % CLEAR_EVERY == 0:
+            self._engines.ask_aside(_CLEAR, (now_ms, CLEAR))
+        return Taken(Level(*left), good=True)
 
 
 class PostgresBeginQuota:

@@ -38,6 +38,9 @@ class Controllers(Protocol):
     def put(self, controller: KnownController) -> None:
         """A new or changed one."""
 
+    def expect(self, form: int) -> None:
+        """`all_read` of it is asked soon: it may be looked up with what is asked before that."""
+
     def all_read(self, form: int) -> bool:
         """Whether every controller that was there of late reads rows of `form`: only then are they
         written. One of before cannot start on a newer schema, so this only ever becomes true, but

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -37,6 +37,9 @@ class Devices(Protocol):
 
     def get(self, device: str) -> Device | None:
         """By id."""
+
+    def expect(self, devices: Iterable[str] = (), *, keys: Iterable[bytes] = ()) -> None:
+        """Each is asked for soon by `get` or by `by_tls_key`: they may be looked up together."""
 
     def find(self, text: str, kind: str = "") -> Device:
         """With this id or name, or the only one it is a prefix of. Raises Refused (NOT_FOUND,
@@ -216,6 +219,9 @@ class EvidenceKept(Protocol):
         """The id of the device's last evidence where that is of this content, and came once more
         now; `ear` is the result of this time, signed. None where it is of another, or none is kept.
         """
+
+    def expect_again(self, device: str, content_sha256: bytes, ear: str, now_ms: int) -> None:
+        """`seen_again` is asked this soon in this transaction: it may be done before."""
 
     def hold(self, identifier: str, device: str, now_ms: int) -> None:
         """Never forget this evidence; the same again changes nothing."""

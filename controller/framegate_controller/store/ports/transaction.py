@@ -99,7 +99,7 @@ class Transaction(Protocol):
     def revision(self) -> int:
         """The store-wide revision of trust."""
 
-    def raise_revision(self) -> int:
+    def raise_revision(self) -> None:
         """The next one: relying parties must see this change. It is one for all changes of a
         transaction, which are seen at once or not at all.
         """
@@ -108,6 +108,9 @@ class Transaction(Protocol):
         """Raise the revisions of trust and of firmware by `step`, that of trust from `seen` where
         that is more; the revision of trust.
         """
+
+    def expect_firmware_revision(self) -> None:
+        """It is asked for soon: it may be looked up with what is asked before that."""
 
     def firmware_revision(self) -> int:
         """The revision of what machines are appraised by: profiles, signers, rollouts.

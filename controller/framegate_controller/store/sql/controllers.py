@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from sqlalchemy import bindparam, select
 
@@ -27,6 +28,7 @@ class SqlControllers:
 
     def __init__(self, rows: Rows, now_ms: int) -> None:
         self._rows, self._now_ms = rows, now_ms
+        self._expected: dict[int, Callable[[], Any]] = {}
         self._all_read: dict[int, bool] = {}
 
     def all(self) -> list[KnownController]:
@@ -44,16 +46,22 @@ class SqlControllers:
 
     def put(self, controller: KnownController) -> None:
         """A new or changed one."""
+        self._expected.clear()
         self._all_read.clear()
         encoded = json.dumps([base64.b64encode(c).decode() for c in controller.authorities])
         values = {"seen_ms": controller.seen_ms, "reads": controller.reads}
         self._rows.put(_CONTROLLERS, {"name": controller.name, "authorities": encoded, **values})
 
+    def expect(self, form: int) -> None:
+        """See `ports.Controllers.expect`."""
+        if form not in self._all_read and form not in self._expected:
+            values = {"form": form, "since": self._now_ms - GONE_MS}
+            self._expected[form] = self._rows.ahead(_BEFORE, values)
+
     def all_read(self, form: int) -> bool:
         """See `ports.Controllers.all_read`."""
         known = self._all_read.get(form)
         if known is None:
-            since = self._now_ms - GONE_MS
-            known = self._rows.one(_BEFORE, {"form": form, "since": since}) is None
-            self._all_read[form] = known
+            self.expect(form)
+            known = self._all_read[form] = self._expected.pop(form)() is None
         return known

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Row, Select, bindparam, delete, func, insert, or_, select, update
@@ -33,7 +34,7 @@ _KEYED: Final = tuple(
     if c.unique or any(c.name in index.columns for index in DEVICES.indexes)
 )
 """Columns that an index has. They seldom change, and SQLite writes each index anew of which a
-column is set, though to what it was.
+column is set, though to what it was; PostgreSQL does not.
 """
 _PUT_BESIDE: Final = Prepared(
     update(DEVICES).where(
@@ -52,10 +53,17 @@ class SqlDevices:
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
+        self._expected: dict[str | bytes, Callable[[], Any]] = {}
 
     def get(self, device: str) -> Device | None:
         """By id."""
-        return _maybe(self._rows.one(_BY_ID, {"of": device}))
+        expected = self._expected.pop(device, None)
+        return _maybe(expected() if expected else self._rows.one(_BY_ID, {"of": device}))
+
+    def expect(self, devices: Iterable[str] = (), *, keys: Iterable[bytes] = ()) -> None:
+        """See `ports.Devices.expect`."""
+        self._expected |= {of: self._rows.ahead(_BY_ID, {"of": of}) for of in devices}
+        self._expected |= {of: self._rows.ahead(_BY_TLS_KEY, {"of": of}) for of in keys}
 
     def named(self, name: str) -> Device | None:
         """By name."""
@@ -67,7 +75,8 @@ class SqlDevices:
 
     def by_tls_key(self, spki_sha256: bytes) -> Device | None:
         """By present TLS key."""
-        return _maybe(self._rows.one(_BY_TLS_KEY, {"of": spki_sha256}))
+        expected = self._expected.pop(spki_sha256, None)
+        return _maybe(expected() if expected else self._rows.one(_BY_TLS_KEY, {"of": spki_sha256}))
 
     def eks(self, of: Collection[str] | None = None) -> dict[DeviceId, bytes]:
         """See `ports.Devices.eks`."""
@@ -178,12 +187,18 @@ class SqlDevices:
 
     def add(self, device: Device) -> None:
         """A new one."""
+        self._expected.clear()
         self._rows.run(insert(DEVICES).values(**columns_of(device), version=device.version))
 
     def put(self, device: Device) -> Device:
         """See `ports.Devices.put`."""
+        self._expected.clear()
         columns = columns_of(device)
         row = {"version": device.version + 1, "of": device.id, "was": device.version}
+        put = replace(device, version=device.version + 1)
+        if self._rows.dialect != "sqlite":
+            self._rows.later(_PUT, {**columns, **row}, partial(_require_one, device.id))
+            return put
         beside = {name: v for name, v in columns.items() if name not in _KEYED and name != "id"}
         same = {f"same_{name}": columns[name] for name in _KEYED}
         if (
@@ -191,10 +206,11 @@ class SqlDevices:
             and self._rows.run(_PUT, {**columns, **row}) != 1
         ):
             raise Moved.of_what(device.id)
-        return replace(device, version=device.version + 1)
+        return put
 
     def remove(self, device: str) -> None:
         """Forget a row."""
+        self._expected.clear()
         self._rows.run(delete(DEVICES).where(DEVICES.c.id == device))
 
 
@@ -214,6 +230,11 @@ def _matching(
         query = query.where(column == wanted) if wanted else query
     query = query.where(DEVICES.c.state.in_([s.value for s in states])) if states else query
     return query.where(DEVICES.c.state.not_in([s.value for s in but])) if but else query
+
+
+def _require_one(device: str, changed: int) -> None:
+    if changed != 1:
+        raise Moved.of_what(device)
 
 
 def _maybe(row: Row[Any] | None) -> Device | None:

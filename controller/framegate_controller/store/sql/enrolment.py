@@ -21,8 +21,7 @@ _MAKERS: Final = table_of(machines.TpmAuthority)
 _BY_CODE: Final = Prepared(with_numbers(_TICKETS).where(_TICKETS.c.code_sha256 == bindparam("of")))
 _PUT: Final = upserts(_TICKETS)
 _SPEND: Final = {
-    name: Prepared(put(_SPENT).on_conflict_do_nothing().returning(_SPENT.c.id))
-    for name, put in INSERTS.items()
+    name: Prepared(put(_SPENT).on_conflict_do_nothing()) for name, put in INSERTS.items()
 }
 
 
@@ -81,8 +80,12 @@ class SqlSpentChallenges:
     def spend(self, challenge: bytes, expires_ms: int) -> None:
         """See `ports.SpentChallenges.spend`."""
         values = {"id": challenge, "expires_ms": expires_ms}
-        if self._rows.one(_SPEND[self._rows.dialect], values) is None:
-            raise unknown_session()
+        self._rows.later(_SPEND[self._rows.dialect], values, _require_first)
+
+
+def _require_first(spent: int) -> None:
+    if spent != 1:
+        raise unknown_session()
 
 
 class SqlTpmMakers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -36,6 +37,7 @@ from framegate_controller.store.sql.evidence_room import (
 )
 from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.store.sql.rows import (
+    INSERTS,
     Rows,
     failures_text,
     fields_of,
@@ -105,7 +107,9 @@ _OF_LOST_BOOTS: Final = Prepared(
 )
 """IMA entries of boots from which no evidence is kept any more."""
 _ADD_SEGMENT: Final = Prepared(insert(_SEGMENTS))
-_HAS_HEADER: Final = Prepared(select(_HEADERS.c.sha256).where(_HEADERS.c.sha256 == bindparam("of")))
+_ADD_HEADER: Final = {
+    name: Prepared(put(_HEADERS).on_conflict_do_nothing()) for name, put in INSERTS.items()
+}
 _ADD_RESULT: Final = Prepared(insert(_RESULTS))
 
 
@@ -115,6 +119,7 @@ class SqlEvidence:
     def __init__(self, rows: Rows, controllers: Controllers) -> None:
         self._rows, self._controllers = rows, controllers
         self._headers: set[bytes] = set()
+        self._again: dict[tuple[str, bytes], Callable[[], Any]] = {}
 
     def get(self, identifier: str) -> KeptEvidence | None:
         """By id."""
@@ -171,9 +176,16 @@ class SqlEvidence:
 
     def seen_again(self, device: str, content_sha256: bytes, ear: str, now_ms: int) -> str | None:
         """See `ports.EvidenceKept.seen_again`."""
-        values = {"of": device, "content": content_sha256, "last_ms": now_ms, "ear": ear}
-        row = self._rows.one(_SEEN_AGAIN, values)
+        if (device, content_sha256) not in self._again:
+            self.expect_again(device, content_sha256, ear, now_ms)
+        row = self._again.pop((device, content_sha256))()
         return row.id if row is not None else None
+
+    def expect_again(self, device: str, content_sha256: bytes, ear: str, now_ms: int) -> None:
+        """See `ports.EvidenceKept.expect_again`."""
+        self._controllers.expect(READS)  # whoever keeps evidence keeps a result of it
+        values = {"of": device, "content": content_sha256, "last_ms": now_ms, "ear": ear}
+        self._again[device, content_sha256] = self._rows.ahead(_SEEN_AGAIN, values)
 
     def hold(self, identifier: str, device: str, now_ms: int) -> None:
         """See `ports.EvidenceKept.hold`."""
@@ -226,14 +238,13 @@ class SqlEvidence:
             digest = sha256(packed.header.encode())
             self._keep_header(digest, packed.header)
             columns |= {"ear": "", "ear_packed": packed.packed, "ear_header": digest}
-        self._rows.run(_ADD_RESULT, columns)
+        self._rows.later(_ADD_RESULT, columns)
 
     def _keep_header(self, digest: bytes, header: str) -> None:
-        if digest in self._headers:
-            return
-        if self._rows.one(_HAS_HEADER, {"of": digest}) is None:
-            self._rows.run(insert(_HEADERS).values(sha256=digest, header=header))
-        self._headers.add(digest)
+        if digest not in self._headers:
+            values = {"sha256": digest, "header": header}
+            self._rows.later(_ADD_HEADER[self._rows.dialect], values)
+            self._headers.add(digest)
 
     def _result(self, r: Row[Any]) -> KeptResult:
         columns = dict(r._mapping)

@@ -49,11 +49,13 @@ def _adding(nodes: int) -> Prepared:
 
 class SqlRecord:
     """See `ports.RecordStore`. `tail` is what the last committed transaction of this process left;
-    this one's own end is `kept` until it commits.
+    this one's own end is `kept` until it commits. Whoever `writes` records
+    something at last, so the end is asked for with what it asks first.
     """
 
-    def __init__(self, rows: Rows, tail: LogTail, at_ms: int) -> None:
+    def __init__(self, rows: Rows, tail: LogTail, at_ms: int, *, writes: bool = False) -> None:
         self._rows, self._tail, self._at_ms = rows, tail, at_ms
+        self._last = rows.ahead(_END) if writes else lambda: rows.one(_END)
         self._mine: Tail | None = None
 
     def append(self, body: Mapping[str, Any]) -> int:
@@ -68,7 +70,7 @@ class SqlRecord:
             "actor": body.get("actor", ""),
         }
         event = str(body.get("event", body["kind"]))[:MAX_EVENT]
-        self._rows.run(
+        self._rows.later(
             _ADD_ENTRY,
             {
                 "id": index,
@@ -82,7 +84,7 @@ class SqlRecord:
         values: dict[str, Any] = {f"level{i}": node.level for i, node in enumerate(nodes)}
         values |= {f"position{i}": node.index for i, node in enumerate(nodes)}
         values |= {f"hash{i}": node.hash for i, node in enumerate(nodes)}
-        self._rows.run(_adding(len(nodes)), values)
+        self._rows.later(_adding(len(nodes)), values)
         tail.last = leaf
         return index
 
@@ -188,7 +190,7 @@ class SqlRecord:
     def _end(self) -> Tail:
         """This transaction's own end of the record."""
         if self._mine is None:
-            end = self._rows.one(_END)
+            end = self._last()
             size = end.id + 1 if end is not None else 0
             if end is not None and end.hash is None:
                 raise KeyError((0, end.id))

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from sqlalchemy import (
     Boolean,
@@ -34,6 +33,8 @@ from sqlalchemy.types import TypeEngine
 R = TypeVar("R")
 Values = Mapping[str, Any]
 """Of a statement's bound parameters, and of the columns that it writes."""
+Check = Callable[[int], None]
+"""Is told how many rows a statement changed; what it raises undoes the transaction."""
 _PLAIN: Final = (Integer, String, LargeBinary)
 """Types whose values both drivers take and give as they are."""
 _TAKEN: Final = (*_PLAIN, Boolean)
@@ -66,13 +67,13 @@ class Prepared:
 
 
 class Worded:
-    """A statement as a driver takes it: its text, and its parameters in their order or by name."""
+    """A statement as a driver takes it: its text, and its parameters in their order."""
 
     def __init__(self, compiled: SQLCompiler, values: Values) -> None:
         _require_given(compiled, values)
         _require_plain(compiled)
         self.sql = str(compiled)
-        self._order = compiled.positiontup
+        self._order = tuple(compiled.positiontup or ())
         self._fixed = {name: value for name, value in compiled.params.items() if name not in values}
         self._fixed |= {
             c.key: _default(c.default)
@@ -80,38 +81,72 @@ class Worded:
         }
         self._row: Any = None
 
-    def parameters(self, values: Values) -> Sequence[Any] | Values:
+    def parameters(self, values: Values) -> Sequence[Any]:
         """What the driver is given for `values`."""
         every = {**self._fixed, **values}
-        return every if self._order is None else [every[name] for name in self._order]
+        return [every[name] for name in self._order]
 
-    def row(self, cursor: DBAPICursor, found: Sequence[Any]) -> Any:
-        """What was `found`, its members by their columns' names."""
+    def row(self, names: Callable[[], Sequence[str]]) -> Callable[[Sequence[Any]], Any]:
+        """Makes a row of what was found, its members by their columns' `names`."""
         if self._row is None:
-            self._row = _row_type("Row", [column[0] for column in cursor.description or ()])
-        return self._row._make(found)
+            self._row = _row_type("Row", names())
+        return cast("Callable[[Sequence[Any]], Any]", self._row._make)
 
 
-class Driver:
+class Driver(Protocol):
     """The driver's connection behind SQLAlchemy's, for one transaction."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """In whose words statements go to it."""
+
+    def run(self, statement: Prepared, values: Values) -> int:
+        """Execute; how many rows it changed."""
+
+    def all(self, statement: Prepared, values: Values) -> list[Any]:
+        """Every row."""
+
+    def one(self, statement: Prepared, values: Values) -> Any:
+        """The first row, None where there is none."""
+
+    def later(self, statement: Prepared, values: Values, check: Check | None) -> None:
+        """Execute before anything that is executed from now on, and at the latest at the commit;
+        `check` is told how many rows it changed.
+        """
+
+    def ahead(self, statement: Prepared, values: Values) -> Callable[[], Any]:
+        """What gives `one` of it, as of some moment between now and then."""
+
+
+class DriverOfFile:
+    """SQLite's: whatever is asked is answered at once."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.dialect = connection.dialect
-        self._errors = connection.dialect.loaded_dbapi.Error
         self._there: Any = connection.connection.driver_connection
 
     def run(self, statement: Prepared, values: Values) -> int:
-        """Execute; how many rows it changed."""
+        """See `Driver.run`."""
         return self._executed(statement, values, lambda _, cursor: int(cursor.rowcount))
 
     def one(self, statement: Prepared, values: Values) -> Any:
-        """The first row, None where there is none."""
+        """See `Driver.one`."""
         return self._executed(statement, values, _first)
 
     def all(self, statement: Prepared, values: Values) -> list[Any]:
-        """Every row."""
+        """See `Driver.all`."""
         return self._executed(statement, values, _every)
+
+    def later(self, statement: Prepared, values: Values, check: Check | None) -> None:
+        """See `Driver.later`: now."""
+        changed = self.run(statement, values)
+        if check is not None:
+            check(changed)
+
+    def ahead(self, statement: Prepared, values: Values) -> Callable[[], Any]:
+        """See `Driver.ahead`: when it is asked for."""
+        return lambda: self.one(statement, values)
 
     def _executed(
         self, statement: Prepared, values: Values, take: Callable[[Worded, DBAPICursor], R]
@@ -120,34 +155,37 @@ class Driver:
         parameters = worded.parameters(values)
         try:
             return take(worded, self._there.execute(worded.sql, parameters))
-        except self._errors as error:
-            self._raise(error, worded.sql, parameters)
+        except self.dialect.loaded_dbapi.Error as error:
+            raise as_sqlalchemy(self.dialect, error, worded.sql, parameters, lost=False) from error
 
-    def _raise(self, error: Exception, sql: str, parameters: Any) -> NoReturn:
-        """What the driver raised, as SQLAlchemy says it. A connection that was lost it finds lost,
-        too, and does with it and its pool what it does with such.
-        """
-        lost = self.dialect.is_disconnect(error, self._there, None)  # type: ignore[arg-type]
-        if lost:
-            with suppress(DBAPIError):
-                self._connection.exec_driver_sql("SELECT 1")
-        raise DBAPIError.instance(
-            sql,
-            parameters,
-            error,
-            self._errors,
-            connection_invalidated=lost,
-            dialect=self.dialect,
-        ) from error
+
+def as_sqlalchemy(
+    dialect: Dialect, error: Exception, sql: str, parameters: Any, *, lost: bool
+) -> DBAPIError:
+    """What the driver raised, as SQLAlchemy says it; `lost`: with it went its connection."""
+    raised = DBAPIError.instance(
+        sql,
+        parameters,
+        error,
+        dialect.loaded_dbapi.Error,
+        connection_invalidated=lost,
+        dialect=dialect,
+    )
+    assert isinstance(raised, DBAPIError)  # noqa: S101 - of the driver's own errors it is one
+    return raised
 
 
 def _first(worded: Worded, cursor: DBAPICursor) -> Any:
     found = cursor.fetchone()
-    return worded.row(cursor, found) if found is not None else None
+    return _row(worded, cursor)(found) if found is not None else None
 
 
 def _every(worded: Worded, cursor: DBAPICursor) -> list[Any]:
-    return [worded.row(cursor, found) for found in cursor.fetchall()]
+    return [*map(_row(worded, cursor), cursor.fetchall())]
+
+
+def _row(worded: Worded, cursor: DBAPICursor) -> Callable[[Sequence[Any]], Any]:
+    return worded.row(lambda: [column[0] for column in cursor.description or ()])
 
 
 def _default(default: Any) -> Any:

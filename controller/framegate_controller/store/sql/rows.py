@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Executable, Row, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from framegate.errors import Failure, Reason
-from framegate_controller.store.sql.prepared import Driver, Prepared
+from framegate_controller.store.sql.prepared import Check, Driver, DriverOfFile, Prepared
 from framegate_controller.store.tables.base import Base
 
 Statement = Executable | Prepared
@@ -70,9 +70,24 @@ class Rows:
         """The first column of every row."""
         return list(self._connection.execute(statement, parameters).scalars())
 
+    def later(self, statement: Prepared, parameters: Values, check: Check | None = None) -> None:
+        """Execute at the latest before the next statement is, or the commit, of which this one is
+        nobody's to wait for; `check` is then told how many rows it changed.
+        """
+        self._driver.later(statement, _named(parameters), check)
+
+    def ahead(self, statement: Prepared, parameters: Values = None) -> Callable[[], Any]:
+        """What gives the first row of it, as it is at some moment between now and then."""
+        return self._driver.ahead(statement, _named(parameters))
+
     @cached_property
     def _driver(self) -> Driver:
-        return Driver(self._connection)
+        if self.dialect == "sqlite":
+            return DriverOfFile(self._connection)
+        # psycopg is there where it is used: the extra `postgres`
+        from framegate_controller.store.postgres_driver import DriverOfServer  # noqa: PLC0415
+
+        return DriverOfServer(self._connection)
 
     @property
     def dialect(self) -> str:

@@ -5,7 +5,7 @@ records.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -43,11 +43,8 @@ from framegate_controller.store.tables import fleet
 R = TypeVar("R")
 _REVISION: Final = table_of(fleet.Revision)
 _NOW: Final = Prepared(select(_REVISION.c.value).where(_REVISION.c.id == bindparam("of")))
-_NEXT: Final = Prepared(
-    update(_REVISION)
-    .where(_REVISION.c.id == bindparam("of"))
-    .values(value=_REVISION.c.value + 1)
-    .returning(_REVISION.c.value)
+_RAISE: Final = Prepared(
+    update(_REVISION).where(_REVISION.c.id == bindparam("of")).values(value=_REVISION.c.value + 1)
 )
 _TRUST, _FIRMWARE = 1, 2
 """Rows of the revision table."""
@@ -109,16 +106,19 @@ class SqlTransaction:
     rows: Rows
     now_ms: int
 
-    def __init__(self, connection: Connection, tail: LogTail, now_ms: int) -> None:
+    def __init__(
+        self, connection: Connection, tail: LogTail, now_ms: int, *, writes: bool = False
+    ) -> None:
         self.rows = Rows(connection)
         self.now_ms = now_ms
         self.act: Act | None = None
         self.recorded = 0
-        self._record = SqlRecord(self.rows, tail, now_ms)
+        self._record = SqlRecord(self.rows, tail, now_ms, writes=writes)
         self.log: ports.RecordStore = self._record
         self._after: list[Callable[[], object]] = []
-        self._firmware_raised = False
-        self._raised: int | None = None
+        self._firmware_raised, self._raised = False, False
+        self._firmware: int | None = None
+        self._expected: Callable[[], Any] | None = None
 
     def record(self, event: Event, *, by: str = "") -> int:
         """See `ports.Transaction.record`."""
@@ -148,31 +148,38 @@ class SqlTransaction:
         """See `ports.Transaction.revision`."""
         return self._revision(_TRUST)
 
-    def raise_revision(self) -> int:
+    def raise_revision(self) -> None:
         """See `ports.Transaction.raise_revision`."""
-        if self._raised is None:
-            self._raised = self._raise(_TRUST)
-        return self._raised
+        if not self._raised:
+            self._raised = True
+            self.rows.later(_RAISE, {"of": _TRUST})
 
     def leap(self, seen: int, step: int) -> int:
         """See `ports.Transaction.leap`."""
         for of, least in ((_TRUST, seen), (_FIRMWARE, 0)):
             value = max(self._revision(of), least) + step
             self.rows.run(update(_REVISION).where(_REVISION.c.id == of).values(value=value))
-        self._firmware_raised, self._raised = True, None
+        self._firmware_raised, self._raised = True, False
         return self._revision(_TRUST)
+
+    def expect_firmware_revision(self) -> None:
+        """See `ports.Transaction.expect_firmware_revision`."""
+        self._expected = self.rows.ahead(_NOW, {"of": _FIRMWARE})
 
     def firmware_revision(self) -> int:
         """See `ports.Transaction.firmware_revision`."""
-        return 0 if self._firmware_raised else self._revision(_FIRMWARE)
+        if self._firmware_raised:
+            return 0
+        if self._firmware is None:
+            found = self._expected() if self._expected else self.rows.one(_NOW, {"of": _FIRMWARE})
+            self._firmware = int(found.value) if found is not None else 0
+        return self._firmware
 
     def raise_firmware_revision(self) -> int:
         """See `ports.Transaction.raise_firmware_revision`."""
         self._firmware_raised = True
-        return self._raise(_FIRMWARE)
+        self.rows.later(_RAISE, {"of": _FIRMWARE})
+        return self._revision(_FIRMWARE)
 
     def _revision(self, of: int) -> int:
         return int(self.rows.scalar(_NOW, {"of": of}) or 0)
-
-    def _raise(self, of: int) -> int:
-        return int(self.rows.scalar(_NEXT, {"of": of}))

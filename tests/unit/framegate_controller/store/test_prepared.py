@@ -27,7 +27,7 @@ from framegate.errors import Unavailable
 from framegate.record.fleet_events import ZoneThawed
 from framegate_controller.registry_address import StoreAt
 from framegate_controller.store.database import open_registry, open_store
-from framegate_controller.store.sql.prepared import Driver, Prepared, with_numbers
+from framegate_controller.store.sql.prepared import Prepared, with_numbers
 from framegate_controller.store.sql.rows import Rows
 
 TABLE = Table(
@@ -45,6 +45,7 @@ GROW = Prepared(
     .values(size=TABLE.c.size + 1)
     .returning(TABLE.c.size)
 )
+GROW_ALL = Prepared(update(TABLE).values(size=TABLE.c.size + 1))
 LARGEST = Prepared(select(TABLE.c.name).order_by(TABLE.c.size.desc()).limit(1))
 
 
@@ -56,7 +57,7 @@ def connection(request):
     else:
         new_database = request.getfixturevalue("new_database")
         opened = request.getfixturevalue("opened")
-        engine = opened(new_database()).engines._writers
+        engine = opened(new_database()).engines._writers.engine
     with engine.connect() as there:
         TABLE.create(there)
         yield there
@@ -192,11 +193,52 @@ def test_several_values_for_one_run_are_refused(rows):
         rows.run(ADD, [{"name": "a"}, {"name": "b"}])
 
 
+def test_what_is_run_later_is_run_before_what_is_asked_and_its_count_is_told(rows):
+    told = []
+    rows.later(ADD, {"name": "a", "size": 1}, told.append)
+    rows.later(GROW_ALL, {}, told.append)
+    assert rows.one(OF, {"of": "a"}).size == 2 and told == [1, 1]
+    rows.later(ADD, {"name": "b"})
+    assert len(rows.all(select(TABLE))) == 2, "before what SQLAlchemy runs, too"
+
+
+def test_what_a_count_forbids_is_said_at_the_latest_with_the_next_answer(rows):
+    def none(changed: int) -> None:
+        raise LookupError(changed)
+
+    with pytest.raises(LookupError):
+        rows.later(GROW_ALL, {}, none)
+        rows.one(OF, {"of": "a"})
+
+
+def test_what_is_asked_ahead_is_found_when_it_is_wanted(rows):
+    rows.run(ADD, {"name": "a", "size": 5})
+    ahead = {name: rows.ahead(OF, {"of": name}) for name in ("a", "b")}
+    assert ahead["a"]().size == 5 and ahead["b"]() is None
+    assert ahead["a"]().name == "a"
+
+
+@pytest.mark.parametrize("given", [{}, {"off": "a"}])
+def test_what_is_wrong_with_a_statement_is_said_before_it_waits(rows, given):
+    for put in (rows.later, rows.ahead):
+        with pytest.raises(TypeError, match="values for its names were expected"):
+            put(OF, given)()
+    assert rows.all(select(TABLE)) == []
+
+
+def test_an_error_of_what_was_run_later_names_that(rows):
+    with pytest.raises(IntegrityError) as raised:
+        for name in ("a", "b", "a"):
+            rows.later(ADD, {"name": name, "size": 3})
+        rows.one(OF, {"of": "a"})
+    assert "INSERT INTO things" in str(raised.value) and "'a'" in str(raised.value)
+
+
 def test_each_kind_of_database_has_words_of_its_own(connection):
-    driver = Driver(connection)
+    driver = Rows(connection)._driver
     worded = OF.worded(driver.dialect, {"of": "a"})
     assert worded is OF.worded(driver.dialect, {"of": "b"})
-    wanted = "= ?" if driver.dialect.name == "sqlite" else "%(of)s"
+    wanted = "= ?" if driver.dialect.name == "sqlite" else "= $1"
     assert wanted in worded.sql
 
 
@@ -240,5 +282,6 @@ def test_a_connection_that_is_lost_under_a_statement_is_said_and_no_other_of_its
         assert raised.value.connection_invalidated
         raise raised.value
     with store.writing() as tx:
-        assert tx.raise_revision() == 1
+        tx.raise_revision()
+        assert tx.revision() == 1
     store.close()
