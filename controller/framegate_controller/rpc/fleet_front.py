@@ -26,6 +26,8 @@ no call under way gives way to the next, of the address that has most of such. A
 one, its watch.
 """
 END_S: Final = 5.0
+OFTEN: Final = ("Begin", "Complete", "Watch")
+"""What every machine calls all day, and all of them at once where a controller comes back."""
 
 
 class FleetFront:
