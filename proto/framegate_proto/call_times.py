@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ CALLS: Final = frozenset(
     | {"Health.Check", "Health.Watch"}
 )
 """Their calls, SERVICE.CALL."""
+MAX_REMEMBERED: Final = 1_024
+"""Paths whose call was worked out once: of what is served there are some hundred."""
 OUTCOMES: Final = frozenset({"ok", "refused", "failed", "cancelled"})
 """What becomes of a call: `refused` is the caller's doing, `failed` ours or the network's."""
 _OURS: Final = frozenset(
@@ -91,6 +94,7 @@ class _Around:
             self._times.over(self._name, outcome, seconds, streams=self._called.streams)
 
 
+@lru_cache(maxsize=MAX_REMEMBERED)
 def call_of(path: str | bytes) -> str:
     """SERVICE.CALL of a path, /package.SERVICE/CALL; `other` where the contract has none such."""
     text = path.decode("ascii", "replace") if isinstance(path, bytes) else path

@@ -55,6 +55,10 @@ CHORE_MOST_S: Final = 120.0
 """How long one chore may take, a disk that is busy and a record that grew for days included. One
 that takes longer stands still, and so does what waits for the store behind it.
 """
+REVISION_S: Final = 0.2
+"""Between two looks at the store's revision where no chore has anything to tell: gateways are told
+it with a heartbeat, each half second.
+"""
 END_S: Final = 3.0
 """How long the end waits for a chore: longer than any takes, unless a disk is away."""
 
@@ -112,6 +116,7 @@ class Clockwork:
         self._bus, self._chores = bus, tuple(chores)
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
+        self._revision_due_s = 0.0
         self._done: dict[str, float] = {}
         self._promises: dict[str, Promise] = {}
 
@@ -160,12 +165,22 @@ class Clockwork:
         said = Repeated()
         while not await self._ends_within(chore.every_s):
             try:
-                await self._bus.publish(await asyncio.to_thread(chore.work))
+                notices = await asyncio.to_thread(chore.work)
+                if notices or self._revision_due():
+                    await self._bus.publish(notices)
                 self._done[chore.name] = time.time()
                 said.over()
             except Exception as error:  # noqa: BLE001 - one bad turn must not end it
                 _tell(said, chore.name, error)
             promise.within(chore.every_s + CHORE_MOST_S)
+
+    def _revision_due(self) -> bool:
+        """Whether somebody is to look at it; it is theirs then."""
+        now_s = time.monotonic()
+        due = now_s >= self._revision_due_s
+        if due:
+            self._revision_due_s = now_s + REVISION_S
+        return due
 
     async def _ends_within(self, seconds: float) -> bool:
         try:

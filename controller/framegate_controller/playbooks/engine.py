@@ -85,18 +85,28 @@ class Engine:
             except Exception:
                 self._replay = None  # it may have taken in what was not committed
                 raise
-            told += self._do()
-        self._decided()
-        self._ask()
+            if self._anything_open():
+                told += self._do()
+        if self._anything_open():  # a busy record grows with each look, and calls for nothing
+            self._decided()
+            self._ask()
         return told
 
     def _nothing_to_do(self) -> bool:
-        """What most looks find, some of each second: out of one snapshot."""
+        """What most looks of a quiet fleet find, some of each second: out of one snapshot."""
         if self._replay is None:
             return False
         with self._store.reading() as tx:
-            forget = tx.now_ms - self._forgotten_ms > FORGET_EVERY_MS
-            return tx.log.size() == self._read and not forget and not tx.playbooks.any_open()
+            return tx.log.size() == self._read and not self._open(tx)
+
+    def _anything_open(self) -> bool:
+        with self._store.reading() as tx:
+            return self._open(tx)
+
+    def _open(self, tx: Transaction) -> bool:
+        """Whether steps wait for something, or are to be forgotten."""
+        forget = tx.now_ms - self._forgotten_ms > FORGET_EVERY_MS
+        return forget or tx.playbooks.any_open()
 
     def _follow(self) -> bool:
         """Plan what the next entries call for; whether there are more."""

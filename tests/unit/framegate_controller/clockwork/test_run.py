@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from framegate.errors import Reason, Unavailable
+from framegate_controller.clockwork import run
 from framegate_controller.clockwork.run import Chore, Clockwork
 from framegate_controller.events.notices import DeviceChanged
 from support.clockwork import staleness_of
@@ -33,6 +34,47 @@ async def test_a_chore_that_fails_is_done_again_and_its_notices_are_published(be
     await until(lambda: told)
     await clockwork.stop()
     assert told[0] == (DeviceChanged(CAMERA),) and "a chore" in caplog.text
+
+
+@pytest.mark.parametrize(("pause_s", "all_of_them"), [(1e9, False), (0.0, True)])
+async def test_chores_with_nothing_to_tell_look_at_the_revision_together(
+    bench, monkeypatch, pause_s, all_of_them
+):
+    """Each look is a turn of the bus, and a controller has a dozen chores."""
+    monkeypatch.setattr(run, "REVISION_S", pause_s)
+    told, done = [], []
+    staleness, bus = staleness_of(bench)
+
+    async def publish(notices):
+        told.append(notices)
+
+    def nothing():
+        done.append(None)
+        return ()
+
+    bus.publish = publish
+    clockwork = Clockwork(bus, staleness, [Chore("a", 0.001, nothing), Chore("b", 0.001, nothing)])
+    await clockwork.start()
+    await until(lambda: len(done) > 10)
+    await clockwork.stop()
+    assert len(told) == (len(done) if all_of_them else 1)
+    assert set(told) == {()}
+
+
+async def test_no_pause_keeps_back_what_a_chore_has_to_tell(bench, monkeypatch):
+    monkeypatch.setattr(run, "REVISION_S", 1e9)
+    told = []
+    staleness, bus = staleness_of(bench)
+
+    async def publish(notices):
+        told.append(notices)
+
+    bus.publish = publish
+    work = [Chore("a", 0.001, lambda: ()), Chore("b", 0.001, lambda: (DeviceChanged(CAMERA),))]
+    clockwork = Clockwork(bus, staleness, work)
+    await clockwork.start()
+    await until(lambda: told.count((DeviceChanged(CAMERA),)) > 10)
+    await clockwork.stop()
 
 
 async def test_no_chore_is_under_way_once_the_clockwork_has_stopped(bench):

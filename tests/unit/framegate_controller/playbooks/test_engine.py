@@ -22,6 +22,7 @@ from framegate_controller.clockwork.incidents import IncidentFollower
 from framegate_controller.playbooks.engine import (
     BATCH,
     CURSOR,
+    FORGET_EVERY_MS,
     QUIET_MS,
     STEP_LIFE_MS,
     Engine,
@@ -469,3 +470,26 @@ def test_a_look_that_finds_nothing_to_do_reads_one_snapshot_and_the_next_entry_i
     assert len(asked) > 4
     with store.reading() as tx:
         assert engine._read == tx.log.size()
+
+
+def test_a_record_that_grows_and_calls_for_nothing_has_no_steps_looked_through(
+    response, monkeypatch
+):
+    engine, store = response.engine, response.store
+    engine.look()
+    looked_through = []
+    for name in ("_do", "_decided", "_ask"):
+        real = getattr(engine, name)
+        monkeypatch.setattr(
+            engine, name, lambda real=real, name=name: looked_through.append(name) or real()
+        )
+    for number in range(3):
+        with store.writing() as tx:
+            tx.record(EvidenceAsked(device="camera.line-1.cam1", why=f"a test {number}"))
+        assert engine.look() == ()
+        with store.reading() as tx:
+            assert engine._read == tx.log.size()
+    assert not looked_through
+    response.clock.now += FORGET_EVERY_MS + 1
+    engine.look()
+    assert "_do" in looked_through  # which forgets what is over
