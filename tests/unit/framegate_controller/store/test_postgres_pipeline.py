@@ -13,9 +13,9 @@ from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.context import Fleet
 from framegate_controller.fleet.attestation import OfferedEvidence
 from framegate_controller.fleet.together import AskedChallenge
-from framegate_controller.store.postgres_driver import driver_of
 from framegate_controller.store.postgres_idle import Idle, NoneFree
-from framegate_controller.store.postgres_pipeline import SNAPSHOT, Pipelined, Question
+from framegate_controller.store.sql.postgres_driver import driver_of
+from framegate_controller.store.sql.postgres_pipeline import SNAPSHOT, Pipelined, Question
 from framegate_controller.timing import Timing
 from support.bench import Bench
 from support.clock import Clock
