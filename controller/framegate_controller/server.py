@@ -51,7 +51,7 @@ from framegate_controller.rpc.fleet import FleetService
 from framegate_controller.rpc.fleet_front import (
     MAX_CONNECTIONS as MAX_FLEET_CONNECTIONS,
 )
-from framegate_controller.rpc.fleet_front import FleetFront
+from framegate_controller.rpc.fleet_front import OFTEN, FleetFront
 from framegate_controller.rpc.join import JoinService
 from framegate_controller.rpc.joinport import Behind, BusElsewhere, JoinPort
 from framegate_controller.rpc.known import KnownAtPort
@@ -78,6 +78,7 @@ from framegate_host.private_files import closed_folder, state_folder
 from framegate_host.secret_files import read_secret
 from framegate_host.signals import ended_within
 from framegate_host.telemetry.listener import Watched, watching
+from framegate_proto.call_waiting import waited_together
 from framegate_proto.health_service import HealthService
 from framegate_proto.server_tls import ChangingTls, ServerTls
 from framegate_proto.traces import traces_to
@@ -264,9 +265,9 @@ class Controller:
         desk = Desk(self.store, self.fleet, self.people, self.bus)
         machines = FleetService(self.verifier, self.policies, self.bus, self.reports)
         self._shown.push_async_callback(machines.stop)
-        rpc.add_FleetServicer_to_server(machines, fleet)
+        rpc.add_FleetServicer_to_server(machines, waited_together(fleet, *OFTEN))
         operators = Operators(desk, self.bus.publish, RecordGrowth(self._tail.size))
-        rpc.add_OperatorServicer_to_server(operators.service(TABLE), fleet)
+        rpc.add_OperatorServicer_to_server(operators.service(TABLE), waited_together(fleet))
         self._health.add_to(fleet)
         self.clockwork.also(
             self._duties.chore(

@@ -12,6 +12,7 @@ import contextlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Final
 
 import grpc
@@ -62,7 +63,9 @@ class Called:
 
 
 Passed = Callable[[Any, Called], contextlib.AbstractContextManager[Any]]
-"""What a handler is given in the place of its context, while its call is under way."""
+"""What a handler is given in the place of its context, while its call is under way. It MUST end no
+error of a call.
+"""
 
 
 class PassedContexts(grpc.aio.ServerInterceptor):
@@ -117,6 +120,41 @@ class OutlivingContexts(PassedContexts):
         super().__init__(lambda context, _called: contextlib.nullcontext(CallContext(context)))
 
 
+class _Layers:
+    """What a call passed, and what it is given in the end. An ExitStack for managers that end no
+    error: at each call of everybody it is a third of what all of this takes.
+    """
+
+    __slots__ = ("_passed", "given")
+
+    def __init__(self, context: Any) -> None:
+        self.given = context
+        self._passed: list[contextlib.AbstractContextManager[Any]] = []
+
+    def begin(self, passed: tuple[Passed, ...], called: Called) -> None:
+        """One after the other. Raises what one of them raises; the ones before have begun."""
+        for each in passed:
+            manager = each(self.given, called)
+            self.given = manager.__enter__()
+            self._passed.append(manager)
+
+    def __enter__(self) -> _Layers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        try:
+            while self._passed:
+                self._passed.pop().__exit__(kind, error, where)
+        finally:
+            if self._passed:  # one of them failed: the others end as well
+                self.__exit__(kind, error, where)
+
+
 def _passing(handler: Any, path: str, passed: tuple[Passed, ...]) -> Any:
     """`handler` with the context that `passed` give for each call, while that lasts; a call for
     which one raises an error of ours is ended by that, and never begins.
@@ -127,23 +165,21 @@ def _passing(handler: Any, path: str, passed: tuple[Passed, ...]) -> Any:
     method: Method = getattr(handler, kind)
     called = Called(path, bool(handler.request_streaming or handler.response_streaming))
 
-    async def begun(entered: contextlib.ExitStack, context: Any) -> Any:
-        given = context
-        try:
-            for each in passed:
-                given = entered.enter_context(each(given, called))
-        except FramegateError as error:
-            await abort(given, error)
-        return given
-
     async def answered(request: Any, context: Any) -> Any:
-        with contextlib.ExitStack() as entered:
-            return await method(request, await begun(entered, context))
+        with _Layers(context) as layers:
+            try:
+                layers.begin(passed, called)
+            except FramegateError as error:
+                await abort(layers.given, error)
+            return await method(request, layers.given)
 
     async def streamed(request: Any, context: Any) -> AsyncIterator[Any]:
-        with contextlib.ExitStack() as entered:
-            given = await begun(entered, context)
-            async with contextlib.aclosing(method(request, given)) as items:
+        with _Layers(context) as layers:
+            try:
+                layers.begin(passed, called)
+            except FramegateError as error:
+                await abort(layers.given, error)
+            async with contextlib.aclosing(method(request, layers.given)) as items:
                 async for item in items:
                     yield item
 

@@ -14,6 +14,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
+from framegate_proto.call_waiting import waited_together
+
 log = logging.getLogger(__name__)
 LOOK_S: Final = 1.0
 """Between two looks at whether the program is ready."""
@@ -34,7 +36,7 @@ class HealthService:
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Answer on this server too."""
-        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, waited_together(server))
 
     @contextlib.asynccontextmanager
     async def told(self) -> AsyncIterator[None]:

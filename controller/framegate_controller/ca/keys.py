@@ -133,24 +133,29 @@ class FleetKeys:
     gone: tuple[Generation, ...] = ()
     beside: tuple[x509.Certificate, ...] = ()
 
-    @property
-    def own(self) -> tuple[x509.Certificate, ...]:
-        """This controller's issuing CAs' certificates: present, coming, and gone ones that may
-        still be shown.
-        """
+    own: tuple[x509.Certificate, ...] = field(init=False, repr=False, compare=False)
+    """This controller's issuing CAs' certificates: present, coming, and gone ones that may still be
+    shown.
+    """
+    intermediates: tuple[x509.Certificate, ...] = field(init=False, repr=False, compare=False)
+    """The same of every controller of the fleet."""
+    _ders: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """What every call asks for is put together once."""
         present = [k.certificate for k in self.issuing.values()]
         coming = [k.certificate for k in self.coming.values()]
-        return (*present, *coming, *(g.certificate for g in self.gone))
-
-    @property
-    def intermediates(self) -> tuple[x509.Certificate, ...]:
-        """The same of every controller of the fleet."""
-        return (*self.own, *(c for c in self.beside if c not in self.own))
+        own = (*present, *coming, *(g.certificate for g in self.gone))
+        everybody = (*own, *(c for c in self.beside if c not in own))
+        object.__setattr__(self, "own", own)
+        object.__setattr__(self, "intermediates", everybody)
+        ders = tuple(c.public_bytes(serialization.Encoding.DER) for c in everybody)
+        object.__setattr__(self, "_ders", ders)
 
     @property
     def authorities(self) -> list[bytes]:
         """The same in DER, as machines are told."""
-        return [c.public_bytes(serialization.Encoding.DER) for c in self.intermediates]
+        return list(self._ders)
 
     def generations(self, label: str) -> list[Generation]:
         """Every generation of the issuing CA `label`: the present one, the coming, the gone."""

@@ -40,7 +40,9 @@ def device_key(
 
 def known_device_key(certificate: x509.Certificate, keys: FleetKeys, now: datetime) -> bytes | None:
     """The same, where it was established before: of memory alone. None where it was not."""
-    known = known_peer(certificate, keys, while_alive(certificate, now), Purpose.DEVICE)
+    known = known_peer(certificate, keys, now, Purpose.DEVICE)
+    if known is None:  # nothing is remembered of a moment in which it does not live
+        known = known_peer(certificate, keys, while_alive(certificate, now), Purpose.DEVICE)
     return sha256(known.spki) if known is not None else None
 
 

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
 from typing import Any, Final
 
 from framegate_controller.joinport.connections import Connection, Connections
@@ -26,6 +25,8 @@ no call under way gives way to the next, of the address that has most of such. A
 one, its watch.
 """
 END_S: Final = 5.0
+OFTEN: Final = ("Begin", "Complete", "Watch")
+"""What every machine calls all day, and all of them at once where a controller comes back."""
 
 
 class FleetFront:
@@ -79,6 +80,10 @@ class FrontContext:
         """gRPC's name of the peer; its port, which nothing here asks for, is 0."""
         return self._peer
 
+    def auth_context(self) -> Any:
+        """What TLS says of the peer."""
+        return self._context.auth_context()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
 
@@ -92,8 +97,21 @@ class ThroughFront(PassedContexts):
         super().__init__(self._calling)
         self._connections = connections
 
-    @contextlib.contextmanager
-    def _calling(self, context: Any, _called: Called) -> Iterator[Any]:
-        connection = self._connections.at(context.peer())
-        with connection.calling():
-            yield FrontContext(context, connection)
+    def _calling(self, context: Any, _called: Called) -> contextlib.AbstractContextManager[Any]:
+        return _Calling(context, self._connections.at(context.peer()))
+
+
+class _Calling:
+    """A call that lasts, on its connection."""
+
+    __slots__ = ("_connection", "_context")
+
+    def __init__(self, context: Any, connection: Connection) -> None:
+        self._context, self._connection = context, connection
+
+    def __enter__(self) -> FrontContext:
+        self._connection.calls += 1
+        return FrontContext(self._context, self._connection)
+
+    def __exit__(self, *_error: object) -> None:
+        self._connection.calls -= 1

@@ -1,4 +1,4 @@
-"""N130 to N132, N138 to N140, N143, N149: load, guesses, and whoever fills what there is."""
+"""N130 to N132, N138 to N140, N143, N149, N248: load, guesses, and whoever fills what there is."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import grpc
+
 from framegate_controller.store.shared.limits import PAIR_TRIES
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
+from framegate_proto.edge import evidence_parts, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
+from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.attack.conversation import head
 from framegate_simulators.attack.floor import QUOTA_MIB, Floor, picture
-from framegate_simulators.attack.target import Seen, Target, attempt, reason_of
+from framegate_simulators.attack.target import Enrolled, Seen, Target, attempt, reason_of
 from framegate_simulators.fixtures.access import PASSWORD, certificate_request, wait_for_next_code
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.plant.processes import wait_for
@@ -31,6 +35,8 @@ JOIN_S: Final = 15.0
 FULL_S: Final = 300.0
 """Until a camera's receipts have filled their room and the oldest went, on a busy machine."""
 GUESSES: Final = 24
+OTHERS: Final = 4
+ROUNDS: Final = 8
 
 
 @contextmanager
@@ -134,6 +140,42 @@ def n132(t: Target) -> Seen:
         seen == ["too-many-tries"] and t.state(device) == "trusted" and t.state(other) == "trusted",
         f"{', '.join(seen) or 'NEVER REFUSED'}; another camera joins, and it stays trusted itself",
     )
+
+
+@attempt("N248", "a machine answers each challenge twice at once, wrongly, while others attest")
+def n248(t: Target) -> Seen:
+    hostile, sound = t.enrol(), [t.enrol() for _ in range(OTHERS)]
+    refused, trusted = Counter[str](), 0
+    with ThreadPoolExecutor(OTHERS + 1) as threads:
+        for _ in range(ROUNDS):
+            spoilt = threads.submit(_answered_twice, t, hostile)
+            others = [threads.submit(t.attest, m.forge, m.certificate) for m in sound]
+            trusted += sum(other.result().state == "trusted" for other in others)
+            refused.update(spoilt.result())
+    asked = ROUNDS * OTHERS
+    return Seen(
+        trusted == asked and refused["session-unknown"] >= ROUNDS,
+        f"{trusted} of {asked} others trusted; it: "
+        + ", ".join(f"{reason} {n}" for reason, n in sorted(refused.items())),
+    )
+
+
+def _answered_twice(t: Target, machine: Enrolled) -> Counter[str]:
+    """Why each of two answers to one challenge is refused, which come at the same time."""
+    with t.fleet_channel(t.pair(machine.forge, machine.certificate)) as channel:
+        stub, hello = rpc.FleetStub(channel), machine.forge.attest_hello(known_log=True)
+        begun = stub.Begin(pb.BeginRequest(hello=hello), timeout=JOIN_S)
+        parts = list(evidence_parts(begun.state, b"", b"no evidence", begun.with_offer))
+        calls = [stub.Complete.future(iter(parts), timeout=JOIN_S) for _ in range(2)]
+        return Counter(_refusal(call) for call in calls)
+
+
+def _refusal(call: Any) -> str:
+    try:
+        reply = call.result()
+    except grpc.RpcError as error:
+        return str(from_rpc_error(error, "").reason.value)
+    return ", ".join(failure.reason for failure in reply.failures) or "TAKEN"
 
 
 @attempt(

@@ -198,6 +198,7 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N241": ("0 of 11 commands", "10 showed it as text"),
         "N243": ("no defects below 9 px, before 4", "residual goes"),
         "N244": ("join-port: nothing leads out; bundle-port: nothing leads out", "seccomp 2"),
+        "N248": ("others trusted", "session-unknown"),
         "N246": ("a camera came back 3 times of 3",),
         "N242": ("frame-label, frame-session", "operators: usage, usage"),
     }

@@ -293,9 +293,8 @@ class Target:
             except FramegateError as error:
                 return Answer("refused", tuple(f.reason.value for f in error.failures), None)
             _, evidence = forge.answer(self.fleet, hello, reply.challenge, join=False)
-            return _answer(
-                lambda: stub.Complete(evidence_parts(reply.state, b"", evidence), timeout=TIMEOUT_S)
-            )
+            parts = evidence_parts(reply.state, b"", evidence, reply.with_offer)
+            return _answer(lambda: stub.Complete(parts, timeout=TIMEOUT_S))
 
     def state(self, device: str) -> str:
         """The device's state by the controller."""

@@ -132,6 +132,24 @@ async def test_how_a_call_ends_is_counted_though_one_after_it_refuses(raised, ou
     assert times.ended == {("Fleet.Begin", outcome): 1}
 
 
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_where_one_fails_at_the_end_those_before_end_as_well(refuses):
+    seen = []
+
+    @contextlib.contextmanager
+    def fails(context, _called):
+        yield context
+        raise ValueError
+
+    handler, kind = handler_of("unary_unary", [])
+    last = Passage("c", seen, refuses=refuses)
+    parts = PassedContexts(Passage("a", seen), fails, Passage("b", seen), last)
+    with pytest.raises(grpc.aio.AbortError if refuses else ValueError):
+        await run(await through(parts, handler), kind, Context())
+    assert seen[-1] == ("a", "over")
+    assert ("b", "over") in seen
+
+
 async def test_what_nobody_serves_is_counted_by_whoever_counts():
     times = CallTimes(lambda _seconds, _service: None)
     for number in range(1, 4):

@@ -135,3 +135,29 @@ def test_strangers_push_out_what_is_oldest_and_no_more_than_so_many_are_kept(ben
     assert len(asked) == 5
     known.verify(shown[0], Purpose.DEVICE, bench.keys, now)
     assert len(asked) == 6
+
+
+def test_keys_that_changed_tell_what_they_have_now(bench):
+    alone = replace(bench.keys, beside=(), coming={}, gone=())
+    other = bench.keys.issuing["device-ca"]
+    assert alone.intermediates == alone.own
+    assert replace(alone, beside=alone.own).intermediates == alone.own
+    beside = replace(alone, issuing={"gateway-ca": bench.keys.issuing["gateway-ca"]})
+    beside = replace(beside, beside=(other.certificate,))
+    assert beside.own == (bench.keys.issuing["gateway-ca"].certificate,)
+    assert beside.intermediates == (*beside.own, other.certificate)
+    assert beside.authorities == [bench.keys.issuing["gateway-ca"].der, other.der]
+    beside.authorities.clear()
+    assert len(beside.authorities) == 2
+    assert replace(beside, beside=()).authorities == [bench.keys.issuing["gateway-ca"].der]
+
+
+def test_each_of_two_fleets_in_turn_is_told_for_itself(bench, now, asked):
+    known, shown = VerifiedChains(), leaf(bench, now)
+    fewer = {label: bench.keys.issuing[label] for label in ("device-ca", "gateway-ca")}
+    keys = (bench.keys, replace(bench.keys, issuing=fewer))
+    for mine, other in (keys, keys[::-1]):
+        known.verify(shown, Purpose.DEVICE, mine, now)
+        assert known.known(shown, Purpose.DEVICE, other, now) is None
+        assert known.known(shown, Purpose.DEVICE, replace(mine), now) is not None
+    assert len(asked) == 2
