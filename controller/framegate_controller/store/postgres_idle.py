@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from framegate_controller.store.sql.postgres_driver import driver_of, failed
@@ -70,9 +70,9 @@ class Idle:
         try:
             if connection.in_transaction():
                 connection.rollback()
-            else:
+            elif not connection.invalidated:
                 driver_of(connection).rollback()
-        except (DBAPIError, PendingRollbackError, psycopg.Error):
+        except (DBAPIError, psycopg.Error):
             pass  # its server has undone it
         except BaseException:
             lose(connection)

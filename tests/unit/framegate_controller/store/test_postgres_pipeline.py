@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import psycopg
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from framegate.errors import Refused
 from framegate.record.fleet_events import ZoneThawed
@@ -262,6 +263,31 @@ def test_room_is_made_by_one_that_was_lost_and_the_others_are_not_used_again(idl
     assert pids.isdisjoint(driver_of(c).info.backend_pid for c in after)
     for connection in after:
         idle.take(connection)
+
+
+@pytest.mark.parametrize("by", ["sqlalchemy", "the driver"])
+def test_what_sqlalchemy_found_lost_comes_back_without_a_connection_being_made(
+    address, monkeypatch, by
+):
+    made = []
+
+    def counted() -> Pipelined:
+        made.append(Pipelined.connect(address, prepare_threshold=None))
+        return made[-1]
+
+    few = Idle(counted, 1)
+    connection = few.begun(BEGIN, 0.0)
+    if by == "sqlalchemy":
+        connection.exec_driver_sql(NAMES)
+    ended(made[0], address)
+    with pytest.raises(DBAPIError) as raised:
+        connection.exec_driver_sql(NAMES)
+    assert raised.value.connection_invalidated and connection.invalidated
+    few.take(connection)
+    assert connection.closed and len(made) == 1
+    few.take(few.begun(BEGIN, 0.0))
+    assert len(made) == 2
+    few.close()
 
 
 def test_a_connection_that_fails_as_it_is_made_takes_no_room(address, monkeypatch):
