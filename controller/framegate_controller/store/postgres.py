@@ -24,9 +24,9 @@ from sqlalchemy.exc import DataError, DBAPIError
 from framegate.errors import Malformed, Reason, Refused, Unavailable
 from framegate_controller.registry_address import StoreAt, address_problems
 from framegate_controller.store.engines import Begun
-from framegate_controller.store.postgres_driver import driver_of, failed
 from framegate_controller.store.postgres_idle import Idle, NoneFree, lose
-from framegate_controller.store.postgres_pipeline import SNAPSHOT, Pipelined, Question
+from framegate_controller.store.sql.postgres_driver import driver_of, failed
+from framegate_controller.store.sql.postgres_pipeline import SNAPSHOT, Pipelined, Question
 from framegate_host.secret_files import read_secret
 
 LEAST_VERSION: Final = 150_000

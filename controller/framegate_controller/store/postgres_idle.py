@@ -6,18 +6,17 @@ back than PostgreSQL for what is asked on it.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from threading import Condition
 from typing import Any, NamedTuple
 
 import psycopg
 from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from framegate_controller.store.postgres_driver import driver_of, failed
-from framegate_controller.store.postgres_pipeline import Pipelined
+from framegate_controller.store.sql.postgres_driver import driver_of, failed
+from framegate_controller.store.sql.postgres_pipeline import Pipelined
 
 
 class NoneFree(Exception):
@@ -33,7 +32,8 @@ class Idle:
     """At most `most` connections, each made by `connect`. Of any thread."""
 
     def __init__(self, connect: Callable[[], Pipelined], most: int) -> None:
-        self._most, self._idle = most, deque[Connection]()
+        self._most = most
+        self._idle: list[Connection] = []
         self._changed = Condition()
         self._open: set[int] = set()
         self._opening, self._over = 0, False
@@ -70,9 +70,9 @@ class Idle:
         try:
             if connection.in_transaction():
                 connection.rollback()
-            else:
+            elif not connection.invalidated:
                 driver_of(connection).rollback()
-        except (DBAPIError, PendingRollbackError, psycopg.Error):
+        except (DBAPIError, psycopg.Error):
             pass  # its server has undone it
         except BaseException:
             lose(connection)
@@ -94,7 +94,7 @@ class Idle:
             with self._changed:
                 if not self._idle:
                     return
-                connection = self._idle.popleft()
+                connection = self._idle.pop()
             connection.close()
 
     def close(self) -> None:

@@ -23,7 +23,8 @@ from framegate_simulators.plant.orderly_end import run_to_its_end
 
 DEVICES: Final = 48
 """Machines for each run: enough that a controller always has somebody at it."""
-INTERVAL_S: Final = 10.0
+INTERVAL_S: Final = 2.0
+"""Two a second are within a machine's share then, and what it may ask for at once besides."""
 SECONDS: Final = 40.0
 AIM: Final = 1.6
 """Of two controllers to one."""

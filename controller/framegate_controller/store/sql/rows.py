@@ -85,7 +85,7 @@ class Rows:
         if self.dialect == "sqlite":
             return DriverOfFile(self._connection)
         # psycopg is there where it is used: the extra `postgres`
-        from framegate_controller.store.postgres_driver import DriverOfServer  # noqa: PLC0415
+        from framegate_controller.store.sql.postgres_driver import DriverOfServer  # noqa: PLC0415
 
         return DriverOfServer(self._connection)
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import psycopg
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from framegate.errors import Refused
 from framegate.record.fleet_events import ZoneThawed
@@ -13,25 +14,26 @@ from framegate_controller.ca.generations import FolderKeyRing
 from framegate_controller.context import Fleet
 from framegate_controller.fleet.attestation import OfferedEvidence
 from framegate_controller.fleet.together import AskedChallenge
-from framegate_controller.store.postgres_driver import driver_of
 from framegate_controller.store.postgres_idle import Idle, NoneFree
-from framegate_controller.store.postgres_pipeline import SNAPSHOT, Pipelined, Question
+from framegate_controller.store.sql.postgres_driver import driver_of
+from framegate_controller.store.sql.postgres_pipeline import SNAPSHOT, Pipelined, Question
 from framegate_controller.timing import Timing
 from support.bench import Bench
 from support.clock import Clock
+from support.postgres import NAMES
 
 pytestmark = pytest.mark.slow
 
 BEGIN = "BEGIN"
 ADD = "INSERT INTO things (name, size) VALUES ($1, $2)"
-NAMES = "SELECT name FROM things ORDER BY name"
+THINGS = "SELECT name FROM things ORDER BY name"
 MANY = 4 << 20
 
 
 @pytest.fixture(scope="module")
 def address(postgres) -> str:
     """A database with one table."""
-    address = postgres.create("pipelined")
+    address = postgres.create(f"pipelined_{next(NAMES)}")
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute("CREATE TABLE things (name varchar(20) PRIMARY KEY, size bigint)")
     return address
@@ -50,7 +52,7 @@ def there(address):
 def names(address) -> list[str]:
     """What is committed."""
     with psycopg.connect(address) as connection:
-        return [name for (name,) in connection.execute(NAMES)]
+        return [name for (name,) in connection.execute(THINGS)]
 
 
 def asked(connection, sql, values=()):
@@ -78,7 +80,7 @@ def test_what_waits_is_done_before_what_is_asked_and_all_of_it_at_the_commit(the
 def test_what_psycopg_is_asked_comes_after_what_waits(there, address):
     there.begin(BEGIN)
     there.later(Question(ADD, ("a", 1)))
-    assert there.execute(NAMES).fetchall() == [("a",)]
+    assert there.execute(THINGS).fetchall() == [("a",)]
     there.later(Question(ADD, ("b", 1)))
     there.rollback()
     assert names(address) == []
@@ -91,7 +93,7 @@ def test_an_answer_that_undoes_it_is_looked_at_before_the_commit_is_sent(there, 
         there.commit()
     there.rollback()
     there.begin(BEGIN)
-    assert asked(there, NAMES) == [] and names(address) == []
+    assert asked(there, THINGS) == [] and names(address) == []
 
 
 def test_a_statement_that_fails_beside_its_commit_takes_that_with_it(there, address):
@@ -124,7 +126,7 @@ def test_a_transaction_of_which_the_server_was_told_nothing_costs_it_nothing(the
     for end in (there.commit, there.rollback):
         end()
     there.begin(BEGIN)
-    assert asked(there, NAMES) == []
+    assert asked(there, THINGS) == []
 
 
 def test_a_statement_is_prepared_once_whatever_is_undone(there):
@@ -215,14 +217,14 @@ def test_a_connection_that_its_server_ended_is_said_to_be_lost(there, address, d
     ended(there, address)
     with pytest.raises(psycopg.OperationalError):
         {"begin": lambda: there.begin(BEGIN), "commit": there.commit}.get(
-            do, lambda: there.ask(Question(NAMES))
+            do, lambda: there.ask(Question(THINGS))
         )()
     assert there.closed and not there.good and names(address) == []
 
 
 def test_what_was_undone_as_the_server_ended_is_nobodys_error(there, address):
     there.begin(SNAPSHOT)
-    asked(there, NAMES)
+    asked(there, THINGS)
     there.rollback()
     ended(there, address)
     with pytest.raises(psycopg.OperationalError):
@@ -256,12 +258,37 @@ def test_room_is_made_by_one_that_was_lost_and_the_others_are_not_used_again(idl
     idle.take(two)
     ended(driver_of(one), address)
     with suppress(psycopg.OperationalError):
-        driver_of(one).ask(Question(NAMES))
+        driver_of(one).ask(Question(THINGS))
     idle.take(one)
     after = [idle.begun(BEGIN, 0.0) for _ in range(2)]
     assert pids.isdisjoint(driver_of(c).info.backend_pid for c in after)
     for connection in after:
         idle.take(connection)
+
+
+@pytest.mark.parametrize("by", ["sqlalchemy", "the driver"])
+def test_what_sqlalchemy_found_lost_comes_back_without_a_connection_being_made(
+    address, monkeypatch, by
+):
+    made = []
+
+    def counted() -> Pipelined:
+        made.append(Pipelined.connect(address, prepare_threshold=None))
+        return made[-1]
+
+    few = Idle(counted, 1)
+    connection = few.begun(BEGIN, 0.0)
+    if by == "sqlalchemy":
+        connection.exec_driver_sql(THINGS)
+    ended(made[0], address)
+    with pytest.raises(DBAPIError) as raised:
+        connection.exec_driver_sql(THINGS)
+    assert raised.value.connection_invalidated and connection.invalidated
+    few.take(connection)
+    assert connection.closed and len(made) == 1
+    few.take(few.begun(BEGIN, 0.0))
+    assert len(made) == 2
+    few.close()
 
 
 def test_a_connection_that_fails_as_it_is_made_takes_no_room(address, monkeypatch):

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 
-from framegate_controller.store.postgres_pipeline import Pipelined, Question
+from framegate_controller.store.sql.postgres_pipeline import Pipelined, Question
 from framegate_controller.store.sql.prepared import Check, Prepared, Values, Worded, as_sqlalchemy
 
 _WORDS: Final = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
