@@ -18,7 +18,7 @@ from framegate.evidence.offline import verify_files
 from framegate.ima import find_prefix, parse_ima, running_values
 from framegate.ima.entry import IMA_PCR
 from framegate.ima.judge import ima_failures
-from framegate.ima.plain import forget_entries
+from framegate.ima.earlier import forget_lists
 from framegate.tpm.constants import Alg
 from framegate_simulators.bench.evidence_files import CASES, EvidenceFiles, read_case
 
@@ -80,7 +80,7 @@ def main() -> None:
         taken, end = list[float](), time.monotonic() + float(line)
         while not taken or time.monotonic() < end:
             if args.first:
-                forget_entries()
+                forget_lists()
             begun = time.process_time()
             verify()
             taken.append(time.process_time() - begun)
