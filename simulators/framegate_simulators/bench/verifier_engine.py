@@ -16,9 +16,9 @@ from pathlib import Path
 
 from framegate.evidence.offline import verify_files
 from framegate.ima import find_prefix, parse_ima, running_values
+from framegate.ima.earlier import forget_lists
 from framegate.ima.entry import IMA_PCR
 from framegate.ima.judge import ima_failures
-from framegate.ima.earlier import forget_lists
 from framegate.tpm.constants import Alg
 from framegate_simulators.bench.evidence_files import CASES, EvidenceFiles, read_case
 

@@ -164,7 +164,7 @@ def test_what_is_known_of_one_algorithm_is_not_of_another():
     for mixed in ([by_sm3[0], *by_sha256[1:]], [by_sha256[0], *by_sm3[1:]]):
         told = said(b"".join(mixed))
         assert isinstance(told, list) and told == one_by_one(b"".join(mixed))
-    for first in range(5):  # one of them is where what is known of SM3 begins
+    for first in range(20):  # one of them is where what is known of SM3 begins
         assert isinstance(said(b"".join([*by_sha256, *by_sm3[first:]])), list)
 
 
