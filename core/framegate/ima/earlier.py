@@ -32,15 +32,17 @@ MOST_BYTES: Final = 64 * 1024
 """Read so in the end, where the place is not found, or soon lost again: some four hundred entries,
 beside which looking for it costs nothing.
 """
+GROWTH: Final = 4
+"""How many times more is read so each time: each reading has its price."""
 LONG_BYTES: Final = 8 * 1024
 """That lists have to have in common for the search to have been worth it: fifty entries."""
 NEAR_BYTES: Final = 8 * 1024
 """How far from where it was lost a place is looked for, either way: files that start side by side
 are measured in whatever order.
 """
-BEGINNINGS: Final = 32
-"""First entries of a list by which it is found: boot_aggregate may be a machine's own, and so may
-some behind it.
+BEGINNINGS: Final = 12
+"""First entries of a list by which it is found, and more than stand in `LEAST_BYTES`:
+boot_aggregate may be a machine's own, and so may some behind it.
 """
 AMONG: Final = 4
 """First entries of a part of a list by which that is found, where the list before it was left."""
@@ -145,8 +147,25 @@ def plain_part(data: bytes, at: int, hashed: TemplateHash, most: int) -> PlainPa
     """The plain entries in the binary list `data` from `at` on, `most` at most, for as long as they
     come; where one is not what it looks, some of those before it.
     """
+    if _found(data, at, hashed, None) is not None:
+        return _walked(data, PlainRun([at], empty_columns()), hashed, most)
+    end = _entry_behind(data, at + LEAST_BYTES, hashed.width)
+    if _found(data, end, hashed, None) is None:
+        end = _entry_behind(data, at + MOST_BYTES, hashed.width)
+    run = plain_run(data, at, end, hashed, most)
+    few = run.end - at < LONG_BYTES and (run.end != end or end == len(data))
+    if few or not run.columns.datas:  # nothing to remember: the less to do the better
+        return PlainPart(run.end, run.columns)
+    return _walked(data, run, hashed, most)
+
+
+def _walked(data: bytes, read: PlainRun, hashed: TemplateHash, most: int) -> PlainPart:
+    """As `plain_part`, for entries of which there may be many; the first are `read`."""
     taken, strangers = empty_columns(), _Strangers(data, hashed)
-    here, together, worth = at, LEAST_BYTES, True
+    taken.extend(read.columns)
+    strangers.add(read)
+    here, worth = read.end, True
+    together = MOST_BYTES if read.columns.datas else LEAST_BYTES
     lost: _Lost | None = None
     while here < len(data):
         place = _found(data, here, hashed, lost) if worth else None
@@ -157,8 +176,8 @@ def plain_part(data: bytes, at: int, hashed: TemplateHash, most: int) -> PlainPa
             taken.extend(columns, first, after)
             same = ends[after] - ends[first]
             here += same
-            lost, worth = _Lost(place.earlier, ends[after], here), same >= together
-            together = LEAST_BYTES if same >= LONG_BYTES else min(2 * together, MOST_BYTES)
+            lost, worth = _Lost(place.earlier, ends[after], here), same >= min(together, LONG_BYTES)
+            together = LEAST_BYTES if same >= LONG_BYTES else min(GROWTH * together, MOST_BYTES)
             continue
         end = _entry_behind(data, here + together, hashed.width)
         run = plain_run(data, here, end, hashed, most - len(taken.datas))
@@ -167,8 +186,7 @@ def plain_part(data: bytes, at: int, hashed: TemplateHash, most: int) -> PlainPa
             break
         taken.extend(run.columns)
         strangers.add(run)
-        # no more is read in vain, where plain entries end, than was taken in
-        here, together, worth = run.end, min(2 * together, MOST_BYTES), True
+        here, together, worth = run.end, min(GROWTH * together, MOST_BYTES), True
         if here != end:
             break
     strangers.keep()

@@ -123,6 +123,14 @@ def test_what_changed_alone_is_read_again(counted):
         assert counted.read - before <= 60, what
 
 
+def test_parts_between_entries_that_are_not_plain_are_taken_again(counted):
+    data = b"".join([*ENTRIES[:120], SPECIAL[0], *ENTRIES[120:200], SPECIAL[1], *ENTRIES[200:]])
+    wanted = one_by_one(data)
+    assert said(data) == wanted
+    counted.read = 0
+    assert said(data) == wanted and counted.read < 60
+
+
 def test_a_part_in_the_middle_is_found_by_its_first_entries(counted):
     said(LIST)
     longer = b"".join([*ENTRIES[:200], *OTHERS[:150], *ENTRIES[200:]])
