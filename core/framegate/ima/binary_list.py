@@ -10,8 +10,8 @@ import struct
 from typing import Final, NamedTuple
 
 from framegate.errors import Malformed, Reason
+from framegate.ima.earlier import plain_part
 from framegate.ima.entry import CUT, MAX_IMA_ENTRIES, ImaEntries, ImaEntry, ImaList, malformed
-from framegate.ima.plain import plain_run
 from framegate.ima.template import (
     MAX_TEMPLATE_BYTES,
     MAX_TEMPLATE_NAME,
@@ -78,11 +78,11 @@ class _Reader:
         """Take in the plain entries from `at` on, for as long as they come, or none of them where
         one is not what it looks; returns where they end.
         """
-        run = plain_run(self.data, at, self.hashed, MAX_IMA_ENTRIES - len(self.entries))
-        if run.columns.datas:
-            self.entries.extend_plain(run.columns, self.hashed.new)
+        part = plain_part(self.data, at, self.hashed, MAX_IMA_ENTRIES - len(self.entries))
+        if part.columns.datas:
+            self.entries.extend_plain(part.columns, self.hashed.new)
             self.hashed.settle()
-        return run.end
+        return part.end
 
     def any_at(self, at: int) -> int:
         """Take in the entry at `at`, whatever it is; returns where the next begins."""

@@ -52,6 +52,17 @@ class PlainColumns(NamedTuple):
     sha256s: list[bytes]
     keys: list[bytes]
 
+    def extend(self, more: PlainColumns, first: int = 0, last: int | None = None) -> None:
+        """Take in `more`, or of it the entries from number `first` to before `last`."""
+        self.datas.extend(more.datas[first:last])
+        self.sha256s.extend(more.sha256s[first:last])
+        self.keys.extend(more.keys[first:last])
+
+
+def empty_columns() -> PlainColumns:
+    """Columns of nothing, to be extended."""
+    return PlainColumns([], [], [])
+
 
 @final
 class ImaEntries(Sequence[ImaEntry]):

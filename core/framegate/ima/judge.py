@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import filterfalse
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -172,19 +173,24 @@ def _unlisted(entries: ImaEntries, allowlists: Sequence[Allowlist]) -> list[int]
     none's.
     """
     keys = entries.keys
-    left: Iterable[int] = range(len(keys))
-    for allowlist in allowlists:
+    left = _strangers(keys, allowlists[0].keys) if allowlists else list(range(len(keys)))
+    for allowlist in allowlists[1:]:
         listed = allowlist.keys
-        left = (
-            ()
-            if listed.issuperset(keys)  # as nearly always, and told at once
-            else [n for n in left if keys[n] not in listed]
-        )
+        left = [n for n in left if keys[n] not in listed]
     never = {n for n, e in entries.special.items() if e.violation or not e.algorithm}
     aggregates = frozenset[bytes]().union(*(a.aggregates for a in allowlists))
     if aggregates:
         never |= {n for n, key in enumerate(keys) if key in aggregates}
     return sorted(never.union(left))
+
+
+def _strangers(keys: Sequence[bytes], listed: frozenset[bytes]) -> list[int]:
+    """The numbers of those `keys` that are not `listed`: few of very many."""
+    numbers, number = list[int](), -1
+    for key in filterfalse(listed.__contains__, keys):
+        number = keys.index(key, number + 1)
+        numbers.append(number)
+    return numbers
 
 
 def _absent(

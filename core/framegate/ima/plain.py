@@ -18,7 +18,7 @@ import re
 import sys
 from array import array
 from collections.abc import Callable, Sequence
-from itertools import compress
+from itertools import accumulate, compress
 from operator import itemgetter, not_
 from typing import Any, Final, NamedTuple
 
@@ -68,29 +68,35 @@ _KNOWN: Final = {alg: dict[bytes, bytes]() for alg in (*WIDTHS.values(), Alg.SM3
 
 
 class PlainRun(NamedTuple):
-    """Entries that look plain, side by side, and where they `end`: the columns of all of them, or
-    of none where one is not what it looks.
+    """Entries that look plain, side by side: where each of them `ends`, before these where they
+    begin; and the columns of all of them, or of none where one is not what it looks.
     """
 
-    end: int
+    ends: list[int]
     columns: PlainColumns
 
+    @property
+    def end(self) -> int:
+        """Where they end."""
+        return self.ends[-1]
 
-def plain_run(data: bytes, at: int, hashed: TemplateHash, most: int) -> PlainRun:
-    """The run of plain entries in the binary list `data` from `at` on, `most` at most.
+
+def plain_run(data: bytes, at: int, stop: int, hashed: TemplateHash, most: int) -> PlainRun:
+    """The run of plain entries in the binary list `data` from `at` on, before `stop`, `most` at
+    most.
 
     Of each, the two sizes are true, the name is closed by its only NUL, and the template hash is
     that of the data: recomputed, or remembered by the very bytes of the whole entry.
     """
-    entries = _ENTRY[hashed.width].findall(data, at)[:most]
+    entries = _ENTRY[hashed.width].findall(data, at, stop)[:most]
     if entries and not entries[-1]:
         entries.pop()
-    end = at + sum(map(len, entries))
+    ends = list(accumulate(map(len, entries), initial=at))
     taken = _columns(entries, hashed.width)
     sha256s = _sha256s(taken, hashed)
     if len(sha256s) != len(entries):
-        return PlainRun(end, PlainColumns([], [], []))
-    return PlainRun(end, PlainColumns(taken.datas, sha256s, taken.keys))
+        return PlainRun(ends, PlainColumns([], [], []))
+    return PlainRun(ends, PlainColumns(taken.datas, sha256s, taken.keys))
 
 
 class _Taken(NamedTuple):

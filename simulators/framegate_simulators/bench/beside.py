@@ -3,7 +3,8 @@
 Engines are processes of their own on one core and take turns by slices of a quarter second, so
 that a busy machine slows all alike; the ratio of each round is taken, and the median of those.
 `first` is our verifier when it sees every entry of a list for the first time, `again` when it
-remembers what the entries hash to, as a controller does from the second machine of a model on.
+remembers the list, as a controller does from the second machine of a model on; `reordered` when it
+remembers it with two of every fifty files in each other's place.
 Writes build/bench-verify.json.
 
 `--keylime` is a Python that has Keylime; without one ours are timed alone. `--evidence` is a folder
@@ -72,9 +73,10 @@ class Engine:
 def engines(root: Path, name: str, keylime: str) -> dict[str, list[str]]:
     """Engine to the command that starts it, for the case `name`."""
     ours = [sys.executable, "-m", "framegate_simulators.bench.verifier_engine", str(root), name]
-    commands = {"again": ours, "first": [*ours, "--first"]}
+    commands, case = {"again": ours, "first": [*ours, "--first"]}, CASES[name]
+    if case.ima:
+        commands["reordered"] = [*ours, "--reordered"]
     if keylime:
-        case = CASES[name]
         told = case._asdict()
         if case.prior:
             told["prior_folder"] = folder_of(root, f"ima-{case.prior}").name
@@ -95,7 +97,7 @@ def compare(root: Path, name: str, keylime: str, rounds: int) -> dict[str, Any]:
         engine.end()
     slices = {n: e.slices for n, e in running.items()}
     figures: dict[str, Any] = {f"{n}_ms": round(1e3 * median(s), 4) for n, s in slices.items()}
-    for ours in ("again", "first") if keylime else ():
+    for ours in [n for n in slices if n != "keylime"] if keylime else ():
         ratios = [k / o for k, o in zip(slices["keylime"], slices[ours], strict=True)]
         figures[f"{ours}_times_faster"] = round(median(ratios), 2)
     if keylime and name in AIMS:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -38,6 +38,8 @@ NONCE: Final = bytes(range(32))
 LONGEST: Final = 10_000
 NEW: Final = 100
 """Entries of the longest list that are new, in the case where the rest is known."""
+SWAPPED: Final = 50
+"""Of so many files another machine measured one before the one that stands before it here."""
 
 
 class Case(NamedTuple):
@@ -63,7 +65,9 @@ CASES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFiles:
-    """The files of one case, read."""
+    """The files of one case, read; `reordered` is the list of another machine, which measured the
+    same files in another order.
+    """
 
     ak: bytes
     attest: bytes
@@ -72,6 +76,7 @@ class EvidenceFiles:
     pcrs: Mapping[int, bytes]
     boot_log: bytes | None
     ima: bytes
+    reordered: bytes
     before: bytes
     allowlist: Allowlist | None
     profile: FirmwareProfile
@@ -106,6 +111,7 @@ def read_case(root: Path, case: Case) -> EvidenceFiles:
         pcrs=values,
         boot_log=log if case.boot else None,
         ima=ima,
+        reordered=b"".join(map(_entry, _reordered(lines[case.prior :]))),
         before=before,
         allowlist=parse_allowlist(listed) if listed else None,
         profile=_profile(log, entries, listed, values),
@@ -131,6 +137,13 @@ def _profile(
         named = [f"sha256:{hashlib.sha256(listed).hexdigest()}"]
         body["ima"] = {"allowlists": named, "max_violations": 0}
     return parse_profile(tomli_w.dumps(body).encode())
+
+
+def _reordered(lines: Sequence[bytes]) -> list[bytes]:
+    other = list(lines)
+    for n in range(SWAPPED, len(other), SWAPPED):
+        other[n - 1 : n + 1] = other[n], other[n - 1]
+    return other
 
 
 def _entry(line: bytes) -> bytes:

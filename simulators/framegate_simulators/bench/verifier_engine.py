@@ -1,8 +1,9 @@
 """A process that verifies one case of evidence over and over, for `bench.beside`: ours.
 
-`python -m framegate_simulators.bench.verifier_engine FOLDER CASE [--first]` says `ready`, then
-answers each line on its standard input, a number of seconds, with a JSON list of what each
-verification took of the processor. `--first` forgets before each what is remembered of entries.
+`python -m framegate_simulators.bench.verifier_engine FOLDER CASE [--first | --reordered]` says
+`ready`, then answers each line on its standard input, a number of seconds, with a JSON list of what
+each verification took of the processor. `--first` forgets before each what is remembered of lists;
+`--reordered` has it know the same files then as another machine measured them.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 
 from framegate.evidence.offline import verify_files
 from framegate.ima import find_prefix, parse_ima, running_values
+from framegate.ima.earlier import forget_lists
 from framegate.ima.entry import IMA_PCR
 from framegate.ima.judge import ima_failures
-from framegate.ima.plain import forget_entries
 from framegate.tpm.constants import Alg
 from framegate_simulators.bench.evidence_files import CASES, EvidenceFiles, read_case
 
@@ -71,16 +72,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("case", choices=CASES)
-    parser.add_argument("--first", action="store_true")
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument("--first", action="store_true")
+    known.add_argument("--reordered", action="store_true")
     args = parser.parse_args()
-    verify = verifier(read_case(args.folder, CASES[args.case]))
+    files = read_case(args.folder, CASES[args.case])
+    verify = verifier(files)
     verify()
     print("ready", flush=True)
     for line in sys.stdin:
         taken, end = list[float](), time.monotonic() + float(line)
         while not taken or time.monotonic() < end:
-            if args.first:
-                forget_entries()
+            if args.first or args.reordered:
+                forget_lists()
+            if args.reordered:
+                parse_ima(files.reordered)
             begun = time.process_time()
             verify()
             taken.append(time.process_time() - begun)
