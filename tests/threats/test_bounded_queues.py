@@ -17,6 +17,7 @@ KEPT_ELSEWHERE = {
     "agent/framegate_agent/camera/frame_queue.py": ("camera/stream.py", "QUEUE"),
     "agent/framegate_agent/signing.py": ("signing.py", "MAX_HANDSHAKES"),
     "controller/framegate_console/tries.py": ("tries.py", "COUNTED"),
+    "controller/framegate_controller/rpc/in_batches.py": ("in_batches.py", "MOST_WAITING"),
     "controller/framegate_controller/store/engines.py": ("engines.py", "MOST_IDLE"),
     "controller/framegate_controller/store/shared/limits.py": ("limits.py", "MAX_FAILURES"),
     "controller/framegate_controller/store/shared/tries.py": ("tries.py", "TICKET_TRIES"),

@@ -14,6 +14,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from framegate.errors import Reason, Unavailable
 
+MOST_WAITING: Final = 2048
+"""Questions that wait: some five seconds of answers, and 64 MiB where each is a machine's with all
+the evidence that its offer may have. Who comes after them is told at once to come again.
+"""
 Q = TypeVar("Q")
 Outcomes = Mapping[int, Any]
 """Answers, or exceptions, by place in their batch."""
@@ -40,12 +44,15 @@ class InBatches(Generic[Q]):
         self._beginning, self._begun, self._ended = Lock(), False, False
 
     async def ask(self, question: Q) -> Any:
-        """Its answer; an exception that it is answered with is raised. Raises Unavailable once this
-        was stopped.
+        """Its answer; an exception that it is answered with is raised. Raises Unavailable where
+        too many wait, and once this was stopped.
         """
         with self._beginning:
             if self._ended:
                 raise Unavailable.of(Reason.UNAVAILABLE, "a controller that serves", "it ends")
+            if self._waiting.qsize() >= MOST_WAITING:
+                wanted = f"at most {MOST_WAITING} machines that wait for an answer"
+                raise Unavailable.of(Reason.TOO_MANY_TRIES, wanted, "more", "try again")
             if not self._begun:
                 self._begun = True
                 self._thread.start()

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from framegate.errors import Reason, Unavailable
+from framegate_controller.rpc import in_batches
 from framegate_controller.rpc.in_batches import InBatches
 
 WAIT_S = 30.0
@@ -146,6 +147,22 @@ async def test_after_its_end_what_was_asked_is_answered_and_nothing_more_is_take
     with pytest.raises(Unavailable) as caught:
         await desk.ask(3)
     assert caught.value.reason == Reason.UNAVAILABLE
+
+
+async def test_past_as_many_as_may_wait_one_is_told_to_come_again(held, serving, monkeypatch):
+    monkeypatch.setattr(in_batches, "MOST_WAITING", 3)
+    desk = serving(held)
+    first = asyncio.ensure_future(desk.ask(0))
+    await until_asked(held)
+    wait = [asyncio.ensure_future(desk.ask(n)) for n in (1, 2, 3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable) as caught:
+        await desk.ask(4)
+    assert caught.value.reason == Reason.TOO_MANY_TRIES
+    for _ in range(2):
+        held.may.release()
+    assert await asyncio.gather(first, *wait) == [0, 2, 4, 6]
+    assert held.batches == [[0], [1, 2, 3]], "who was sent away is not asked"
 
 
 async def test_one_that_was_asked_nothing_ends(held, serving):
