@@ -28,6 +28,7 @@ from framegate_host.ready_file import write_ready
 from framegate_host.rereading import Rereader
 from framegate_host.service_manager import ServiceManager, service_manager
 from framegate_host.signals import STOP_SIGNALS
+from framegate_host.undelayed import undelayed
 from framegate_host.watchdog import watched_over
 from framegate_operator.contexts import read_context
 
@@ -175,4 +176,4 @@ def listening_at(at: str) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((host.strip("[]"), int(port)))
     listening.listen(AT_ONCE)
-    return listening
+    return undelayed(listening)

@@ -12,6 +12,7 @@ import grpc
 
 from framegate.errors import Reason, Unavailable
 from framegate_controller.joinport.relay import BACKLOG
+from framegate_host.undelayed import undelayed
 
 TAKEN_S: Final = 3.0
 """A controller that was killed leaves a process at the join port, which ends with it, but not
@@ -28,7 +29,7 @@ async def listen(host: str, port: int) -> socket.socket:
     until_s = time.monotonic() + TAKEN_S
     while True:
         try:
-            return socket.create_server((host, port), family=family, backlog=BACKLOG)
+            return undelayed(socket.create_server((host, port), family=family, backlog=BACKLOG))
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > until_s:
                 raise _taken(f"{host}:{port}", error) from error

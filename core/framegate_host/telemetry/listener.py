@@ -33,6 +33,7 @@ from framegate_host.telemetry.families import (
 from framegate_host.telemetry.health import Checks, Health
 from framegate_host.telemetry.http_request import MAX_HEAD, HttpReply, HttpRequest, parse_request
 from framegate_host.telemetry.listener_certificates import listener_certificates
+from framegate_host.undelayed import undelayed
 
 log = logging.getLogger(__name__)
 MAX_OPEN: Final = 16
@@ -94,7 +95,8 @@ class MetricsListener:
             raise Unavailable.of(Reason.UNAVAILABLE, wanted, error) from error
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._listening = socket.create_server((host.strip("[]"), int(port)), family=family)
+            there = (host.strip("[]"), int(port))
+            self._listening = undelayed(socket.create_server(there, family=family))
         except (OSError, OverflowError) as error:
             hint = "another program listens there: choose another port for --metrics"
             wanted = f"{self._at} free to listen on"

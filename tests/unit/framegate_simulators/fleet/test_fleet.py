@@ -11,6 +11,8 @@ import pytest
 
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.machines.lifecycle import State
+from framegate_host.console import Terminal
+from framegate_simulators.fleet import cost
 from framegate_simulators.fleet import device as fleet_device
 from framegate_simulators.fleet.controllers import Usage
 from framegate_simulators.fleet.cost import exponent
@@ -62,6 +64,28 @@ def test_machines_of_one_firmware_share_what_is_alike_and_no_key():
 @pytest.mark.parametrize(("power", "costs"), [(1.0, [100, 1000, 10000]), (2.0, [1, 100, 10000])])
 def test_the_exponent_of_a_cost(power, costs):
     assert exponent([100, 1000, 10000], costs) == pytest.approx(power)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rate", "kept"),
+    [
+        ([100, 500], 25.0, True),
+        ([100, 1000], 25.0, False),  # every 40 s: a connection that is silent for 30 is cut
+        ([100, 1000], 100.0, True),
+        ([100, 10_000], 1000.0, False),  # more than a port takes
+    ],
+)
+def test_machines_of_all_sizes_keep_their_connections_or_none_do(monkeypatch, sizes, rate, kept):
+    plans = []
+
+    def run(plan, _say):
+        plans.append(plan)
+        return result(plan={**PLAN, "devices": plan.devices, "interval_s": plan.interval_s})
+
+    monkeypatch.setattr(cost, "run_fleet", run)
+    grown = cost.curve(sizes, cost.Served(1, False, 1.0, rate), Terminal(quiet=True))
+    assert [(plan.devices, plan.keep) for plan in plans] == [(n, kept) for n in sizes]
+    assert grown["cpu_exponent"] == pytest.approx(1.0), "1 ms each, whatever the size"
 
 
 PLAN = {"controllers": 1, "database": False, "share": 0.0}
