@@ -69,11 +69,15 @@ from framegate_proto.whole_numbers import whole_numbers
 
 R = TypeVar("R")
 WORKERS: Final = 2
-"""Threads that verify evidence of the fleet port: what they wait for is mostly a core."""
+"""Threads that verify evidence which comes after its offer, whole lists and boot logs: what they
+wait for is mostly a core.
+"""
 DRAIN_S: Final = 1.0
 """For those that asked before the program ends."""
 MOST_TOGETHER: Final = 32
-"""Machines that are answered together: the first of them waits for the last, some milliseconds."""
+"""Machines that are answered together: the first of them waits for the last, up to some tens of
+milliseconds.
+"""
 WITH_OFFER_BYTES: Final = CHUNK_BYTES
 """Of evidence that may come in its offer, before that is judged: within the 64 KiB of a call that
 HTTP/2 takes in anyway, whether or not somebody reads them, and a caller has `MAX_CALLS`.

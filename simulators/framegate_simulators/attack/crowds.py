@@ -14,16 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import grpc
-
 from framegate_controller.store.shared.limits import PAIR_TRIES
 from framegate_operator.connection import load_context, operator_stub, sign_in_stub
-from framegate_proto.edge import evidence_parts, from_rpc_error
+from framegate_proto.edge import evidence_parts
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.attack.conversation import head
 from framegate_simulators.attack.floor import QUOTA_MIB, Floor, picture
-from framegate_simulators.attack.target import Enrolled, Seen, Target, attempt, reason_of
+from framegate_simulators.attack.target import Enrolled, Seen, Target, answer_of, attempt, reason_of
 from framegate_simulators.fixtures.access import PASSWORD, certificate_request, wait_for_next_code
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.plant.processes import wait_for
@@ -167,15 +165,7 @@ def _answered_twice(t: Target, machine: Enrolled) -> Counter[str]:
         begun = stub.Begin(pb.BeginRequest(hello=hello), timeout=JOIN_S)
         parts = list(evidence_parts(begun.state, b"", b"no evidence", begun.with_offer))
         calls = [stub.Complete.future(iter(parts), timeout=JOIN_S) for _ in range(2)]
-        return Counter(_refusal(call) for call in calls)
-
-
-def _refusal(call: Any) -> str:
-    try:
-        reply = call.result()
-    except grpc.RpcError as error:
-        return str(from_rpc_error(error, "").reason.value)
-    return ", ".join(failure.reason for failure in reply.failures) or "TAKEN"
+        return Counter(", ".join(answer_of(call.result).reasons) or "TAKEN" for call in calls)
 
 
 @attempt(

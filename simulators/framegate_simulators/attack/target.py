@@ -236,7 +236,7 @@ class Target:
     def complete(self, state: bytes, mac: bytes, evidence: bytes) -> Answer:
         """The answer to evidence of a join."""
         with self.joining() as stub:
-            return _answer(
+            return answer_of(
                 lambda: stub.Complete(evidence_parts(state, mac, evidence), timeout=TIMEOUT_S)
             )
 
@@ -294,7 +294,7 @@ class Target:
                 return Answer("refused", tuple(f.reason.value for f in error.failures), None)
             _, evidence = forge.answer(self.fleet, hello, reply.challenge, join=False)
             parts = evidence_parts(reply.state, b"", evidence, reply.with_offer)
-            return _answer(lambda: stub.Complete(parts, timeout=TIMEOUT_S))
+            return answer_of(lambda: stub.Complete(parts, timeout=TIMEOUT_S))
 
     def state(self, device: str) -> str:
         """The device's state by the controller."""
@@ -331,7 +331,8 @@ def _called(work: Callable[[], Any]) -> Any:
         raise from_rpc_error(error, "") from error
 
 
-def _answer(work: Callable[[], Any]) -> Answer:
+def answer_of(work: Callable[[], Any]) -> Answer:
+    """What `work`, which completes an attestation, comes to: its reply, or why it was refused."""
     try:
         reply = _called(work)
     except FramegateError as error:

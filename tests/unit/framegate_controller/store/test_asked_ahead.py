@@ -5,23 +5,17 @@ import dataclasses
 import pytest
 
 from framegate.errors import Reason, Refused
-from framegate.identity.names import DeviceId, Kind
+from framegate.identity.names import DeviceId
 from framegate.machines.lifecycle import State
 from framegate.registry.device import Device, TlsKey
 from framegate_controller.store.database import open_registry
 from framegate_controller.store.ports import Moved
 from framegate_controller.store.ports.controllers import READS, KnownController
+from support.invited_camera import CAMERA as INVITED_CAMERA
 
 KEY = b"k" * 32
-CAMERA = Device(
-    id=DeviceId("camera.line-1.cam1"),
-    kind=Kind.CAMERA,
-    zone="line-1",
-    name="cam1",
-    state=State.INVITED,
-    since_ms=1,
-    profile="p",
-    tls=TlsKey(public=b"t", spki_sha256=KEY, certificate_expires_ms=5),
+CAMERA = dataclasses.replace(
+    INVITED_CAMERA, tls=TlsKey(public=b"t", spki_sha256=KEY, certificate_expires_ms=5)
 )
 
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
 from framegate.errors import Reason, Refused, Unavailable
-from framegate.identity.names import DeviceId, Kind
 from framegate.ima.replay import ImaPrefix
 from framegate.machines.lifecycle import State
 from framegate.machines.rollout import Seen
@@ -21,6 +20,7 @@ from framegate.registry.rollout import (
 from framegate.registry.zone import Zone
 from framegate_controller.store.database import open_registry
 from framegate_controller.store.ports import EntryQuery, Moved
+from support.invited_camera import CAMERA
 from support.stored_values import BYTES, KEPT, PUT_AGAIN, TakenBack, any_of, put_again
 
 KEYED = ["kind", "name", "state", "tpm", "tls", "baseline", "maintenance_until_ms"]
@@ -120,17 +120,6 @@ def test_a_device_of_which_some_stays_as_it_was_comes_out_as_it_was_put_back(
             tx.devices.put(after)
         assert tx.devices.get(before.id) == put
         raise TakenBack
-
-
-CAMERA = Device(
-    id=DeviceId("camera.line-1.cam1"),
-    kind=Kind.CAMERA,
-    zone="line-1",
-    name="cam1",
-    state=State.INVITED,
-    since_ms=1,
-    profile="p",
-)
 
 
 def test_a_device_that_somebody_else_changed_is_not_put_back(tmp_path):

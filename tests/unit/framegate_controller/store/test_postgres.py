@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from framegate.errors import Malformed, Reason, Refused, Unavailable
-from framegate.identity.names import DeviceId, Kind
 from framegate.machines.lifecycle import State
 from framegate.record.fleet_events import ZoneThawed
 from framegate.record.merkle import Frontier
-from framegate.registry.device import Device
 from framegate.registry.zone import Zone
 from framegate_controller.registry_address import StoreAt, address_problems
 from framegate_controller.store import database
@@ -24,20 +22,12 @@ from framegate_controller.store.database import open_registry, open_store
 from framegate_controller.store.engines import SqliteEngines
 from framegate_controller.store.ports import EntryQuery, Moved
 from framegate_controller.store.tables.schema import METADATA
+from support.invited_camera import CAMERA
 from support.stored_values import BYTES, KEPT, PUT_AGAIN, TakenBack, any_of, put_again
 
 pytestmark = pytest.mark.slow
 
 FEW = settings(max_examples=3)
-CAMERA = Device(
-    id=DeviceId("camera.line-1.cam1"),
-    kind=Kind.CAMERA,
-    zone="line-1",
-    name="cam1",
-    state=State.INVITED,
-    since_ms=1,
-    profile="p",
-)
 
 
 @pytest.fixture(scope="module")
