@@ -199,10 +199,11 @@ async def test_n130_when_the_process_stands_still_another_takes_its_place(
     os.kill(first, signal.SIGKILL)  # the next one is given the patience of this test
     await until(lambda: running.join_port.pid not in {0, first})
     still = running.join_port.pid
-    await until(lambda: running.join_port.beats > 0)
+    assert running.join_port.trouble == "its process has not begun to serve"
+    await until(lambda: not running.join_port.trouble)  # from then on it has little patience
     os.kill(still, signal.SIGSTOP)
     await until(lambda: running.join_port.pid not in {0, still})
-    await until(lambda: running.join_port.beats > 0)
+    await until(lambda: not running.join_port.trouble)
     async with channel(running, fleet, None, running.join_address) as opened:
         stub = rpc.JoinStub(opened)
         state, mac, evidence = await begun(running, fleet, forge, b"c" * 16, stub)

@@ -106,15 +106,18 @@ class JoinPort:
         self._process: PortProcess | None = None
         self._flying: set[asyncio.Task[None]] = set()
         self._flying_bytes, self._reports = 0, 0
-        self._silent_beats, self._most_silent, self._beats = 0, MISSED_BEATS, 0
+        self._silent_beats, self._most_silent = 0, MISSED_BEATS
+        self._serves = False
         self.last: PortBeat | None = None
         """What the present process said of itself last; it is believed in that alone."""
 
     @property
     def trouble(self) -> str:
-        """Why nobody can join now; empty where its process runs and its loop turns."""
+        """Why nobody can join now; empty where its process serves and its loop turns."""
         if not self.pid:
             return "its process does not run"
+        if not self._serves:
+            return "its process has not begun to serve"
         silent_s = self._silent_beats * BEAT_S
         return f"its process has said nothing for {silent_s:g} s" if silent_s > LATE_S else ""
 
@@ -123,11 +126,6 @@ class JoinPort:
         """The process at the port, 0 while there is none."""
         process = self._process
         return process.pid if process is not None else 0
-
-    @property
-    def beats(self) -> int:
-        """How often the present process said that it is alive."""
-        return self._beats
 
     async def start(self) -> None:
         """Returns once the port is served. Raises Unavailable where it is not."""
@@ -187,7 +185,7 @@ class JoinPort:
         process = self._process = await PortProcess.spawn(
             self._listener, setup, unconfined=self._unconfined
         )
-        self._silent_beats, self._most_silent, self._beats = 0, int(START_S / BEAT_S), 0
+        self._silent_beats, self._most_silent = 0, int(START_S / BEAT_S)
         watching = asyncio.create_task(self._watch(process))
         reading = asyncio.create_task(self._read(process, setup))
         try:
@@ -196,7 +194,7 @@ class JoinPort:
                 raise EOFError(STOOD_STILL)
             await reading
         finally:
-            self._process = self.last = None
+            self._process, self.last, self._serves = None, None, False
             watching.cancel()
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -211,10 +209,9 @@ class JoinPort:
                 self._silent_beats = 0
                 if call.method == BEAT:
                     self.last = PortBeat.parse(call.message)
-                    self._beats += 1
                     continue
                 if call.method == READY:
-                    self._most_silent = MISSED_BEATS
+                    self._most_silent, self._serves = MISSED_BEATS, True
                     telling = telling or asyncio.create_task(self._tell(process, setup))
                     if not self._ready.done():
                         self._ready.set_result(None)
