@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +12,11 @@ from typing import Any, Final
 
 import grpc
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Failure, Malformed, Reason, Refused
+from framegate.errors import Failure, Reason, Refused
 from framegate.evidence.activation import EvidencePromise, activation_mac
 from framegate.identity.certificates import (
     Purpose,
@@ -30,10 +30,9 @@ from framegate.identity.foreign_key import ForeignKey
 from framegate.ima import cut_entries
 from framegate.ima.entry import IMA_PCR
 from framegate.tpm.attest import PcrSelection, parse_attest
-from framegate.tpm.constants import HASH_NAME, Alg
+from framegate.tpm.constants import Alg
 from framegate.tpm.public import Public
 from framegate.wire import (
-    LABEL_CHALLENGE,
     MAX_IMA_BYTES,
     AttestHello,
     Challenge,
@@ -44,17 +43,20 @@ from framegate.wire import (
     sha256,
     transcript,
 )
+from framegate_agent.challenges import verified_challenge
 from framegate_agent.channel import server_authenticated
 from framegate_agent.posture import collect_posture
 from framegate_agent.settings import IMA_PATH
-from framegate_agent.state import AgentState, TrustedClock
+from framegate_agent.state import AgentState
 from framegate_agent.tpm.chip import Tpm
+from framegate_agent.trusted_clock import Sighting, TrustedClock
 from framegate_proto.edge import answered, evidence_parts, from_failures
 from framegate_proto.targets import known_addresses
 from framegate_proto.traces import Metadata, NoTraces, Traces
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 
+log = logging.getLogger(__name__)
 RPC_TIMEOUT_S: Final = 20.0
 """A controller under load answers within a second; a dead one must not hold the agent."""
 UNREACHED: Final = "is the controller running and reachable? framegate-agent doctor"
@@ -145,7 +147,7 @@ class Attester:
         ) as channel:
             stub = rpc.JoinStub(channel)
             reply = await _call(stub.Begin, pb.BeginRequest(hello=hello), self.traces.metadata())
-            challenge = self._verified_challenge(state, hello, reply)
+            challenge = await self._challenge(state, hello, reply)
             t = transcript(sha256(_der(state)), hello, reply.challenge)
 
             def prove() -> tuple[bytes, bytes]:
@@ -180,7 +182,7 @@ class Attester:
                 boot_log_sha256=bytes(32) if everything else sha256(log),
             ).marshal()
             reply = await _call(stub.Begin, pb.BeginRequest(hello=hello), self.traces.metadata())
-            challenge = self._verified_challenge(state, hello, reply)
+            challenge = await self._challenge(state, hello, reply)
             t = transcript(sha256(_der(state)), hello, reply.challenge)
             evidence = await asyncio.to_thread(self._evidence, challenge, t, tls, log, publics)
             answer = await _call(
@@ -192,52 +194,20 @@ class Attester:
                 break
         return self._outcome(state, answer, tls)
 
-    def _verified_challenge(
+    async def _challenge(
         self, state: AgentState, hello: bytes, reply: pb.ChallengeReply
     ) -> Challenge:
-        """The challenge, before the TPM is touched.
-
-        1. it answers exactly our Hello;
-        2. it is not older than anything signed that we have seen;
-        3. its certificate is a challenge key of our fleet at that time;
-        4. the signature holds over the bytes that came.
-
-        Then it is also what time it is. Raises Refused.
+        """The verified challenge, by which it is now what time it says. Raises Refused, also where
+        it is older than what was signed before and the TPM's clock does not bear it out.
         """
-        challenge = Challenge.parse(reply.challenge)
-        if challenge.hello_sha256 != sha256(hello):  # 1
-            raise Refused.of(Reason.SESSION_UNKNOWN, "a challenge to our Hello", "another")
-        if challenge.issued_at_ms + 60_000 < self.clock.floor_ms:  # 2
-            raise Refused.of(
-                Reason.SESSION_EXPIRED,
-                "a challenge of now",
-                "one from the past",
-                "the controller's clock is behind",
-            )
-        certificate = load_certificate(reply.certificate)
-        signer = verify_certificate(
-            certificate,
-            Purpose.CHALLENGE,
-            (),
-            state.root_certificate,
-            from_ms(challenge.issued_at_ms),
-        )  # 3
-        try:
-            signer.key.verify(
-                reply.signature, LABEL_CHALLENGE + reply.challenge, ec.ECDSA(hashes.SHA256())
-            )  # 4
-        except InvalidSignature as error:
-            raise Refused.of(
-                Reason.SIGNATURE,
-                "the challenge key's signature",
-                "another",
-                "this is not your fleet's controller",
-            ) from error
-        if challenge.bank not in HASH_NAME or not challenge.pcrs:
-            raise Malformed.of(
-                Reason.PCR_SELECTION, "a PCR bank and PCRs", (challenge.bank, challenge.pcrs)
-            )
-        self.clock.correct(challenge.issued_at_ms)
+        challenge = verified_challenge(reply, hello, state.root_certificate)
+        moment_ms = challenge.issued_at_ms
+        if self.clock.is_past(moment_ms):
+            ahead_s = (self.clock.floor_ms - moment_ms) // 1000
+            self.clock.set_back(moment_ms, await asyncio.to_thread(self.tpm.clock_ms))
+            log.warning("the controller's clock was %d s ahead: it is what it says now", ahead_s)
+        else:
+            self.clock.correct(moment_ms)
         return challenge
 
     def _evidence(
@@ -255,6 +225,7 @@ class Attester:
             selection, quote_data(t, tls.spki(), sha256(log), posture, publics)
         )
         clock = parse_attest(attest).clock_info
+        self.clock.saw(Sighting(challenge.issued_at_ms, clock.clock))
         self._counters = (clock.reset_count, clock.restart_count)
         return Evidence(
             certify_attest=enrolment.certified[0],

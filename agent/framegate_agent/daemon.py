@@ -34,9 +34,10 @@ from framegate_agent.scraped import scraped
 from framegate_agent.settings import AgentSettings
 from framegate_agent.signing import KeyInTpm
 from framegate_agent.start_lines import tell_start
-from framegate_agent.state import AgentState, StateFile, TrustedClock
+from framegate_agent.state import AgentState, StateFile
 from framegate_agent.tpm.chip import Tpm
 from framegate_agent.tpm.esapi import TpmFailed, TpmLost
+from framegate_agent.trusted_clock import TrustedClock
 from framegate_host.logs import started
 from framegate_host.service_manager import NOBODY, ServiceManager
 from framegate_host.watchdog import Promise, watched_over
@@ -70,7 +71,7 @@ class Agent:
         self.promise = Promise("attestation")
         self.file = StateFile(settings.state)
         self.state: AgentState = self.file.load()
-        self.clock = TrustedClock(self.state.seen_ms)
+        self.clock = TrustedClock(self.state.seen_ms, self.file.load_clock())
         self.tpm = Tpm(settings.tcti)
         self.tpm.flush_leftovers()
         self.attester = Attester(
@@ -298,6 +299,7 @@ class Agent:
             )
         try:
             self.file.save(self.state)
+            self.file.save_clock(self.clock.marshal())
         except Unavailable as error:  # it is known here; after a restart this machine attests anew
             log.error("the state is not kept: %s", error)
         self._manager.status(f"{self.state.device} is {self.state.state}")

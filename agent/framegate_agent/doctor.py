@@ -28,8 +28,9 @@ from framegate_agent.camera.frame_queue import QUEUE
 from framegate_agent.camera.stream import MAX_LINK_S
 from framegate_agent.controller_watch import FILE as HEAD_FILE
 from framegate_agent.settings import IMA_PATH
-from framegate_agent.state import BUILD_MS, StateFile
+from framegate_agent.state import StateFile
 from framegate_agent.tpm.chip import AK_HANDLE, Tpm
+from framegate_agent.trusted_clock import BUILD_MS
 from framegate_host.seen_log import SeenLog
 from framegate_proto.targets import addresses_of
 
@@ -314,7 +315,7 @@ def _clock(file: StateFile) -> Finding:
             "clock",
             False,
             f"{lag:.0f} s behind what signed messages said",
-            "set the clock: timedatectl set-ntp true",
+            "timedatectl set-ntp true sets it; where it is right, the controller's is ahead",
         )
     now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     if floor == BUILD_MS:  # nothing of a fleet was seen, so a later time cannot be told from now

@@ -10,8 +10,9 @@ from typing import Final
 import grpc
 
 from framegate_agent.channel import with_tpm_key
-from framegate_agent.state import AgentState, NotCertified, TrustedClock
+from framegate_agent.state import AgentState, NotCertified
 from framegate_agent.tpm.chip import Tpm
+from framegate_agent.trusted_clock import TrustedClock
 
 log = logging.getLogger(__name__)
 CLOSE_GRACE_S: Final = 1.0

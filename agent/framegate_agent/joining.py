@@ -13,8 +13,9 @@ from framegate.wire import TICKET_PREFIX, parse_ticket
 from framegate_agent.attestation import Attester, Outcome
 from framegate_agent.findings import tell_findings
 from framegate_agent.settings import AgentSettings
-from framegate_agent.state import JOINED, AgentState, StateFile, TrustedClock
+from framegate_agent.state import JOINED, AgentState, StateFile
 from framegate_agent.tpm.chip import Tpm
+from framegate_agent.trusted_clock import TrustedClock
 from framegate_host.console import safe, talk
 from framegate_host.logs import started
 from framegate_host.private_files import write_private
@@ -44,12 +45,15 @@ async def join_fleet(
     )
     tpm = Tpm(tcti)
     try:
-        attester = Attester(tpm, boot_log, TrustedClock(parsed.issued_at_ms), ima)
+        clock = TrustedClock(parsed.issued_at_ms)
+        attester = Attester(tpm, boot_log, clock, ima)
         attester.issuers = issuers
         outcome = await attester.join(start, parsed.code, ())
     finally:
         tpm.close()
-    StateFile(state).save(outcome.state)
+    file = StateFile(state)
+    file.save(outcome.state)
+    file.save_clock(clock.marshal())
     _keep(state, {"tcti": tcti, "boot_log": boot_log.absolute(), "ima": ima.absolute()})
     return outcome
 

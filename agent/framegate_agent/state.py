@@ -8,10 +8,8 @@ import base64
 import contextlib
 import json
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +20,6 @@ from framegate.errors import Failure, Reason, Refused, Unavailable
 from framegate.identity.certificates import load_certificate
 from framegate_host.file_lock import hold
 from framegate_host.private_files import keep_private, state_folder
-
-BUILD_MS: Final = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
-"""No certificate of a fleet is older than this program: a clock before it is wrong."""
-
 
 JOINED: Final = "agent.json"
 """The file in an agent's folder that says which fleet it joined, and as what."""
@@ -165,28 +159,15 @@ class StateFile:
         """Keep masks over restarts."""
         keep_private(self.folder / "masks.json", envelope)
 
+    def load_clock(self) -> bytes:
+        """What the clock remembers, as it was last kept; empty where it never was."""
+        path = self.folder / "clock.json"
+        return path.read_bytes() if path.exists() else b""
+
+    def save_clock(self, remembered: bytes) -> None:
+        """Keep it over restarts; a power cut may leave none, and then no clock is set back."""
+        keep_private(self.folder / "clock.json", remembered, durable=False)
+
     def write_status(self, status: dict[str, Any]) -> None:
         """What `framegate-agent status` shows."""
         keep_private(self.status_path, json.dumps(status).encode(), durable=False)
-
-
-class TrustedClock:
-    """Wall clock that never goes below what signed messages have said; corrected by every verified
-    challenge.
-    """
-
-    def __init__(self, floor_ms: int) -> None:
-        self.floor_ms, self._offset_ms = max(floor_ms, BUILD_MS), 0
-
-    def now_ms(self) -> int:
-        """Milliseconds since the epoch."""
-        return max(time.time_ns() // 1_000_000 + self._offset_ms, self.floor_ms)
-
-    def now_s(self) -> float:
-        """Seconds since the epoch."""
-        return self.now_ms() / 1000
-
-    def correct(self, signed_ms: int) -> None:
-        """A verified challenge says what time it is."""
-        self._offset_ms = signed_ms - time.time_ns() // 1_000_000
-        self.floor_ms = max(self.floor_ms, signed_ms)

@@ -9,7 +9,8 @@ from framegate_agent.camera.carrier import BrokerWay
 from framegate_agent.camera.heads import HeadSpool
 from framegate_agent.camera.session import Demands
 from framegate_agent.signing import KeyInTpm
-from framegate_agent.state import AgentState, TrustedClock
+from framegate_agent.state import AgentState
+from framegate_agent.trusted_clock import TrustedClock
 
 
 class Identity(Protocol):

@@ -8,7 +8,8 @@ from pathlib import Path
 from framegate.identity.certificates import from_ms
 from framegate.signed.mask import verify_masks
 from framegate_agent.camera.capture import Capture
-from framegate_agent.state import StateFile, TrustedClock
+from framegate_agent.state import StateFile
+from framegate_agent.trusted_clock import TrustedClock
 
 
 def hold_masks(capture: Capture, folder: Path) -> None:

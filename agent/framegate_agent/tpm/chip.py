@@ -88,6 +88,12 @@ class Tpm:
         """The TPM's properties."""
         return self._esapi.on_owner(lambda: read_facts(self._esapi))
 
+    def clock_ms(self) -> int:
+        """The TPM's clock: ms that it had power since it was cleared (TPM 2.0 Part 1, 36.3). Raises
+        TpmFailed.
+        """
+        return self._esapi.on_owner(self._esapi.clock_ms)
+
     def transient_handles(self) -> tuple[int, ...]:
         """Handles of transient objects loaded now; through a resource manager only our own."""
         return self._esapi.on_owner(lambda: tuple(self._esapi.handles(TRANSIENT_FIRST, 16)))

@@ -133,6 +133,12 @@ class Esapi:
         listed = data.data.tpmProperties
         return int(listed[0].value) if len(listed) and int(listed[0].property) == tag else 0
 
+    def clock_ms(self) -> int:
+        """Its clock, ms."""
+        # keep the parent alive while reading, as above
+        now = self.esys.read_clock()
+        return int(now.clockInfo.clock)
+
     def nv_read(self, index: int) -> bytes:
         """The bytes at an NV index, read under its own (empty) authValue."""
         handle = self.esys.tr_from_tpmpublic(index)

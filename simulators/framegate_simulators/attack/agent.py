@@ -1,7 +1,11 @@
-"""N113, N116 and N118: the agent's own defences: grants, the TPM's hierarchy, the signer."""
+"""N113, N116, N118 and N208: the agent's own defences: grants, the TPM's hierarchy, the signer,
+what time it is.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import os
 import tempfile
 import time
@@ -10,20 +14,26 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from framegate.errors import Reason, Refused
 from framegate.signed.statement import Grant
+from framegate_agent.attestation import Attester
 from framegate_agent.camera.session import AskedGrant, hold_grant
 from framegate_agent.signing import TLS_CLIENT_PREFIX, TlsSigner
+from framegate_agent.state import AgentState
 from framegate_agent.tpm.chip import Tpm
+from framegate_agent.trusted_clock import LEEWAY_MS, TrustedClock
 from framegate_controller.ca.issue import issue_operator
 from framegate_simulators.attack.target import Seen, Target, attempt, reason_of
 from framegate_simulators.fixtures.gateway import CAMERA
+from framegate_simulators.forge.challenge_desk import ChallengeDesk
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.machine.machine import Machine
+
+HOUR_MS: Final = 3_600_000
 
 
 @attempt("N113", "a grant after its time, with another nonce, signed by another key of the fleet")
@@ -90,6 +100,40 @@ def n116(t: Target) -> Seen:
     finally:
         tpm.close()
         machine.power_off()
+
+
+@attempt("N208", "a controller an hour ahead and then right; an old challenge key (swtpm)")
+def n208(t: Target) -> Seen:
+    machine = Machine(
+        Path(tempfile.mkdtemp(prefix="fg-")), t.plant.maker, Firmware("simulated-camera")
+    )
+    machine.power_on()
+    tpm = Tpm(machine.tcti)
+    try:
+        return asyncio.run(_set_back(t, tpm, machine.boot_log_path))
+    finally:
+        tpm.close()
+        machine.power_off()
+
+
+async def _set_back(t: Target, tpm: Tpm, boot_log: Path) -> Seen:
+    clock, desk = TrustedClock(0), ChallengeDesk(t.keys.signing["challenge"])
+    attester = Attester(tpm, boot_log, clock)
+    root = base64.b64encode(t.keys.root.der).decode()
+    state = AgentState("join:1", "fleet:1", "controller", root)
+    async with desk.channel() as channel:
+        for desk.ahead_ms in (0, HOUR_MS, 0):
+            await attester.attest(state, channel, ())
+        off_ms = abs(clock.now_ms() - time.time_ns() // 1_000_000)
+        right = "right" if off_ms < LEEWAY_MS else "AHEAD"
+        desk.ahead_ms = -2 * LEEWAY_MS
+        try:
+            await attester.attest(state, channel, ())
+            old = "TAKEN"
+        except Refused as error:
+            old = error.reason.value
+    told = f"an hour ahead, then right: {right}; an old key: {old}"
+    return Seen(right == "right" and old == Reason.SESSION_EXPIRED and desk.answered == 3, told)
 
 
 def _changed_pcr(tpm: Tpm) -> Callable[[], Any]:

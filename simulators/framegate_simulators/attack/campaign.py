@@ -73,7 +73,7 @@ THREATS: Final = (
             *range(111, 156),
             *range(160, 169),
             *range(170, 176),
-            *range(180, 208),
+            *range(180, 209),
             *range(210, 212),
             *range(213, 224),
             *range(225, 245),
