@@ -24,6 +24,8 @@ BEATS: Final = 12
 MIN_BEAT_S: Final = 1.0
 MAX_BEAT_S: Final = 5.0
 """Each costs the controller a message to each machine."""
+MAX_TOLD_S: Final = 60.0
+"""Whatever a controller tells of how soon it is heard of again: a dead connection is one at last."""
 MIN_SILENCE_S: Final = 5.0
 """A busy controller may be late by some seconds."""
 MISSED: Final = 2.4
@@ -37,9 +39,11 @@ def beat_s(interval_ms: int) -> float:
     return min(max(interval_ms / 1000 / BEATS, MIN_BEAT_S), MAX_BEAT_S)
 
 
-def silence_s(every_s: float) -> float:
-    """After how long without a word a connection is dead, where one is due each `every_s`."""
-    return max(MIN_SILENCE_S, MISSED * every_s)
+def silence_s(every_s: float, told_ms: int = 0) -> float:
+    """After how long without a word a connection is dead, where one each `every_s` was asked for
+    and the controller told that the next comes within `told_ms`.
+    """
+    return max(MIN_SILENCE_S, MISSED * max(every_s, min(told_ms / 1000, MAX_TOLD_S)))
 
 
 class ControllerWatch:

@@ -344,7 +344,7 @@ class Agent:
                 ) is not grpc.aio.EOF:
                     if first:
                         self._connected(event)
-                    first = False
+                    first, patience_s = False, silence_s(every_s, event.beat_ms)
                     self._watched(event)
             except (FramegateError, TimeoutError) as error:
                 log.info("watch: %s", error)

@@ -48,10 +48,7 @@ from framegate_controller.record.reports import ReportDesk
 from framegate_controller.record.tail import RecordTail
 from framegate_controller.record.witness import require_witnessed
 from framegate_controller.rpc.fleet import FleetService
-from framegate_controller.rpc.fleet_front import (
-    MAX_CONNECTIONS as MAX_FLEET_CONNECTIONS,
-)
-from framegate_controller.rpc.fleet_front import OFTEN, FleetFront
+from framegate_controller.rpc.fleet_front import OFTEN, FleetFront, descriptors_of
 from framegate_controller.rpc.join import JoinService
 from framegate_controller.rpc.joinport import Behind, BusElsewhere, JoinPort
 from framegate_controller.rpc.known import KnownAtPort
@@ -89,8 +86,6 @@ if TYPE_CHECKING:
 
 MAX_STREAMS: Final = 64
 """Concurrent calls on one connection; an agent has three."""
-DESCRIPTORS: Final = 8_192
-"""Three for each connection to the fleet port, and the store's files."""
 MAX_HEADERS: Final = 16 * 1024
 HANDSHAKE_MS: Final = 10_000
 """A machine signs in it: four commands of a TPM of 0.6 s each, behind an attestation under way."""
@@ -243,10 +238,10 @@ class Controller:
         """Open both ports. Raises Unavailable where one is taken, or where this host allows too
         few open files.
         """
-        require_descriptors(DESCRIPTORS, "the fleet port")
         at, pair = self.settings, self._server_pair()
+        require_descriptors(descriptors_of(at.fleet_connections), "the fleet port")
         fleet_listener = await listen(at.host, at.fleet_port)
-        front = self.front = FleetFront(fleet_listener, MAX_FLEET_CONNECTIONS)
+        front = self.front = FleetFront(fleet_listener, at.fleet_connections)
         beside = (front.interceptor(self.metrics.calls),)
         fleet = self._server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=beside)
         self.inner_port = bind(fleet, f"{LOOPBACK}:0", self._credentials(pair))

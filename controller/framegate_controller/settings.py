@@ -32,6 +32,12 @@ from framegate_host.telemetry.listening import (
     traces_problems,
 )
 
+FLEET_CONNECTIONS: Final = 2_048
+"""Every machine and person of a large plant has one."""
+MIN_FLEET_CONNECTIONS: Final = 64
+"""Operators, a page and a gateway's processes are a dozen each."""
+MAX_FLEET_CONNECTIONS: Final = 16_384
+"""Some two gigabytes; machines beyond are for another controller."""
 MAX_ATTEST_LIMIT: Final = 60_000
 """More than a controller verifies: no limit, for measuring."""
 SITE: Final = Form(
@@ -115,6 +121,15 @@ class ControllerSettings(Settings):
             example=("controller-2.example.net:7443:7444",),
         ),
     ] = ()
+    fleet_connections: Annotated[
+        int,
+        Setting(
+            "Connections to the fleet port at once, one for each machine and person; each takes "
+            "three open files and some 110 KiB.",
+            least=MIN_FLEET_CONNECTIONS,
+            most=MAX_FLEET_CONNECTIONS,
+        ),
+    ] = FLEET_CONNECTIONS
     attest_interval: Annotated[
         float,
         Setting(

@@ -10,6 +10,7 @@ from framegate.errors import FramegateError
 from framegate.identity.names import Kind
 from framegate.identity.pem import private_pem
 from framegate.machines.lifecycle import State
+from framegate_controller.events.bus import Listening
 from framegate_controller.events.notices import AttestNow, DeviceChanged
 from framegate_controller.fleet.lifecycle_changes import quarantine, retire
 from framegate_controller.rpc.fleet import heartbeat_s
@@ -26,24 +27,29 @@ BEAT, ATTEST_NOW, STATE = pb.WatchEvent.HEARTBEAT, pb.WatchEvent.ATTEST_NOW, pb.
 
 
 @pytest.mark.parametrize(
-    ("asked_ms", "every_s"),
+    ("asked_ms", "watchers", "every_s"),
     [
-        (0, 1.0),
-        (1, 1.0),
-        (1_000, 1.0),
-        (2_500, 2.5),
-        (15_000, 15.0),
-        (15_001, 15.0),
-        (2**32 - 1, 15),
+        (0, 1, 1.0),
+        (0, 100_000, 1.0),  # one of 0.1.0, which gives up after five
+        (1, 1, 1.0),
+        (1_000, 200, 1.0),
+        (1_000, 400, 2.0),
+        (2_500, 1, 2.5),
+        (5_000, 1_000, 5.0),
+        (5_000, 10_000, 50.0),
+        (5_000, 100_000, 60.0),
+        (60_000, 1, 60.0),
+        (60_001, 1, 60.0),
+        (2**32 - 1, 1, 60.0),
     ],
 )
-def test_a_heartbeat_is_as_often_as_was_asked_within_what_is_served(asked_ms, every_s):
-    assert heartbeat_s(pb.WatchRequest(beat_ms=asked_ms)) == every_s
+def test_a_heartbeat_is_as_often_as_was_asked_within_what_is_served(asked_ms, watchers, every_s):
+    assert heartbeat_s(asked_ms, watchers) == every_s
 
 
 @pytest.fixture
-async def watched(tmp_path, maker):
-    """A controller of short intervals, and a camera's watch after its first event."""
+async def connected(tmp_path, maker):
+    """A controller of short intervals, and a camera's connection to it."""
     fleet = found_controller(tmp_path)
     settings = ControllerSettings(state=tmp_path, join_port=0, fleet_port=0, attest_interval=4)
     running = Controller(settings)
@@ -52,12 +58,34 @@ async def watched(tmp_path, maker):
     answer = await asyncio.to_thread(joined, running, forge, b"c" * 16)
     chain = answer.certificate.public_bytes(Encoding.PEM) + fleet.issuing["device-ca"].pem
     async with channel(running, fleet, (private_pem(forge.tls.private), chain)) as opened:
-        watch = rpc.FleetStub(opened).Watch(pb.WatchRequest())
-        first = await answered(watch.read(), "")
-        assert (first.kind, first.state) == (STATE, State.TRUSTED)
-        yield running, watch
-        watch.cancel()
+        yield running, opened
     await running.stop(0)
+
+
+@pytest.fixture
+async def watched(connected):
+    """The same, and the camera's watch after its first event."""
+    running, opened = connected
+    watch = rpc.FleetStub(opened).Watch(pb.WatchRequest())
+    first = await answered(watch.read(), "")
+    assert (first.kind, first.state) == (STATE, State.TRUSTED)
+    yield running, watch
+    watch.cancel()
+
+
+async def test_each_event_says_how_soon_the_next_one_comes(connected, monkeypatch):
+    """However many watch by then: who waits for it knows for how long."""
+    running, opened = connected
+    counts = iter((1, 1_000, 2_000))
+    monkeypatch.setattr(
+        type(running.bus), "listening", property(lambda _bus: Listening(next(counts, 2_000), 0))
+    )
+    watch = rpc.FleetStub(opened).Watch(pb.WatchRequest(beat_ms=1_000))
+    told = [(await answered(watch.read(), "")).beat_ms for _ in range(2)]
+    await running.bus.publish((AttestNow(NAME),))
+    told.append((await answered(watch.read(), "")).beat_ms)
+    assert told == [1_000, 5_000, 10_000]
+    watch.cancel()
 
 
 async def heard(watch):

@@ -5,6 +5,7 @@ port; who has shown a certificate and calls gives way to nobody, and has no more
 import asyncio
 import contextlib
 import functools
+import resource
 import socket
 import struct
 
@@ -12,11 +13,11 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from framegate.errors import Reason
+from framegate.errors import Reason, Unavailable
 from framegate.identity.certificates import Purpose
 from framegate.identity.names import Kind
 from framegate.identity.pem import private_pem
-from framegate_controller.server import DESCRIPTORS, MAX_FLEET_CONNECTIONS, Controller
+from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
 from framegate_proto.caller_share import CallerShare, CallerShares
 from framegate_proto.edge import from_rpc_error
@@ -34,11 +35,11 @@ SHARE = 3
 
 
 @pytest.fixture
-async def small(tmp_path, monkeypatch):
+async def small(tmp_path):
     """A controller whose fleet port takes few connections at once, and the keys of its fleet."""
-    monkeypatch.setattr("framegate_controller.server.MAX_FLEET_CONNECTIONS", FEW)
     fleet = found_controller(tmp_path)
-    running = Controller(ControllerSettings(state=tmp_path, join_port=0, fleet_port=0))
+    settings = ControllerSettings(state=tmp_path, join_port=0, fleet_port=0, fleet_connections=FEW)
+    running = Controller(settings)
     await running.start()
     yield running, fleet
     await running.stop(0)
@@ -167,5 +168,12 @@ async def test_n130_connections_that_are_reset_leave_no_place_taken(small):
     await until(lambda: running.front.connections.count == 0)
 
 
-def test_there_are_descriptors_for_every_connection():
-    assert 3 * MAX_FLEET_CONNECTIONS + 512 <= DESCRIPTORS
+async def test_a_controller_that_may_not_have_so_many_files_does_not_start(tmp_path, monkeypatch):
+    """And says how many it needs."""
+    found_controller(tmp_path)
+    settings = ControllerSettings(state=tmp_path, join_port=0, fleet_port=0, fleet_connections=5000)
+    running = Controller(settings)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1_024, 8_192))
+    with pytest.raises(Unavailable, match=r"17048 open files allowed for the fleet port.*8192"):
+        await running.start()
+    await running.stop(0)

@@ -61,7 +61,7 @@ from framegate_controller.rpc.trust import to_trust_update, to_watch_event
 from framegate_controller.rpc.wire import Context, guarded, guarded_stream, to_the_end
 from framegate_controller.store.ports import Store, Transaction
 from framegate_controller.store.shared.policies import PolicyCache
-from framegate_controller.timing import FEED_HEARTBEAT_S, HEARTBEAT_S, MAX_HEARTBEAT_S
+from framegate_controller.timing import FEED_HEARTBEAT_S, HEARTBEAT_S, HEARTBEATS, MAX_HEARTBEAT_S
 from framegate_proto.edge import CHUNK_BYTES, presented_certificate, to_failures
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -162,16 +162,17 @@ class FleetService(rpc.FleetServicer):
     async def Watch(
         self, request: pb.WatchRequest, context: Context
     ) -> AsyncIterator[pb.WatchEvent]:
-        """Events for this machine, and a heartbeat as often as it asked, while its certificate
-        stands.
+        """Events for this machine, and a heartbeat as often as it asked, or as many as watch allow,
+        while its certificate stands.
         """
-        device, beat_s = await self._device(context), heartbeat_s(request)
+        device = await self._device(context)
         with self._bus.watch(device.id) as events:
+            beat_s = heartbeat_s(request.beat_ms, self._bus.listening.watchers)
             # what was said while nobody listened is in the state: a stale machine must attest
             state, log = await self._read(
                 lambda tx: (_state(tx, device.id), _position(tx, request.seen))
             )
-            yield to_watch_event(MachineEvent(Wake.STATE, state), log)
+            yield to_watch_event(MachineEvent(Wake.STATE, state), beat_s, log)
             standing = WatchedMachine(self._fleet.timing.standing_s)
             while events.open:
                 event = await events.next(beat_s)
@@ -182,7 +183,8 @@ class FleetService(rpc.FleetServicer):
                         continue  # it was renewed, and knows it by its answer
                 elif event is not None or standing.due(self._fleet.clock()):
                     standing.read(await self._device(context))
-                yield to_watch_event(event)
+                beat_s = heartbeat_s(request.beat_ms, self._bus.listening.watchers)
+                yield to_watch_event(event, beat_s)
 
     @guarded
     async def FetchGrants(
@@ -366,9 +368,13 @@ class FleetService(rpc.FleetServicer):
         return await asyncio.to_thread(_within, self._store.writing, work)
 
 
-def heartbeat_s(request: pb.WatchRequest) -> float:
-    """How often a machine is to be heard of that asks so, in seconds: within what is served."""
-    return min(max(request.beat_ms / 1000, HEARTBEAT_S), MAX_HEARTBEAT_S)
+def heartbeat_s(asked_ms: int, watchers: int) -> float:
+    """How soon a machine hears the next heartbeat, in seconds, that asked for one each `asked_ms`
+    while so many watch. One of 0.1.0 asks for none, is told none, and waits for one each second.
+    """
+    if not asked_ms:
+        return HEARTBEAT_S
+    return min(max(asked_ms / 1000, watchers / HEARTBEATS, HEARTBEAT_S), MAX_HEARTBEAT_S)
 
 
 def _state(tx: Transaction, device: str) -> State:

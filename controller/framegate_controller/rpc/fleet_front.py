@@ -18,21 +18,30 @@ from framegate_controller.joinport.relay import Relay
 from framegate_proto.call_context import Called, InOne, OutlivingContexts, PassedContexts
 from framegate_proto.caller_share import CallerShares
 
-MAX_CONNECTIONS: Final = 2_048
-"""At once: every machine and person of a large plant has one. Each costs three descriptors and some
-100 KiB. A plant may stand behind one address, so one address may have them all: the oldest that has
-no call under way gives way to the next, of the address that has most of such. A machine always has
-one, its watch.
+EACH_TAKES: Final = 3
+"""Descriptors of a connection: towards the peer, and both ends of the way to the server behind."""
+BESIDE: Final = 2_048
+"""Descriptors for the store's files, the database's connections, the page and what else there is.
 """
 END_S: Final = 5.0
 OFTEN: Final = ("Begin", "Complete", "Watch")
 """What every machine calls all day, and all of them at once where a controller comes back."""
 
 
-class FleetFront:
-    """Between the fleet port's listening socket and its server. `start` before the first call."""
+def descriptors_of(connections: int) -> int:
+    """What a controller needs whose fleet port takes so many at once."""
+    return EACH_TAKES * connections + BESIDE
 
-    def __init__(self, listener: socket.socket, most: int = MAX_CONNECTIONS) -> None:
+
+class FleetFront:
+    """Between the fleet port's listening socket and its server. `start` before the first call.
+
+    A plant may stand behind one address, so one address may have all of its `most` connections: the
+    oldest that has no call under way gives way to the next, of the address that has most of such. A
+    machine always has one, its watch.
+    """
+
+    def __init__(self, listener: socket.socket, most: int) -> None:
         self.connections = Connections(most, most)
         self._listener = listener
         self._loop = asyncio.new_event_loop()

@@ -22,15 +22,21 @@ _WAKES: Final = {
 }
 
 
-def to_watch_event(event: MachineEvent | None, log: LogPosition | None = None) -> pb.WatchEvent:
-    """An event for a machine; none is a heartbeat. `log` goes with the first one."""
+def to_watch_event(
+    event: MachineEvent | None, beat_s: float, log: LogPosition | None = None
+) -> pb.WatchEvent:
+    """An event for a machine, which hears the next one within `beat_s`; none is a heartbeat. `log`
+    goes with the first one.
+    """
+    beat_ms = round(1000 * beat_s)
     if event is None:
-        return pb.WatchEvent(kind=pb.WatchEvent.HEARTBEAT)
+        return pb.WatchEvent(kind=pb.WatchEvent.HEARTBEAT, beat_ms=beat_ms)
     return pb.WatchEvent(
         kind=_WAKES[event.wake],
         state=event.state or "",
         revoked_publics=event.revoked,
         log=to_log_position(log),
+        beat_ms=beat_ms,
     )
 
 

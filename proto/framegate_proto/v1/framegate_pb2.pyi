@@ -1002,8 +1002,11 @@ class WatchEvent(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     REVOKED_PUBLICS_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
+    BEAT_MS_FIELD_NUMBER: _builtins.int
     kind: Global___WatchEvent.Kind.ValueType
     state: _builtins.str
+    beat_ms: _builtins.int
+    """How soon the next one comes at the latest: as was asked, or later where many watch. 0: as was asked."""
     @_builtins.property
     def revoked_publics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1017,10 +1020,11 @@ class WatchEvent(_message.Message):
         state: _builtins.str = ...,
         revoked_publics: _abc.Iterable[_builtins.str] | None = ...,
         log: Global___LogPosition | None = ...,
+        beat_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "log", b"log", "revoked_publics", b"revoked_publics", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ms", b"beat_ms", "kind", b"kind", "log", b"log", "revoked_publics", b"revoked_publics", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

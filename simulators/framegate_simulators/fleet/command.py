@@ -83,7 +83,7 @@ def fleet(  # noqa: PLR0913 - a command's options
             seconds=seconds_of(lasting),
             workers=min(workers, devices),
             seed=seed,
-            keep=devices <= MOST_KEPT,
+            keep=watching or devices <= MOST_KEPT,
             shares=Shares.parse(shares),
             controllers=controllers,
             database=store == "postgres",

@@ -19,6 +19,7 @@ from framegate.machines.lifecycle import State
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.record.check import check_record
 from framegate_controller.registry_address import StoreAt
+from framegate_controller.settings import FLEET_CONNECTIONS
 from framegate_controller.store.database import open_store
 from framegate_controller.store.ports import EntryQuery
 from framegate_controller.store.ports.controllers import READS
@@ -35,6 +36,8 @@ from framegate_simulators.fleet.versions import Forms, environment
 from framegate_simulators.plant.processes import PlantError, free_port, wait_for
 
 START_S: Final = 120.0
+BESIDE: Final = 512
+"""Connections to a fleet port beside its machines': those that are about to end, and people."""
 """A controller starts in a second or two; on a machine that does much else it takes its turn."""
 ENDS_S: Final = 60.0
 ROLLS: Final = 0.25
@@ -253,6 +256,8 @@ class Controllers:
         argv += ["--join-port", str(join), "--fleet-port", str(fleet), "--ready-file", str(ready)]
         argv += ["--attest-interval", str(self._plan.interval_s)]
         argv += ["--store", self.at.address] if self.at.address else []
+        if (connections := self._plan.devices + BESIDE) > FLEET_CONNECTIONS and self._plan.keep:
+            argv += ["--fleet-connections", str(connections)]
         for other, (its_join, its_fleet) in enumerate(self._ports):
             argv += [] if other == number else ["--peer", f"127.0.0.1:{its_join}:{its_fleet}"]
         with (folder / "controller.log").open("ab") as log:

@@ -5,7 +5,6 @@ with.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from framegate.tpm.public import TLS_ATTRS
 from framegate_proto.edge import answered, evidence_parts
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
+from framegate_simulators.fleet.machine_watch import MachineWatch
 from framegate_simulators.forge.forge import PCRS, Forge, Key
 from framegate_simulators.machine.boot import Firmware, boot_log, measurements
 from framegate_simulators.machine.ima import ImaMachine, files_of
@@ -40,15 +40,15 @@ CALL_S: Final = 30.0
 TRIES: Final = 4
 AGAIN_S: Final = 0.25
 """Tries at each of several controllers, and how long after one that did not answer."""
-BEAT_MS: Final = 5_000
-"""How often a watch is to be heard of: what an agent asks for that attests each minute."""
 EXPIRES_S: Final = 1.0
 """A certificate that ends sooner is not used any more, as agents do."""
 OPTIONS: Final = (
     ("grpc.ssl_target_name_override", "controller.plant.framegate"),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
-    ("grpc.http2.bdp_probe", 0),  # as agents
+    ("grpc.http2.bdp_probe", 0),  # as agents, and so is how often they see whether it is there
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
 )
 
 
@@ -121,7 +121,7 @@ class FleetDevice:
         self._expires_s = 0.0
         self._credentials: grpc.ChannelCredentials | None = None
         self._channel: grpc.aio.Channel | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self.watch = MachineWatch()
         self.how = How.JOIN
         self.begin_ms = 0.0
 
@@ -136,8 +136,8 @@ class FleetDevice:
         state = await self._somewhere(
             ports, lambda at: self._attest(ports, ports.fleets[at], keep=keep)
         )
-        if watching and self._channel is not None and (self._watch is None or self._watch.done()):
-            self._watch = asyncio.create_task(_watched(self._channel))
+        if watching and self._channel is not None:
+            self.watch.open(self._channel)
         return state
 
     async def _somewhere(self, ports: Ports, once: Callable[[int], Awaitable[State]]) -> State:
@@ -199,10 +199,7 @@ class FleetDevice:
 
     async def drop(self) -> None:
         """Close its connection."""
-        if self._watch is not None:
-            watch, self._watch = self._watch, None
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+        await self.watch.close()
         if self._channel is not None:
             channel, self._channel = self._channel, None
             await channel.close()
@@ -217,10 +214,3 @@ class FleetDevice:
                 ports.root, private_pem(self.forge.tls.private), chain
             )
         return State(reply.state)
-
-
-async def _watched(channel: grpc.aio.Channel) -> None:
-    """Hear what the controller says, until it ends that or the connection does."""
-    with contextlib.suppress(grpc.aio.AioRpcError, grpc.aio.UsageError):
-        async for _ in rpc.FleetStub(channel).Watch(pb.WatchRequest(beat_ms=BEAT_MS)):
-            pass

@@ -73,7 +73,7 @@ class Plan:
     until its restart, and is what machines speak. `share`: percent of one processor that each
     controller gets, 0 for whatever there is. `pressing`: each machine comes again as soon as it was
     answered, so that controllers do all that they can. `watching`: each has its watch open, as
-    agents do, and hears a heartbeat a second. `alone`: when they have lived, some of them attest
+    agents do, and hears heartbeats. `alone`: when they have lived, some of them attest
     with nothing beside them, which says what waiting was. Raises Malformed (USAGE).
     """
 

@@ -58,5 +58,7 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"refused         {count} times: {shorten(text, WIDTH)}"
     if plan["controllers"] > 1:
         yield f"went over       {result['went_over']} times to another controller"
+    if result["silent"]:
+        yield f"silent          {result['silent']} times nothing was heard of a watch"
     for one in result["restarts"]:
         yield f"restarted       {one['name']}: ended in {one['ended_s']} s"

@@ -40,7 +40,7 @@ from framegate_simulators.plant.processes import PlantError
 
 TICKET_S: Final = 86_400
 MOST_KEPT: Final = 1_500
-"""Machines that may each keep a connection: a fleet port has 2,048."""
+"""Machines that may each keep a connection: a fleet port has 2,048, unless they watch."""
 Say = Callable[[str], None]
 
 
@@ -178,6 +178,7 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
         "said": dict(sum((Counter(one["said"]) for one in results), Counter[str]())),
         "late_devices": sum(one["late"] for one in results),
         "went_over": sum(one["went_over"] for one in results),
+        "silent": sum(one["silent"] for one in results),
         "restarts": restarts,
         "all_read": registry.all_read,
         "forms": [asdict(seen) for seen in controllers.forms],

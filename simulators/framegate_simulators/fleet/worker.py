@@ -224,6 +224,7 @@ class Worker:
             "said": self.said,
             "late": len(self.late),
             "went_over": sum(device.went_over for device in self.devices.values()),
+            "silent": sum(device.watch.silent for device in self.devices.values()),
             "join_cpu_s": self.join_cpu_s,
             "meanwhile": self.meanwhile,
             "joined": len(self.join_ms),

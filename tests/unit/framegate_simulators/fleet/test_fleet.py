@@ -117,6 +117,7 @@ def result(**changes):
         "states": {"trusted": 2},
         "entries": 9,
         "went_over": 0,
+        "silent": 0,
         "restarts": [],
         "controller": {"kib_a_device": 1.0, "registry_kib_a_device": 2.0},
     }
