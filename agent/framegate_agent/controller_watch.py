@@ -25,7 +25,7 @@ MIN_BEAT_S: Final = 1.0
 MAX_BEAT_S: Final = 5.0
 """Each costs the controller a message to each machine."""
 MAX_TOLD_S: Final = 60.0
-"""Whatever a controller tells of how soon it is heard of again: a dead connection is one at last."""
+"""Whatever a controller tells of how soon it is heard of: a dead connection is one at last."""
 MIN_SILENCE_S: Final = 5.0
 """A busy controller may be late by some seconds."""
 MISSED: Final = 2.4
