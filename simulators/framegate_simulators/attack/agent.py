@@ -9,7 +9,8 @@ import base64
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -88,32 +89,27 @@ def n113(t: Target) -> Seen:
 
 @attempt("N116", "TPM Restart into another system with the TLS key's hierarchy alive (swtpm)")
 def n116(t: Target) -> Seen:
-    machine = Machine(
-        Path(tempfile.mkdtemp(prefix="fg-")), t.plant.maker, Firmware("simulated-camera")
-    )
-    machine.power_on()
-    tpm = Tpm(machine.tcti)
-    try:
+    with _machine(t) as machine, closing(Tpm(machine.tcti)) as tpm:
         tpm.tls_key()
         tpm.sign_with_tls_key(b"before")
-        attempt_ = _changed_pcr(tpm)
-        return reason_of(attempt_)
-    finally:
-        tpm.close()
-        machine.power_off()
+        return reason_of(_changed_pcr(tpm))
 
 
 @attempt("N208", "a controller an hour ahead and then right; an old challenge key (swtpm)")
 def n208(t: Target) -> Seen:
-    machine = Machine(
-        Path(tempfile.mkdtemp(prefix="fg-")), t.plant.maker, Firmware("simulated-camera")
-    )
-    machine.power_on()
-    tpm = Tpm(machine.tcti)
-    try:
+    with _machine(t) as machine, closing(Tpm(machine.tcti)) as tpm:
         return asyncio.run(_set_back(t, tpm, machine.boot_log_path))
+
+
+@contextmanager
+def _machine(t: Target) -> Iterator[Machine]:
+    """A machine of the plant's maker that has booted, with a TPM of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="fg-"))
+    machine = Machine(folder, t.plant.maker, Firmware("simulated-camera"))
+    machine.power_on()
+    try:
+        yield machine
     finally:
-        tpm.close()
         machine.power_off()
 
 
