@@ -20,7 +20,7 @@ the evidence that its offer may have. Who comes after them is told at once to co
 """
 Q = TypeVar("Q")
 Outcomes = Mapping[int, Any]
-"""Answers, or exceptions, by place in their batch."""
+"""Answers, or what is to be raised, by place in their batch."""
 _END: Final = None
 
 
@@ -85,11 +85,11 @@ class InBatches(Generic[Q]):
 
     def _serve(self, batch: Sequence[_Asked[Q]]) -> None:
         left = dict(enumerate(batch))
-        fault: Exception = RuntimeError("an answer to each question was expected, none came")
+        fault: BaseException = RuntimeError("an answer to each question was expected, none came")
         try:
             for outcomes in self._answer([asked.question for asked in batch]):
                 _tell([(left.pop(place), outcome) for place, outcome in outcomes.items()])
-        except Exception as error:  # noqa: BLE001 - told to whoever asked
+        except BaseException as error:  # noqa: BLE001 - told to whoever asked: the thread is all's
             fault = error
         _tell([(asked, fault) for asked in left.values()])
 
@@ -105,7 +105,18 @@ def _settle(outcomes: Sequence[tuple[_Asked[Any], Any]]) -> None:
     for asked, outcome in outcomes:
         if asked.answer.done():  # who asked has hung up
             continue
-        if isinstance(outcome, Exception):
-            asked.answer.set_exception(outcome)
+        if isinstance(outcome, BaseException):
+            asked.answer.set_exception(_raisable(outcome))
         else:
             asked.answer.set_result(outcome)
+
+
+def _raisable(error: BaseException) -> Exception:
+    """What whoever asked is raised: `error`, or of it what a future takes and no handler lets pass.
+    A library of Rust that panics over bytes of somebody's raises what is no Exception.
+    """
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    fault = RuntimeError(f"an answer or an error was expected, {type(error).__name__} came")
+    fault.__cause__ = error
+    return fault

@@ -121,7 +121,14 @@ async def test_pieces_are_told_before_the_rest_is_known(held, serving):
     assert await second == "second"
 
 
-@pytest.mark.parametrize("fault", [KeyError("ours"), None])
+class Panic(BaseException):
+    """What a library of Rust raises that panics: pyo3's is no Exception either."""
+
+
+NO_EXCEPTIONS = [Panic(), StopIteration(), SystemExit(1), asyncio.CancelledError()]
+
+
+@pytest.mark.parametrize("fault", [KeyError("ours"), None, *NO_EXCEPTIONS])
 async def test_whom_no_answer_came_for_is_told_so_and_the_thread_goes_on(serving, fault):
     def answer(questions):
         if questions == ["good"]:
@@ -130,9 +137,27 @@ async def test_whom_no_answer_came_for_is_told_so_and_the_thread_goes_on(serving
             raise fault
 
     desk = serving(answer)
-    with pytest.raises(type(fault) if fault else RuntimeError):
+    with pytest.raises(KeyError if isinstance(fault, KeyError) else RuntimeError):
         await desk.ask("bad")
     assert await desk.ask("good") == "answered"
+
+
+@pytest.mark.parametrize("fault", NO_EXCEPTIONS)
+async def test_an_outcome_that_nothing_can_be_raised_by_leaves_nobody_behind_it(
+    held, serving, fault
+):
+    def answer(questions):
+        yield from held(questions) if questions == [0] else [{0: 1, 1: fault, 2: 3}]
+
+    desk = serving(answer)
+    before = asyncio.ensure_future(desk.ask(0))
+    await until_asked(held)
+    asked = [asyncio.ensure_future(desk.ask(n)) for n in (1, 2, 3)]
+    await asyncio.sleep(0)
+    held.may.release()
+    told = await asyncio.gather(before, *asked, return_exceptions=True)
+    assert [told[0], told[1], told[3]] == [0, 1, 3]
+    assert type(told[2]) is RuntimeError and told[2].__cause__ is fault
 
 
 async def test_after_its_end_what_was_asked_is_answered_and_nothing_more_is_taken(held, serving):
