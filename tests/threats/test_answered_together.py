@@ -9,10 +9,16 @@ import pytest
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.evidence.challenge import open_state
 from framegate.machines.lifecycle import Event as Edge
+from framegate.record.fleet_events import ZoneThawed
+from framegate_controller.ca.generations import FolderKeyRing
+from framegate_controller.context import Fleet
 from framegate_controller.fleet import attestation, together
 from framegate_controller.fleet.attestation import OfferedEvidence
 from framegate_controller.fleet.together import AskedChallenge, Together
+from framegate_controller.timing import Timing
 from support.at_once import NAMES, STRANGER, Machines, device_of, said
+from support.bench import Bench
+from support.clock import Clock
 
 
 @pytest.fixture
@@ -197,3 +203,30 @@ def test_n248_nor_where_each_is_written_by_itself(bench, machines, monkeypatch):
     outcomes = next(told)
     assert [said(outcomes[n]) for n in range(3)] == ["quarantined", *[Reason.UNAVAILABLE] * 2]
     assert len(waited) == 1
+
+
+@pytest.mark.slow
+def test_n248_challenges_that_another_controller_was_answered_leave_a_controller_that_writes(
+    founded_on_postgres, opened, keys, maker
+):
+    """Its connections to a database are good again after what was undone, by whomever it was asked:
+    the record, to which another one wrote, is then read by SQLAlchemy.
+    """
+    clock = Clock()
+    fleet = Fleet(ring=FolderKeyRing(keys), timing=Timing(), clock=clock, controller="controller-1")
+    bench = Bench(founded_on_postgres(clock), fleet, maker)
+    machines, other = Machines(bench), opened(bench.store.engines.at.address, clock)
+    key = bench.verifier._challenges._key
+    for _ in range(3):
+        offers = [machines.offer(name) for name in NAMES]
+        told = Together(bench.verifier).answer(offers)
+        next(told)
+        session = open_state(key, offers[2].state, bench.clock()).session
+        with other.writing() as tx:
+            tx.challenges.spend(session, bench.clock() + 60_000)
+            tx.record(ZoneThawed(zone="line-1", why="it is over"))
+        outcomes = next(told)
+        assert [said(outcomes[n]) for n in range(3)] == ["trusted"] * 2 + [Reason.SESSION_UNKNOWN]
+    bench.move(Edge.QUARANTINE, device_of("cam1"))
+    assert bench.state(device_of("cam1")) == "quarantined"
+    bench.store.close()

@@ -352,6 +352,26 @@ def test_no_more_connections_than_so_many_are_out_and_whoever_comes_back_lets_on
     idle.take(again)
 
 
+@pytest.mark.parametrize("asks", ["sqlalchemy", "the driver"])
+def test_one_whose_commit_was_undone_by_an_answer_is_as_good_as_new(there, idle, address, asks):
+    """By whoever it was asked: SQLAlchemy asks nothing more of one whose commit failed."""
+    assert names(address) == []
+    connection = idle.begun(BEGIN, 0.0)
+    if asks == "sqlalchemy":
+        connection.exec_driver_sql(THINGS)
+    driver_of(connection).later(Question(ADD, ("a", 1), no_more))
+    with pytest.raises(Refused):
+        connection.commit() if asks == "sqlalchemy" else driver_of(connection).commit()
+    idle.take(connection)
+    again = idle.begun(BEGIN, 0.0)
+    assert again is connection
+    assert again.exec_driver_sql(THINGS).all() == []
+    again.exec_driver_sql("INSERT INTO things VALUES ('b', 1)")
+    again.commit()
+    idle.take(again)
+    assert names(address) == ["b"]
+
+
 def test_room_is_made_by_one_that_was_lost_and_the_others_are_not_used_again(idle, address):
     one, two = (idle.begun(BEGIN, 30) for _ in range(2))
     pids = {driver_of(c).info.backend_pid for c in (one, two)}
