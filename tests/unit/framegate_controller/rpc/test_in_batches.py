@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from framegate.errors import Reason, Unavailable
+from framegate.errors import Reason, Refused, Unavailable
 from framegate_controller.rpc import in_batches
 from framegate_controller.rpc.in_batches import InBatches
 
@@ -35,8 +35,8 @@ def held():
 def serving():
     begun: list[InBatches[int]] = []
 
-    def serve(answer, most=8):
-        begun.append(InBatches("tried", answer, most))
+    def serve(answer, most=8, asker=lambda question: question):
+        begun.append(InBatches("tried", answer, most, asker))
         return begun[-1]
 
     yield serve
@@ -206,3 +206,44 @@ async def test_an_end_waits_no_longer_than_it_may(held, serving):
     assert not asked.done()
     held.may.release()
     assert await asked == 2
+
+
+async def test_one_who_asks_and_hangs_up_again_and_again_leaves_the_others_their_places(
+    held, serving, monkeypatch
+):
+    """It has its share of calls anew with each that it ends, and what it asked waits on."""
+    monkeypatch.setattr(in_batches, "MOST_OF_ONE", 3)
+    desk = serving(held, asker=lambda question: question // 100)
+    first = asyncio.ensure_future(desk.ask(0))
+    await until_asked(held)
+    floods = []
+    for number in range(100, 110):
+        floods.append(asyncio.ensure_future(desk.ask(number)))
+        await asyncio.sleep(0)
+        floods[-1].cancel()
+    ends = await asyncio.gather(*floods, return_exceptions=True)
+    assert [type(e) for e in ends] == [asyncio.CancelledError] * 3 + [Refused] * 7
+    assert {e.reason for e in ends[3:]} == {Reason.TOO_MANY_TRIES}
+    others = [asyncio.ensure_future(desk.ask(n)) for n in (1, 200)]
+    await asyncio.sleep(0)
+    for _ in range(3):
+        held.may.release()
+    assert await asyncio.gather(first, *others) == [0, 2, 400]
+    assert await desk.ask(110) == 220, "its places are free again"
+    assert held.batches == [[0], [1, 200], [110]] and not desk._of
+
+
+async def test_who_is_sent_away_takes_no_place(held, serving, monkeypatch):
+    monkeypatch.setattr(in_batches, "MOST_OF_ONE", 1)
+    desk = serving(held, asker=lambda question: "one machine")
+    first = asyncio.ensure_future(desk.ask(0))
+    await until_asked(held)
+    waits = asyncio.ensure_future(desk.ask(1))
+    await asyncio.sleep(0)
+    for _ in range(3):
+        with pytest.raises(Refused):
+            await desk.ask(2)
+    for _ in range(3):
+        held.may.release()
+    assert await asyncio.gather(first, waits) == [0, 2]
+    assert await desk.ask(3) == 6
