@@ -19,7 +19,8 @@ from typing import Any, Final
 import grpc
 
 from framegate.errors import FramegateError, Reason, Unavailable
-from framegate_proto.edge import abort, is_panic
+from framegate_host.panics import is_panic
+from framegate_proto.edge import abort
 
 log = logging.getLogger(__name__)
 Method = Callable[[Any, Any], Any]
@@ -158,7 +159,9 @@ class _Layers:
 
 
 async def _end_panicked(error: BaseException, path: str, context: Any) -> None:
-    """End a call whose handler panicked: nobody else would. Leaves every other error alone."""
+    """End a call whose handler panicked: gRPC ends none whose handler raised what is no Exception,
+    and its caller waits until it gives up. Leaves every other error alone.
+    """
     if is_panic(error):
         log.error("%s failed", path, exc_info=error)
         await abort(context, Unavailable.of(Reason.INTERNAL, "an answer", "a fault of the server"))

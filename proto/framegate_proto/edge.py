@@ -113,15 +113,6 @@ def to_status(error: FramegateError) -> tuple[grpc.StatusCode, str, tuple[tuple[
     return _STATUS.get(error.reason, default), error.reason.value, ((FAILURES_KEY, raw),)
 
 
-def is_panic(error: BaseException) -> bool:
-    """Whether `error` is a fault, though no Exception: a library of Rust that panics, over bytes of
-    somebody's as a rule, raises such. gRPC ends no call whose handler raised it, and its caller
-    waits until it gives up.
-    """
-    ends = (Exception, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
-    return not isinstance(error, ends)
-
-
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: FramegateError) -> NoReturn:
     """End a call with `error`'s failures in the trailing metadata."""
     code, details, metadata = to_status(error)

@@ -12,7 +12,8 @@ import grpc
 
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate_controller.events.notices import Notice
-from framegate_proto.edge import abort, is_panic
+from framegate_host.panics import is_panic
+from framegate_proto.edge import abort
 
 log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
