@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,9 +18,11 @@ from typing import Any, Final
 
 import grpc
 
-from framegate.errors import FramegateError
+from framegate.errors import FramegateError, Reason, Unavailable
+from framegate_host.panics import is_panic
 from framegate_proto.edge import abort
 
+log = logging.getLogger(__name__)
 Method = Callable[[Any, Any], Any]
 _OF_A_CALL: Final = frozenset({"peer_identities", "peer_identity_key"})
 """What gRPC reads from the call itself and nothing here asks for."""
@@ -155,6 +158,15 @@ class _Layers:
                 self.__exit__(kind, error, where)
 
 
+async def _end_panicked(error: BaseException, path: str, context: Any) -> None:
+    """End a call whose handler panicked: gRPC ends none whose handler raised what is no Exception,
+    and its caller waits until it gives up. Leaves every other error alone.
+    """
+    if is_panic(error):
+        log.error("%s failed", path, exc_info=error)
+        await abort(context, Unavailable.of(Reason.INTERNAL, "an answer", "a fault of the server"))
+
+
 def _passing(handler: Any, path: str, passed: tuple[Passed, ...]) -> Any:
     """`handler` with the context that `passed` give for each call, while that lasts; a call for
     which one raises an error of ours is ended by that, and never begins.
@@ -171,7 +183,11 @@ def _passing(handler: Any, path: str, passed: tuple[Passed, ...]) -> Any:
                 layers.begin(passed, called)
             except FramegateError as error:
                 await abort(layers.given, error)
-            return await method(request, layers.given)
+            try:
+                return await method(request, layers.given)
+            except BaseException as error:
+                await _end_panicked(error, path, layers.given)
+                raise
 
     async def streamed(request: Any, context: Any) -> AsyncIterator[Any]:
         with _Layers(context) as layers:
@@ -179,9 +195,13 @@ def _passing(handler: Any, path: str, passed: tuple[Passed, ...]) -> Any:
                 layers.begin(passed, called)
             except FramegateError as error:
                 await abort(layers.given, error)
-            async with contextlib.aclosing(method(request, layers.given)) as items:
-                async for item in items:
-                    yield item
+            try:
+                async with contextlib.aclosing(method(request, layers.given)) as items:
+                    async for item in items:
+                        yield item
+            except BaseException as error:
+                await _end_panicked(error, path, layers.given)
+                raise
 
     # answers in streams are yielded, or written by a coroutine: so does gRPC's health
     make = getattr(grpc, f"{kind}_rpc_method_handler")

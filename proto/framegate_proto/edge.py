@@ -205,7 +205,7 @@ def presented_certificate(context: Any) -> x509.Certificate:
         v.decode() if isinstance(v, bytes) else str(v) for v in auth.get("ssl_tls_version", [])
     ]
     if version != ["TLSv1.3"]:
-        raise Refused.of(Reason.TLS_VERSION, "TLS 1.3", ", ".join(version) or "no TLS")
+        raise Refused.of(Reason.UNAUTHENTICATED, "TLS 1.3", ", ".join(version) or "no TLS")
     pems = list(auth.get("x509_pem_cert", []))
     if len(pems) != 1:
         raise Refused.of(

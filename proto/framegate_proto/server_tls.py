@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import grpc
 
@@ -52,8 +52,10 @@ class ChangingTls:
         they are None from the beginning on.
         """
         initial, asked = _configuration(self._shown), self._shown.clients is not None
+        # None, which gRPC's own words allow and its types do not: as it is
+        changed = cast("Callable[[], grpc.ServerCertificateConfiguration]", self.changed)
         return grpc.dynamic_ssl_server_credentials(
-            initial, self.changed, require_client_authentication=asked
+            initial, changed, require_client_authentication=asked
         )
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:

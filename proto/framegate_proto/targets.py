@@ -40,7 +40,7 @@ def known_addresses(own: str, told: str) -> str:
     which it came by, then those that it was told; as many as one text has room for. A peer that
     tells none (of an earlier version) changes nothing.
     """
-    known, room = [], MAX_TEXT
+    known, room = list[str](), MAX_TEXT
     for address in dict.fromkeys((*addresses_of(own)[:1], *addresses_of(told))):
         room -= len(address.encode()) + len(SEPARATOR)
         if _ADDRESS.fullmatch(address) and room >= 0 and len(known) < MAX_ADDRESSES:

@@ -2,14 +2,23 @@
 together with it; N07: a challenge that is answered twice at once.
 """
 
+from contextlib import contextmanager
+
 import pytest
 
-from framegate.errors import FramegateError, Reason
+from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.evidence.challenge import open_state
 from framegate.machines.lifecycle import Event as Edge
+from framegate.record.fleet_events import ZoneThawed
+from framegate_controller.ca.generations import FolderKeyRing
+from framegate_controller.context import Fleet
+from framegate_controller.fleet import attestation, together
 from framegate_controller.fleet.attestation import OfferedEvidence
 from framegate_controller.fleet.together import AskedChallenge, Together
+from framegate_controller.timing import Timing
 from support.at_once import NAMES, STRANGER, Machines, device_of, said
+from support.bench import Bench
+from support.clock import Clock
 
 
 @pytest.fixture
@@ -91,3 +100,133 @@ def test_n07_a_challenge_that_another_controller_was_answered_counts_there_alone
     outcomes = next(told)
     assert [said(outcomes[place]) for place in (0, 1)] == ["trusted", Reason.SESSION_UNKNOWN]
     assert machines.attested() == [device_of("cam1")]
+
+
+class Panic(BaseException):
+    """What a library of Rust raises that panics over bytes: pyo3's is no Exception either."""
+
+
+AWAY = Unavailable.of(Reason.UNAVAILABLE, "a database", "none")
+FAULTS = [Panic(), KeyError("ours"), StopIteration(), SystemExit(1), MemoryError()]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_n248_evidence_over_which_a_library_panics_takes_nobody_along(
+    bench, machines, monkeypatch, fault
+):
+    offers, look = [machines.offer(name) for name in NAMES], bench.verifier._looks.of_machine
+
+    def of_machine(tx, device, opened, evidence):
+        if device.name == "cam2":
+            raise fault
+        return look(tx, device, opened, evidence)
+
+    monkeypatch.setattr(bench.verifier._looks, "of_machine", of_machine)
+    told = bench.told([*offers, machines.hello("cam2")])
+    assert told[1] is fault
+    assert [said(told[n]) for n in (0, 2, 3)] == ["trusted", "trusted", "SignedChallenge"]
+    assert machines.attested() == [device_of("cam1"), device_of("cam3")]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_n248_whom_such_a_fault_meets_as_it_is_written_takes_nobody_along(
+    bench, machines, monkeypatch, fault
+):
+    commit = together.commit
+
+    def faulty(tx, opened, case, weighed):
+        commit(tx, opened, case, weighed)
+        if case.device.name == "cam2":
+            raise fault
+
+    for module in (attestation, together):
+        monkeypatch.setattr(module, "commit", faulty)
+    told = bench.told([machines.offer(name) for name in NAMES])
+    assert told[1] is fault or told[1].__cause__ is fault
+    assert [said(told[n]) for n in (0, 2)] == ["trusted", "trusted"]
+    assert machines.attested() == [device_of("cam1"), device_of("cam3")]
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, AWAY])
+def test_n248_where_there_is_no_snapshot_all_are_told_so_and_none_is_asked_for_without_end(
+    bench, machines, monkeypatch, fault
+):
+    asked, begun = [machines.offer("cam1"), machines.hello("cam2"), machines.hello("cam3")], []
+
+    @contextmanager
+    def reading():
+        begun.append(1)
+        assert len(begun) < 10, "it is asked for again and again"
+        raise fault
+        yield
+
+    monkeypatch.setattr(bench.store, "reading", reading)
+    told = bench.told(asked)
+    assert len(set(map(id, told))) == len(begun) == 1
+
+
+def test_n248_a_store_that_goes_away_between_is_not_waited_for_once_for_each(
+    bench, machines, monkeypatch
+):
+    offers, reading, waited = [machines.offer(name) for name in NAMES], bench.store.reading, []
+
+    def away(*_asked):
+        waited.append(1)
+        raise AWAY
+
+    @contextmanager
+    def once():
+        if waited:
+            away()
+        with reading() as tx:
+            yield tx
+
+    monkeypatch.setattr(bench.verifier._devices, "take", away)  # counts shares beside the snapshot
+    monkeypatch.setattr(bench.store, "reading", once)
+    assert [said(o) for o in bench.told(offers)] == [Reason.UNAVAILABLE] * 3
+    assert len(waited) == 2, "its first one's share, and a snapshot for all the others"
+
+
+def test_n248_nor_where_each_is_written_by_itself(bench, machines, monkeypatch):
+    told = Together(bench.verifier).answer([machines.offer(name) for name in NAMES])
+    next(told)
+    bench.move(Edge.QUARANTINE, device_of("cam1"))
+    settle, waited = bench.verifier.settle_offered, []
+
+    def away(looked):
+        if looked.case.device.name == "cam1":
+            return settle(looked)
+        waited.append(1)
+        raise AWAY
+
+    monkeypatch.setattr(bench.verifier, "settle_offered", away)
+    outcomes = next(told)
+    assert [said(outcomes[n]) for n in range(3)] == ["quarantined", *[Reason.UNAVAILABLE] * 2]
+    assert len(waited) == 1
+
+
+@pytest.mark.slow
+def test_n248_challenges_that_another_controller_was_answered_leave_a_controller_that_writes(
+    founded_on_postgres, opened, keys, maker
+):
+    """Its connections to a database are good again after what was undone, by whomever it was asked:
+    the record, to which another one wrote, is then read by SQLAlchemy.
+    """
+    clock = Clock()
+    fleet = Fleet(ring=FolderKeyRing(keys), timing=Timing(), clock=clock, controller="controller-1")
+    bench = Bench(founded_on_postgres(clock), fleet, maker)
+    machines, other = Machines(bench), opened(bench.store.engines.at.address, clock)
+    key = bench.verifier._challenges._key
+    for _ in range(3):
+        offers = [machines.offer(name) for name in NAMES]
+        told = Together(bench.verifier).answer(offers)
+        next(told)
+        session = open_state(key, offers[2].state, bench.clock()).session
+        with other.writing() as tx:
+            tx.challenges.spend(session, bench.clock() + 60_000)
+            tx.record(ZoneThawed(zone="line-1", why="it is over"))
+        outcomes = next(told)
+        assert [said(outcomes[n]) for n in range(3)] == ["trusted"] * 2 + [Reason.SESSION_UNKNOWN]
+    bench.move(Edge.QUARANTINE, device_of("cam1"))
+    assert bench.state(device_of("cam1")) == "quarantined"
+    bench.store.close()

@@ -1,8 +1,9 @@
-"""N130, N132: evidence that comes in its offer, at the fleet port, is judged as what comes after
-it; who calls is established first, and no port takes in more than it said.
+"""N130, N132, N225: evidence that comes in its offer, at the fleet port, is judged as what comes
+after it; who calls is established first, and no port takes in more than it said.
 """
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import grpc
@@ -16,13 +17,17 @@ from framegate.identity.pem import private_pem
 from framegate.machines.lifecycle import State
 from framegate.wire import sha256
 from framegate_controller.fleet.attestation import OfferedEvidence
+from framegate_controller.fleet.together import Together
 from framegate_controller.rpc import fleet as fleet_port
+from framegate_controller.rpc import in_batches
 from framegate_controller.rpc.fleet import WITH_OFFER_BYTES
+from framegate_controller.rpc.in_batches import InBatches
 from framegate_proto.edge import evidence_parts, from_rpc_error
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from support.fleet_port import channel, credentials, invited, joined
 from support.refusals import refused_with
+from support.waiting import until
 
 WAIT_S = 30.0
 
@@ -54,8 +59,12 @@ class Machine:
 
     async def refused(self, *parts) -> Reason:
         """Why they are."""
+        return await self.refused_at(self.complete(*parts))
+
+    async def refused_at(self, call) -> Reason:
+        """Why `call` is."""
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await self.complete(*parts)
+            await call
         return from_rpc_error(caught.value, "").reason
 
 
@@ -160,6 +169,40 @@ async def test_n80_nothing_is_read_of_whose_certificate_is_no_machines(
     async with channel(running, fleet, pair) as opened:
         stranger = Machine(running, fleet, None, rpc.FleetStub(opened))
         assert await stranger.refused(*parts) == Reason.WRONG_ROLE
+
+
+async def test_n225_a_machine_that_hangs_up_again_and_again_fills_no_queue(machine, monkeypatch):
+    """A call that it ends is one that it may make again; what it asked waits on."""
+    monkeypatch.setattr(in_batches, "MOST_OF_ONE", 4)
+    look, ask, may, desks = Together._look, InBatches.ask, threading.Event(), []
+
+    def held(self, *given):
+        assert may.wait(WAIT_S)
+        return look(self, *given)
+
+    async def noted(self, question):
+        desks.append(self)
+        return await ask(self, question)
+
+    monkeypatch.setattr(Together, "_look", held)
+    monkeypatch.setattr(InBatches, "ask", noted)
+
+    async def begun():
+        hello = machine.forge.attest_hello(known_log=True)
+        call, before = machine.stub.Begin(pb.BeginRequest(hello=hello), timeout=WAIT_S), len(desks)
+        await until(lambda: len(desks) > before)
+        return call
+
+    first = await begun()
+    await until(lambda: desks[0]._waiting.qsize() == 0)  # it is being answered
+    for _ in range(12):
+        (await begun()).cancel()
+    assert desks[0]._waiting.qsize() == 4
+    assert await machine.refused_at(await begun()) == Reason.TOO_MANY_TRIES
+    may.set()
+    assert (await first).challenge
+    await until(lambda: not desks[0]._of)  # nobody is told of who hung up
+    assert (await (await begun())).challenge
 
 
 async def test_what_changed_is_told_before_it_is_answered_and_what_lasts_soon_after(machine):

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import resource
 import socket
+import ssl
 import struct
 
 import grpc
@@ -177,3 +178,57 @@ async def test_a_controller_that_may_not_have_so_many_files_does_not_start(tmp_p
     with pytest.raises(Unavailable, match=r"17048 open files allowed for the fleet port.*8192"):
         await running.start()
     await running.stop(0)
+
+
+def frame(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:
+    """Of HTTP/2 (RFC 9113, 4.1)."""
+    return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
+
+
+def header(name: bytes, value: bytes) -> bytes:
+    """As it stands, in no table (RFC 7541, 6.2.2)."""
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+async def answer_over(
+    version: ssl.TLSVersion, port: int, pair: tuple[bytes, bytes], folder
+) -> bytes:
+    """What a call is answered with whose connection has this TLS: all that comes until its end."""
+    for name, content in zip(("key", "chain"), pair, strict=True):
+        (folder / name).write_bytes(content)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    tls.maximum_version = version
+    tls.load_cert_chain(folder / "chain", folder / "key")
+    tls.set_alpn_protocols(["h2"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
+    headers = {
+        b":method": b"POST",
+        b":scheme": b"https",
+        b":path": b"/framegate_proto.v1.Operator/WhoAmI",
+        b":authority": b"controller",
+        b"te": b"trailers",
+        b"content-type": b"application/grpc",
+    }
+    called = b"".join(header(name, value) for name, value in headers.items())
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0) + frame(1, 4, 1, called))
+    writer.write(frame(0, 1, 1, bytes(5)))
+    seen = b""
+    async with asyncio.timeout(WAIT_S):
+        while b"grpc-status" not in seen:
+            more = await reader.read(65_536)
+            assert more, "it was answered"
+            seen += more
+    writer.close()
+    return seen
+
+
+async def test_n80_whoever_comes_with_an_older_tls_is_refused_in_words(small, tmp_path, caplog):
+    running, fleet = small
+    pair = credentials(fleet, "operator-ca", Purpose.OPERATOR, "operator.anna")
+    port = int(running.fleet_address.rpartition(":")[2])
+    old = await answer_over(ssl.TLSVersion.TLSv1_2, port, pair, tmp_path)
+    assert b"unauthenticated" in old and b"Unexpected" not in old
+    assert "Traceback" not in caplog.text
+    new = await answer_over(ssl.TLSVersion.TLSv1_3, port, pair, tmp_path)
+    assert b"signed-out" in new

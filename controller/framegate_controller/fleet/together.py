@@ -34,8 +34,10 @@ class Answered:
 
 
 Asked = AskedChallenge | OfferedEvidence
-Outcome = SignedChallenge | Answered | Exception
-"""What one is told; an exception is raised to whoever asked."""
+Outcome = SignedChallenge | Answered | BaseException
+"""What one is told; an exception is raised to whoever asked. Not every one is an Exception: a
+library of Rust that panics over somebody's bytes raises another.
+"""
 Waiting = Sequence[tuple[int, Asked]]
 """Who waits for a look, by place."""
 
@@ -65,10 +67,10 @@ class Together:
         self, waiting: Waiting, told: dict[int, Outcome], looked: dict[int, Looked]
     ) -> Waiting:
         """Look at those that wait, on one snapshot; who is left where that ended. An error that is
-        about nobody's evidence is told to whoever met it, and to all where the store is away.
+        about nobody's evidence is told to whoever met it, and to all where there is no snapshot.
         """
         rest = iter(waiting)
-        place = waiting[0][0]
+        place: int | None = None
         try:
             with self._store.reading() as tx:
                 tx.devices.expect(keys={one.key_sha256 for _, one in waiting})
@@ -79,11 +81,14 @@ class Together:
                             looked[place] = self._verifier.look_offered(tx, one)
                         else:
                             told[place] = self._challenge(tx, one)
+                    except Unavailable:  # who comes next would wait as long, and in vain
+                        raise
                     except FramegateError as error:
                         told[place] = error
-        except Unavailable as error:
-            told |= {place: error} | {other: error for other, _ in rest}
-        except Exception as error:  # noqa: BLE001 - told to whoever asked
+        except BaseException as error:  # noqa: BLE001 - told to whoever asked
+            if place is None:  # nobody's, and nobody would be looked at
+                told |= {place: error for place, _ in rest}
+                return ()
             told[place] = error
             looked.pop(place, None)
         return tuple(rest)
@@ -102,14 +107,23 @@ class Together:
                     commit(tx, each.opened, each.case, each.weighed)
         except Unavailable as error:  # nobody is known to be written, and all were tried for long
             return dict.fromkeys(looked, error)
-        except Exception:  # noqa: BLE001 - the one that it is of is told below
-            return {place: self._alone(each) for place, each in looked.items()}
+        except BaseException:  # noqa: BLE001 - the one that it is of is told below
+            return self._one_by_one(looked)
         return {
             place: Answered(each.case.device, each.weighed.answer) for place, each in looked.items()
         }
 
+    def _one_by_one(self, looked: Mapping[int, Looked]) -> Mapping[int, Outcome]:
+        """Write each by itself, until the store is away: the others would wait as long for it."""
+        told: dict[int, Outcome] = {}
+        away: Unavailable | None = None
+        for place, each in looked.items():
+            told[place] = outcome = away or self._alone(each)
+            away = outcome if isinstance(outcome, Unavailable) else None
+        return told
+
     def _alone(self, looked: Looked) -> Outcome:
         try:
             return Answered(looked.case.device, self._verifier.settle_offered(looked))
-        except Exception as error:  # noqa: BLE001 - told to whoever asked
+        except BaseException as error:  # noqa: BLE001 - told to whoever asked
             return error

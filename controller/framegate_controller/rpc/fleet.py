@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -94,7 +95,8 @@ class FleetService(rpc.FleetServicer):
         self._reports = reports
         self._store: Store = verifier.store
         self._fleet: Fleet = verifier.fleet
-        self._together = InBatches("attest", Together(verifier).answer, MOST_TOGETHER)
+        answer = Together(verifier).answer
+        self._together = InBatches("attest", answer, MOST_TOGETHER, attrgetter("key_sha256"))
         self._verifiers, self._room = ThreadPoolExecutor(WORKERS, "whole-lists"), UploadRoom()
         self._behind = ToldBehind(bus)
 

@@ -12,6 +12,7 @@ import grpc
 
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate_controller.events.notices import Notice
+from framegate_host.panics import is_panic
 from framegate_proto.edge import abort
 
 log = logging.getLogger(__name__)
@@ -34,12 +35,14 @@ async def to_the_end(work: Coroutine[Any, Any, F]) -> F:
 
 
 async def _refuse(
-    name: str, error: Exception, context: Context, *, begun: bool = False
+    name: str, error: BaseException, context: Context, *, begun: bool = False
 ) -> NoReturn:
-    """End a call with what the client may know of `error`; anything unforeseen is logged here and
-    says `internal` there. `begun` is a stream of which the client was already sent something.
+    """End a call with what the client may know of `error`; anything unforeseen, a panic too, is
+    logged here and says `internal` there. What ends a call, a task or a program goes on as it is.
+    `begun` is a stream of which the client was already sent something.
     """
-    if isinstance(error, grpc.aio.AbortError):
+    ends = not isinstance(error, Exception) and not is_panic(error)
+    if ends or isinstance(error, grpc.aio.AbortError):
         raise error
     if isinstance(error, FramegateError):
         if begun and error.reason == Reason.CERTIFICATE_EXPIRED:
@@ -66,7 +69,7 @@ def guarded(method: Callable[..., Awaitable[F]]) -> Callable[..., Awaitable[F]]:
     async def run(self: Any, request: Any, context: Context) -> F:
         try:
             return await method(self, request, context)
-        except Exception as error:  # noqa: BLE001 - told apart in one place
+        except BaseException as error:  # noqa: BLE001 - told apart in one place
             await _refuse(method.__name__, error, context)
 
     return run
@@ -82,7 +85,7 @@ def guarded_stream(method: Callable[..., AsyncIterator[F]]) -> Callable[..., Asy
             async for item in method(self, request, context):
                 yield item
                 begun = True
-        except Exception as error:  # noqa: BLE001 - told apart in one place
+        except BaseException as error:  # noqa: BLE001 - told apart in one place
             await _refuse(method.__name__, error, context, begun=begun)
 
     return run

@@ -68,9 +68,9 @@ class Idle:
         if connection.closed:
             return
         try:
-            if connection.in_transaction():
-                connection.rollback()
-            elif not connection.invalidated:
+            # a commit that failed left SQLAlchemy in a transaction that is none: it is ended, too
+            connection.rollback()
+            if not connection.invalidated:
                 driver_of(connection).rollback()
         except (DBAPIError, psycopg.Error):
             pass  # its server has undone it

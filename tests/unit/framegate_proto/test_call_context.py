@@ -1,5 +1,6 @@
 """What every call of a server passes, in one layer."""
 
+import asyncio
 import contextlib
 
 import grpc
@@ -168,3 +169,61 @@ async def test_a_handler_is_wrapped_once_and_another_anew():
     anew = await through(interceptor, other)
     assert anew is not wrapped
     assert await through(interceptor, first, Details("/framegate.v1.Fleet/Watch")) is not wrapped
+
+
+class Panic(BaseException):
+    """What a library of Rust raises that panics: pyo3's is no Exception either."""
+
+
+def failing(kind, fault):
+    async def one(_request, _context):
+        raise fault
+
+    async def many(_request, _context):
+        yield b"x"
+        raise fault
+
+    method = one if kind.endswith("unary") else many
+    return getattr(grpc, f"{kind}_rpc_method_handler")(method)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_call_whose_handler_panics_is_ended_and_over(kind):
+    seen, context = [], Context()
+    parts = InOne(OutlivingContexts(), PassedContexts(Passage("a", seen)))
+    handler = await through(parts, failing(kind, Panic("over somebody's bytes")))
+    with pytest.raises(grpc.aio.AbortError):
+        await run(handler, kind, context)
+    assert seen[-1] == ("a", "over")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ends", [asyncio.CancelledError(), SystemExit(1), KeyError("ours")])
+async def test_what_ends_a_task_or_a_program_goes_on_as_it_is(kind, ends):
+    context = Context()
+    handler = await through(InOne(OutlivingContexts()), failing(kind, ends))
+    with pytest.raises(type(ends)) as caught:
+        await run(handler, kind, context)
+    assert caught.value is ends and context.ended is None
+
+
+async def test_a_caller_is_told_of_a_panic_at_once_and_not_at_its_deadline():
+    server = grpc.aio.server(interceptors=(InOne(OutlivingContexts()),))
+    calls = {kind: failing(kind, Panic("over somebody's bytes")) for kind in KINDS}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.T", calls),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            for kind in KINDS:
+                call = getattr(channel, kind)(f"/t.T/{kind}")
+                request = b"" if kind.startswith("unary") else iter([b""])
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    answer = call(request)
+                    if kind.endswith("unary"):
+                        await answer
+                    else:
+                        _ = [item async for item in answer]
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    finally:
+        await server.stop(None)

@@ -18,7 +18,9 @@ from psycopg import abc, errors, pq
 from psycopg.adapt import PyFormat, Transformer
 
 Check = Callable[[int], None]
-"""Is told how many rows a statement changed or found; what it raises undoes the transaction."""
+"""Is told how many rows a statement changed or found; what it raises undoes the transaction, also
+where somebody passes it over: it comes up where an answer is looked at, which may be anywhere.
+"""
 _BINARY: Final = pq.Format.BINARY
 _GOOD: Final = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK})
 SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -47,7 +49,9 @@ class Question:
 
     @property
     def result(self) -> pq.abc.PGresult:
-        """Its answer; whoever asks for it MUST have waited for it."""
+        """Its answer; whoever asks for it MUST have waited for it. Where it failed, or one before
+        it did, it has none, which is not to be taken for no rows.
+        """
         assert self.answer is not None  # noqa: S101 - see above
         return self.answer
 
@@ -70,6 +74,7 @@ class Pipelined(psycopg.Connection[Any]):
         self.failing = Question("")
         self._waiting: list[Question] = []
         self._owed: Question | None = None
+        self._undone: BaseException | None = None
         self._names: dict[str, bytes] = {}
         self._numbers = count(1)
         self._values: abc.Transformer = Transformer(self)
@@ -88,7 +93,7 @@ class Pipelined(psycopg.Connection[Any]):
         # Python's lock, as to poll would
         self.pgconn.consume_input()
         self.pgconn.consume_input()
-        self._reads = words == SNAPSHOT
+        self._reads, self._undone = words == SNAPSHOT, None
         if words:
             self._waiting.append(Question(words))
 
@@ -127,6 +132,8 @@ class Pipelined(psycopg.Connection[Any]):
         """Make it last. With it goes what waits, unless that may yet undo it."""
         if any(question.check for question in self._waiting):
             self.settle()
+        if self._undone is not None:
+            raise self._undone
         if self._idle and len(self._waiting) < 2:  # its server was told of none
             self._waiting.clear()
             return
@@ -141,6 +148,7 @@ class Pipelined(psycopg.Connection[Any]):
         if self._owed is not None:
             return
         self._waiting.clear()
+        self._undone = None
         if not self.good:
             self.close()
         elif not self._idle:
@@ -173,7 +181,14 @@ class Pipelined(psycopg.Connection[Any]):
             self._take(asked)
             for question in asked:
                 if question.check is not None:
-                    question.check(question.rows)
+                    self._checked(question, question.check)
+
+    def _checked(self, question: Question, check: Check) -> None:
+        try:
+            check(question.rows)
+        except BaseException as error:
+            self._undone = error
+            raise
 
     def _send(self, asked: Sequence[Question]) -> None:
         """Send them, and that these are all."""
@@ -201,15 +216,15 @@ class Pipelined(psycopg.Connection[Any]):
         failed: psycopg.Error | None = None
         try:
             for question in asked:
-                for _ in range(2 if question.prepares else 1):
+                for prepares in (True, False) if question.prepares else (False,):
                     result = self._next()
                     while self._next_or_none() is not None:
                         """Its answer is over with none."""
                     if failed is None and result.status not in _GOOD:
                         failed, self.failing = errors.error_from_result(result), question
-                question.answer = result
-                if failed is not None and question.prepares:
-                    del self._names[question.sql]
+                    if prepares and failed is not None:
+                        del self._names[question.sql]
+                question.answer = result if failed is None else None
             self._next()  # that these were all
             self.pgconn.exit_pipeline_mode()
             self._torn = False

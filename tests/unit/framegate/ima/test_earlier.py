@@ -297,3 +297,79 @@ def test_whatever_lists_came_before_each_is_read_as_one_by_one(lists, place, har
     assert said(data) == one_by_one(data)
     plain.forget_entries()  # what is known of lists alone
     assert said(data) == one_by_one(data)
+
+
+EDGES = {
+    "LEAST_BYTES": (16, 200, 1024),
+    "MOST_BYTES": (300, 2048, 65_536),
+    "LONG_BYTES": (1, 512, 8192),
+    "NEAR_BYTES": (1, 100, 8192),
+    "REMEMBERED": (3, 40, 32_768),
+    "REMEMBERED_BYTES": (300, 3000, 8 << 20),
+}
+HASHES = ("sha1", "sha256", "sha512")
+
+
+def few(width: str) -> list[bytes]:
+    """Entries at the borders: short ones, some around the longest that is remembered, one that no
+    window holds, names that look like the head of an entry, and those that are not plain.
+    """
+    paths = [b"/f%d" % n for n in range(40)] + [b"/n" * half for half in range(196, 224)]
+    paths += [b"/long" * 900, b"/ima-" * 9]
+    found = [
+        entry(path, width=width, template=(b"ima-ng", b"ima-sig")[n % 5 == 3])
+        for n, path in enumerate(paths)
+    ]
+    found.append(entry(b"/signed", width=width, template=b"ima-sig", signature=b"\3\2\0\0\0ima-"))
+    return [*found, entry(b"/open", width=width, violation=True), entry(b"/p", width=width, pcr=11)]
+
+
+FEW = {width: few(width) for width in HASHES}
+
+
+def bent(width: str, numbers: list[int], change: str, at: int) -> bytes:
+    """Those entries, with one thing among them that is not as it was."""
+    entries = [FEW[width][n] for n in numbers]
+    at %= len(entries)
+    if change == "head":  # of one that is known, before the data of another
+        cut, other = 4 + hashlib.new(width).digest_size, FEW[width][at % 40]
+        entries[at] = entries[at][:cut] + other[cut:]
+    elif change in {"bit", "last"}:
+        wrong = bytearray(entries[at])
+        wrong[at * 7 % len(wrong) if change == "bit" else -1 - at % 5] ^= 1 << at % 8
+        entries[at] = bytes(wrong)
+    elif change == "swapped":
+        entries[at:] = entries[at:][::-1]
+    whole = b"".join(entries)
+    return whole[: max(1, len(whole) - at)] if change == "cut" else whole
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(
+    st.fixed_dictionaries({name: st.sampled_from(sizes) for name, sizes in EDGES.items()}),
+    st.lists(
+        st.tuples(
+            st.sampled_from(HASHES),
+            st.lists(st.integers(0, len(FEW["sha1"]) - 1), min_size=1, max_size=60),
+            st.sampled_from(["head", "bit", "last", "swapped", "cut"]),
+            st.integers(0, 2**16),
+        ),
+        min_size=2,
+        max_size=6,
+    ),
+)
+def test_n60_wherever_its_borders_lie_a_memory_changes_no_verdict(edges, lists):
+    """Small ones, so that parts end, are lost, found again and forgotten all the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in edges.items():
+            patch.setattr(earlier, name, size)
+        forget_lists()
+        for width, numbers, change, at in lists:
+            for how in ("none", change, "none"):  # as it is, then with a lie, and again
+                data = bent(width, numbers, how, at)
+                assert said(data) == one_by_one(data)
+                plain.forget_entries()  # what is known of lists alone
+            known = remembered()
+            assert sum(len(e.raw) for e in known) <= edges["REMEMBERED_BYTES"]
+            assert sum(len(e.ends) - 1 for e in known) <= edges["REMEMBERED"]

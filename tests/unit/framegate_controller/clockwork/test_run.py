@@ -15,6 +15,10 @@ from support.waiting import until
 CAMERA = "camera.line-1.cam1"
 
 
+class Panic(BaseException):
+    """What a library of Rust raises that panics: pyo3's is no Exception either."""
+
+
 async def test_a_chore_that_fails_is_done_again_and_its_notices_are_published(bench, caplog):
     told, times = [], iter(range(100))
 
@@ -126,6 +130,7 @@ async def test_a_chore_promises_when_it_is_done_next(bench):
         (Unavailable.of(Reason.UNAVAILABLE, "a key", "no file /keys/root"), False),
         (OSError(28, "No space left on device"), False),
         (KeyError("/keys/root"), True),
+        (Panic("over what another site answered"), True),
     ],
 )
 async def test_a_chore_that_goes_on_failing_is_told_once(bench, caplog, error, traceback):

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from framegate.errors import Reason, Unavailable
+from framegate.errors import Reason, Refused, Unavailable
 from framegate_controller.rpc import in_batches
 from framegate_controller.rpc.in_batches import InBatches
 
@@ -35,8 +35,8 @@ def held():
 def serving():
     begun: list[InBatches[int]] = []
 
-    def serve(answer, most=8):
-        begun.append(InBatches("tried", answer, most))
+    def serve(answer, most=8, asker=lambda question: question):
+        begun.append(InBatches("tried", answer, most, asker))
         return begun[-1]
 
     yield serve
@@ -121,7 +121,14 @@ async def test_pieces_are_told_before_the_rest_is_known(held, serving):
     assert await second == "second"
 
 
-@pytest.mark.parametrize("fault", [KeyError("ours"), None])
+class Panic(BaseException):
+    """What a library of Rust raises that panics: pyo3's is no Exception either."""
+
+
+NO_EXCEPTIONS = [Panic(), StopIteration(), SystemExit(1), asyncio.CancelledError()]
+
+
+@pytest.mark.parametrize("fault", [KeyError("ours"), None, *NO_EXCEPTIONS])
 async def test_whom_no_answer_came_for_is_told_so_and_the_thread_goes_on(serving, fault):
     def answer(questions):
         if questions == ["good"]:
@@ -130,9 +137,27 @@ async def test_whom_no_answer_came_for_is_told_so_and_the_thread_goes_on(serving
             raise fault
 
     desk = serving(answer)
-    with pytest.raises(type(fault) if fault else RuntimeError):
+    with pytest.raises(KeyError if isinstance(fault, KeyError) else RuntimeError):
         await desk.ask("bad")
     assert await desk.ask("good") == "answered"
+
+
+@pytest.mark.parametrize("fault", NO_EXCEPTIONS)
+async def test_an_outcome_that_nothing_can_be_raised_by_leaves_nobody_behind_it(
+    held, serving, fault
+):
+    def answer(questions):
+        yield from held(questions) if questions == [0] else [{0: 1, 1: fault, 2: 3}]
+
+    desk = serving(answer)
+    before = asyncio.ensure_future(desk.ask(0))
+    await until_asked(held)
+    asked = [asyncio.ensure_future(desk.ask(n)) for n in (1, 2, 3)]
+    await asyncio.sleep(0)
+    held.may.release()
+    told = await asyncio.gather(before, *asked, return_exceptions=True)
+    assert [told[0], told[1], told[3]] == [0, 1, 3]
+    assert type(told[2]) is RuntimeError and told[2].__cause__ is fault
 
 
 async def test_after_its_end_what_was_asked_is_answered_and_nothing_more_is_taken(held, serving):
@@ -181,3 +206,44 @@ async def test_an_end_waits_no_longer_than_it_may(held, serving):
     assert not asked.done()
     held.may.release()
     assert await asked == 2
+
+
+async def test_one_who_asks_and_hangs_up_again_and_again_leaves_the_others_their_places(
+    held, serving, monkeypatch
+):
+    """It has its share of calls anew with each that it ends, and what it asked waits on."""
+    monkeypatch.setattr(in_batches, "MOST_OF_ONE", 3)
+    desk = serving(held, asker=lambda question: question // 100)
+    first = asyncio.ensure_future(desk.ask(0))
+    await until_asked(held)
+    floods = []
+    for number in range(100, 110):
+        floods.append(asyncio.ensure_future(desk.ask(number)))
+        await asyncio.sleep(0)
+        floods[-1].cancel()
+    ends = await asyncio.gather(*floods, return_exceptions=True)
+    assert [type(e) for e in ends] == [asyncio.CancelledError] * 3 + [Refused] * 7
+    assert {e.reason for e in ends[3:]} == {Reason.TOO_MANY_TRIES}
+    others = [asyncio.ensure_future(desk.ask(n)) for n in (1, 200)]
+    await asyncio.sleep(0)
+    for _ in range(3):
+        held.may.release()
+    assert await asyncio.gather(first, *others) == [0, 2, 400]
+    assert await desk.ask(110) == 220, "its places are free again"
+    assert held.batches == [[0], [1, 200], [110]] and not desk._of
+
+
+async def test_who_is_sent_away_takes_no_place(held, serving, monkeypatch):
+    monkeypatch.setattr(in_batches, "MOST_OF_ONE", 1)
+    desk = serving(held, asker=lambda question: "one machine")
+    first = asyncio.ensure_future(desk.ask(0))
+    await until_asked(held)
+    waits = asyncio.ensure_future(desk.ask(1))
+    await asyncio.sleep(0)
+    for _ in range(3):
+        with pytest.raises(Refused):
+            await desk.ask(2)
+    for _ in range(3):
+        held.may.release()
+    assert await asyncio.gather(first, waits) == [0, 2]
+    assert await desk.ask(3) == 6

@@ -1,10 +1,12 @@
 """Questions that wait for company: answered in their order, none of them lost or done unasked."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import psycopg
 import pytest
+from sqlalchemy import Integer, literal_column, select, type_coerce
 from sqlalchemy.exc import DBAPIError
 
 from framegate.errors import Refused
@@ -17,6 +19,7 @@ from framegate_controller.fleet.together import AskedChallenge
 from framegate_controller.store.postgres_idle import Idle, NoneFree
 from framegate_controller.store.sql.postgres_driver import driver_of
 from framegate_controller.store.sql.postgres_pipeline import SNAPSHOT, Pipelined, Question
+from framegate_controller.store.sql.prepared import Prepared
 from framegate_controller.timing import Timing
 from support.bench import Bench
 from support.clock import Clock
@@ -115,6 +118,103 @@ def test_what_failed_and_was_passed_over_is_not_said_to_be_committed(there, addr
     with pytest.raises(psycopg.errors.InFailedSqlTransaction):
         there.commit()
     assert names(address) == []
+
+
+def test_an_answer_that_undoes_it_and_was_passed_over_undoes_it_all_the_same(there, address):
+    """It comes up where somebody asks for something else."""
+    there.begin(BEGIN)
+    there.later(Question(ADD, ("a", 1), no_more))
+    with suppress(Refused):
+        asked(there, THINGS)
+    there.later(Question(ADD, ("b", 1)))
+    with pytest.raises(Refused):
+        there.commit()
+    there.rollback()
+    there.begin(BEGIN)
+    asked(there, ADD, ("c", 1))
+    there.commit()
+    assert names(address) == ["c"]
+
+
+def test_a_question_that_failed_or_stood_behind_one_has_no_answer_and_not_no_rows(there):
+    there.begin(BEGIN)
+    asked(there, ADD, ("a", 1))
+    before, failing, behind = Question(THINGS), Question("SELECT 1/0"), Question(THINGS)
+    for question in (before, failing, behind):
+        there.later(question)
+    with suppress(psycopg.errors.DivisionByZero):
+        there.settle()
+    assert there.rows(before, tuple) == [("a",)]
+    for question in (failing, behind):
+        with pytest.raises(AssertionError):
+            there.rows(question, tuple)
+
+
+def test_a_machine_that_was_asked_for_behind_what_failed_is_not_said_to_be_none(
+    new_database, opened
+):
+    fails = Prepared(select(type_coerce(literal_column("1/0"), Integer)))
+    store = opened(new_database())
+    with pytest.raises(DBAPIError), store.writing() as tx:
+        tx.rows.later(fails, None)
+        tx.devices.expect(["camera.line-1.cam1"])
+        with suppress(DBAPIError):
+            tx.revision()
+        with pytest.raises(AssertionError):
+            tx.devices.get("camera.line-1.cam1")
+
+
+def test_a_statement_that_fails_again_and_again_is_prepared_once(there):
+    divides = "SELECT 1/(1 - $1::int)"
+    for _ in range(5):
+        there.begin(BEGIN)
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            there.ask(Question(divides, (1,)))
+        there.rollback()
+    there.begin(BEGIN)
+    prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement = $1"
+    assert asked(there, prepared, [divides]) == [(1,)]
+    assert asked(there, divides, (0,)) == [(1,)]
+
+
+def test_one_that_cannot_be_prepared_is_prepared_once_it_can_be(there, address):
+    for _ in range(2):
+        there.begin(BEGIN)
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            there.ask(Question("SELECT size FROM later_things"))
+        there.rollback()
+    with psycopg.connect(address, autocommit=True) as other:
+        other.execute("CREATE TABLE later_things AS SELECT 1 AS size")
+    there.begin(BEGIN)
+    assert asked(there, "SELECT size FROM later_things") == [(1,)]
+
+
+@pytest.mark.parametrize("by", ["its own time", "somebody"])
+def test_one_that_is_called_off_takes_its_transaction_and_not_its_connection(there, address, by):
+    there.begin(BEGIN)
+    asked(there, "SET LOCAL statement_timeout = " + ("50" if by == "its own time" else "0"))
+    there.later(Question(ADD, ("a", 1)))
+    pid = there.info.backend_pid
+
+    def call_off() -> None:
+        with psycopg.connect(address, autocommit=True) as other:
+            sleeps = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity" + (
+                " WHERE pid = %s AND state = 'active' AND wait_event = 'PgSleep'"
+            )
+            while other.execute(sleeps, [pid]).fetchone() == (0,):
+                """It has not begun."""
+
+    with ThreadPoolExecutor(1) as beside:
+        called = beside.submit(call_off) if by == "somebody" else None
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            there.ask(Question("SELECT pg_sleep(600)"))
+        if called is not None:
+            called.result()
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+        there.commit()
+    there.rollback()
+    there.begin(BEGIN)
+    assert asked(there, THINGS) == [] and names(address) == []
 
 
 def test_a_transaction_of_which_the_server_was_told_nothing_costs_it_nothing(there, address):
@@ -250,6 +350,26 @@ def test_no_more_connections_than_so_many_are_out_and_whoever_comes_back_lets_on
     two.close()  # whoever closes one makes room, too
     idle.take(idle.begun(BEGIN, 0.0))
     idle.take(again)
+
+
+@pytest.mark.parametrize("asks", ["sqlalchemy", "the driver"])
+def test_one_whose_commit_was_undone_by_an_answer_is_as_good_as_new(there, idle, address, asks):
+    """By whoever it was asked: SQLAlchemy asks nothing more of one whose commit failed."""
+    assert names(address) == []
+    connection = idle.begun(BEGIN, 0.0)
+    if asks == "sqlalchemy":
+        connection.exec_driver_sql(THINGS)
+    driver_of(connection).later(Question(ADD, ("a", 1), no_more))
+    with pytest.raises(Refused):
+        connection.commit() if asks == "sqlalchemy" else driver_of(connection).commit()
+    idle.take(connection)
+    again = idle.begun(BEGIN, 0.0)
+    assert again is connection
+    assert again.exec_driver_sql(THINGS).all() == []
+    again.exec_driver_sql("INSERT INTO things VALUES ('b', 1)")
+    again.commit()
+    idle.take(again)
+    assert names(address) == ["b"]
 
 
 def test_room_is_made_by_one_that_was_lost_and_the_others_are_not_used_again(idle, address):
