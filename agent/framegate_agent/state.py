@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from framegate.identity.certificates import load_certificate
 from framegate_host.file_lock import hold
 from framegate_host.private_files import keep_private, state_folder
 
+log = logging.getLogger(__name__)
 JOINED: Final = "agent.json"
 """The file in an agent's folder that says which fleet it joined, and as what."""
 
@@ -160,9 +162,17 @@ class StateFile:
         keep_private(self.folder / "masks.json", envelope)
 
     def load_clock(self) -> bytes:
-        """What the clock remembers, as it was last kept; empty where it never was."""
+        """What the clock remembers, as it was last kept; empty where it never was, or cannot be
+        read: no agent stands still for that.
+        """
         path = self.folder / "clock.json"
-        return path.read_bytes() if path.exists() else b""
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            log.warning("what was remembered of the fleet's time cannot be read: %s", error)
+            return b""
 
     def save_clock(self, remembered: bytes) -> None:
         """Keep it over restarts; a power cut may leave none, and then no clock is set back."""

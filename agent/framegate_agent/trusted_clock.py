@@ -27,7 +27,7 @@ and a challenge may have been on its way for a while.
 PERIOD_MS: Final = 24 * 3_600_000
 """For which the earliest of what was signed counts, and at most twice as long: a controller whose
 clock was ahead is set right within a day, and what a machine was told before it was switched off
-for longer has no say in what time it is.
+has no say in what time it is a day or two after.
 """
 PERIODS: Final = 2
 """Of which one is remembered: the present one and the one before."""
@@ -87,7 +87,7 @@ class TrustedClock:
         Only the first is no earlier than what was signed before, and what has passed since. Raises
         Refused (SESSION_EXPIRED) for the others.
         """
-        earliest_ms = min((s.earliest_ms(tpm_ms) for s in self._seen), default=self.floor_ms)
+        earliest_ms = self._earliest_ms(tpm_ms)
         if signed_ms + LEEWAY_MS < earliest_ms:
             raise Refused.of(
                 Reason.SESSION_EXPIRED,
@@ -95,12 +95,17 @@ class TrustedClock:
                 f"one from the past, {_said(signed_ms)}: it is {_said(earliest_ms)} or later",
                 "see whether the controller's clock is behind, or was ahead for more than a day",
             )
-        self.floor_ms = max(signed_ms, BUILD_MS)
+        # no further than that, lest each challenge have its own leeway below the one before
+        self.floor_ms = max(signed_ms, earliest_ms, BUILD_MS)
         self._begun_ms = min(self._begun_ms, signed_ms)
         self.correct(signed_ms)
 
     def saw(self, sighting: Sighting) -> None:
-        """Remember the earliest line of this period and of the one before."""
+        """Remember the earliest line of this period and of the one before, as far as what is told
+        lies below neither the floor nor every line: of that, it is leeway alone.
+        """
+        least_ms = min(self.floor_ms, self._earliest_ms(sighting.tpm_ms))
+        sighting = Sighting(max(sighting.signed_ms, least_ms), sighting.tpm_ms)
         if not self._seen or sighting.signed_ms - self._begun_ms >= PERIOD_MS:
             self._seen, self._begun_ms = (*self._seen, sighting)[-PERIODS:], sighting.signed_ms
             return
@@ -108,6 +113,10 @@ class TrustedClock:
         if sighting.earliest_ms(sighting.tpm_ms) <= lowest.earliest_ms(sighting.tpm_ms):
             lowest = sighting
         self._seen = (*before, lowest)
+
+    def _earliest_ms(self, tpm_ms: int) -> int:
+        """The earliest that it can be by what is remembered; the floor where that is nothing."""
+        return min((s.earliest_ms(tpm_ms) for s in self._seen), default=self.floor_ms)
 
     def marshal(self) -> bytes:
         """What is remembered, as JSON."""

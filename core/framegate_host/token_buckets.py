@@ -39,7 +39,6 @@ class TokenBuckets(Generic[K]):
         with self._lock:
             tokens = self._tokens(key, now_ms)
             if tokens < cost:
-                self._follow(key, now_ms)
                 return False
             self._put(key, _Level(tokens - cost, now_ms))
             return True
@@ -67,6 +66,7 @@ class TokenBuckets(Generic[K]):
             self._levels[key] = _Level(level.tokens, now_ms)
 
     def _tokens(self, key: K, now_ms: int) -> float:
+        self._follow(key, now_ms)
         level = self._levels.get(key)
         if level is None:
             return self._rate.burst

@@ -110,6 +110,22 @@ async def test_a_machine_that_is_as_it_was_is_not_told_so_again(watched):
     assert (await heard(watch)).kind == ATTEST_NOW
 
 
+async def test_its_heartbeats_come_however_often_it_is_renewed(watched):
+    """It gives the connection up without them, and each renewal is nothing that it is told."""
+    running, watch = watched
+
+    async def renewed():
+        while True:
+            await running.bus.publish((DeviceChanged(NAME),))
+            await asyncio.sleep(0.05)
+
+    renewing = asyncio.create_task(renewed())
+    async with asyncio.timeout(30):
+        for _ in range(2):
+            assert (await answered(watch.read(), "")).kind == BEAT
+    renewing.cancel()
+
+
 async def test_every_other_state_is_told_and_the_way_back_from_it(watched):
     running, watch = watched
     await asyncio.to_thread(changed, running, lambda tx, d: quarantine(tx, d, "a test"))

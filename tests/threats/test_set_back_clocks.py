@@ -97,6 +97,17 @@ async def test_n208_nor_does_it_after_a_controller_that_was_ahead(standing):
     assert standing.is_right()
 
 
+@pytest.mark.parametrize("ahead_ms", [0, HOUR_MS])
+async def test_n208_nor_does_it_step_by_step(standing, ahead_ms):
+    """Each within the leeway of the one before; a controller that was ahead meanwhile or not."""
+    step_ms = LEEWAY_MS - 1_000
+    await standing.attests(0, ahead_ms, -step_ms, ahead_ms)
+    for steps in range(2, 5):
+        await standing.is_refused(-steps * step_ms)
+    await standing.attests(0)
+    assert standing.is_right()
+
+
 async def test_n208_nor_by_a_wall_clock_that_was_set_back_with_it(standing, monkeypatch):
     """Whoever answers NTP has the machine's own clock; the TPM's is nobody's."""
     await standing.attests(0)

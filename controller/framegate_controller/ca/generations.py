@@ -124,12 +124,12 @@ def forget(keys: FleetKeys, generation: Generation) -> None:
 def certify_signing(keys: FleetKeys, label: str, at_ms: int) -> x509.Certificate:
     """A new certificate for the signing key `label`, in the old one's place.
 
-    What was signed carries its own.
+    What was signed carries its own. It begins where the old one did: one made by a clock that was a
+    year ahead would count for nobody until then.
     """
-    key = keys.signing[label].key
-    signing_key = SigningKey(
-        key, issue_signing(keys.root, keys.fleet, label, key.public_key(), from_ms(at_ms))
-    )
+    key, since = keys.signing[label].key, keys.signing[label].certificate.not_valid_before_utc
+    made = issue_signing(keys.root, keys.fleet, label, key.public_key(), from_ms(at_ms), since)
+    signing_key = SigningKey(key, made)
     write_private(keys.folder / f"{label}.pem", signing_key.pem)
     return signing_key.certificate
 

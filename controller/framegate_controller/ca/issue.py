@@ -6,6 +6,7 @@ A device's certificate exists only for an affirming Attestation Result.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -57,10 +58,12 @@ def issue_ca(root: SigningKey, fleet: str, label: str, key: Key, now: datetime) 
 
 
 def issue_signing(
-    root: SigningKey, fleet: str, label: str, key: Key, now: datetime
+    root: SigningKey, fleet: str, label: str, key: Key, now: datetime, since: datetime | None = None
 ) -> x509.Certificate:
-    """A certificate by the root for the signing key `label`."""
-    return certify(root, signing_template(fleet, label, key, now))
+    """A certificate by the root for the signing key `label`, which has one `since` then already."""
+    said = signing_template(fleet, label, key, now)
+    begins = said.begins if since is None else min(since, said.begins)
+    return certify(root, replace(said, begins=begins))
 
 
 def issue_device(

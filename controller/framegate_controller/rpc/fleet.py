@@ -176,8 +176,11 @@ class FleetService(rpc.FleetServicer):
             )
             yield to_watch_event(MachineEvent(Wake.STATE, state), beat_s, log)
             standing = WatchedMachine(self._fleet.timing.standing_s)
+            now_s = asyncio.get_running_loop().time
+            due_s = now_s() + beat_s
             while events.open:
-                event = await events.next(beat_s)
+                # what it is not told puts its heartbeat off no further
+                event = await events.next(due_s - now_s())
                 if event is not None and event.wake == Wake.STATE:
                     standing.told()  # who lost its standing may still hear that it did
                     said, state = state, event.state or state
@@ -186,6 +189,7 @@ class FleetService(rpc.FleetServicer):
                 elif event is not None or standing.due(self._fleet.clock()):
                     standing.read(await self._device(context))
                 beat_s = heartbeat_s(request.beat_ms, self._bus.listening.watchers)
+                due_s = now_s() + beat_s
                 yield to_watch_event(event, beat_s)
 
     @guarded

@@ -13,9 +13,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Connection, text
 
+from framegate.errors import Refused
 from framegate.evidence.challenge import unknown_session
 from framegate_controller.store.postgres import PostgresEngines
-from framegate_controller.store.shared.limits import Rule, Try, counters_of, locked
+from framegate_controller.store.shared.limits import AHEAD_MS, Rule, Try, counters_of, locked
 from framegate_controller.store.shared.spent import InMemorySpentSessions
 from framegate_controller.store.shared.tries import too_many_tickets
 from framegate_controller.timing import TICKET_TRIES, TICKET_WINDOW_S
@@ -31,6 +32,8 @@ _SEEN: Final = text(
     "SELECT at_ms FROM tries WHERE counter = :counter AND at_ms > :since"
     " ORDER BY at_ms DESC LIMIT :most"
 )
+_FOLLOW: Final = text("UPDATE tries SET at_ms = :now WHERE counter = :counter AND at_ms > :ahead")
+"""What was counted by a clock that was ahead is of now: it holds up nobody for longer."""
 _ADD: Final = text("INSERT INTO tries (counter, at_ms) VALUES (:counter, :at_ms)")
 _TAKE_BACK: Final = text(
     "DELETE FROM tries WHERE id IN"
@@ -80,11 +83,13 @@ class PostgresSignInLimits:
             }
             rules = counters_of(operator, network, known=known)
             _in_turn(c, [r.name for r in rules])
-            for rule in rules:
-                _require_left(c, rule, now_ms)
-            for rule in rules:
-                c.execute(_ADD, {"counter": rule.name, "at_ms": now_ms})
-            _clear(c, now_ms)
+            lacks = next(filter(None, (_lacks(c, rule, now_ms) for rule in rules)), None)
+            if lacks is None:
+                for rule in rules:
+                    c.execute(_ADD, {"counter": rule.name, "at_ms": now_ms})
+                _clear(c, now_ms)
+        if lacks is not None:  # past the transaction, which keeps what `_follow` did
+            raise lacks
         return Try(operator, address, now_ms)
 
     def right(self, tried: Try) -> None:
@@ -117,11 +122,14 @@ class PostgresTicketTries:
         with self._engines.aside() as c:
             _in_turn(c, [counter])
             since = now_ms - int(TICKET_WINDOW_S * 1000)
+            _follow(c, counter, now_ms)
             tries = _since(c, counter, since, TICKET_TRIES)
-            if len(tries) >= TICKET_TRIES:
-                raise too_many_tickets(len(tries))
-            c.execute(_ADD, {"counter": counter, "at_ms": now_ms})
-            _clear(c, now_ms)
+            left = len(tries) < TICKET_TRIES
+            if left:
+                c.execute(_ADD, {"counter": counter, "at_ms": now_ms})
+                _clear(c, now_ms)
+        if not left:  # past the transaction, which keeps what `_follow` did
+            raise too_many_tickets(len(tries))
 
     def right(self, address: str, now_ms: int) -> None:
         """See `TicketTries.right`."""
@@ -192,17 +200,23 @@ def _in_turn(c: Connection, counters: Sequence[str]) -> None:
         c.execute(_LOCK, {"counter": counter})
 
 
+def _follow(c: Connection, counter: str, now_ms: int) -> None:
+    c.execute(_FOLLOW, {"counter": counter, "now": now_ms, "ahead": now_ms + AHEAD_MS})
+
+
 def _since(c: Connection, counter: str, since_ms: int, most: int) -> list[int]:
     """When the last tries were, newest first."""
     seen = c.execute(_SEEN, {"counter": counter, "since": since_ms, "most": most})
     return [r.at_ms for r in seen]
 
 
-def _require_left(c: Connection, rule: Rule, now_ms: int) -> None:
+def _lacks(c: Connection, rule: Rule, now_ms: int) -> Refused | None:
+    _follow(c, rule.name, now_ms)
     tries = _since(c, rule.name, now_ms - rule.window_ms, rule.tries)
-    if len(tries) >= rule.tries:
-        left_ms = tries[-1] + rule.window_ms - now_ms
-        raise locked(rule.tries, rule.window_ms, len(tries), left_ms)
+    if len(tries) < rule.tries:
+        return None
+    left_ms = tries[-1] + rule.window_ms - now_ms
+    return locked(rule.tries, rule.window_ms, len(tries), left_ms)
 
 
 def _clear(c: Connection, now_ms: int) -> None:

@@ -36,6 +36,8 @@ from framegate_simulators.machine.machine import Machine
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 10 * LEEWAY_MS
+STEP_MS: Final = LEEWAY_MS - 5_000
+"""One is within the leeway, and two are not."""
 
 
 @attempt("N113", "a grant after its time, with another nonce, signed by another key of the fleet")
@@ -124,14 +126,16 @@ async def _set_back(t: Target, tpm: Tpm, boot_log: Path) -> Seen:
             await attester.attest(state, channel, ())
         off_ms = abs(clock.now_ms() - time.time_ns() // 1_000_000 - DAY_MS)
         right = "right" if off_ms < LEEWAY_MS else "AHEAD"
-        desk.ahead_ms = 0
-        try:
-            await attester.attest(state, channel, ())
-            old = "TAKEN"
-        except Refused as error:
-            old = error.reason.value
-    told = f"an hour ahead, then right: {right}; an old key: {old}"
-    return Seen(right == "right" and old == Reason.SESSION_EXPIRED and desk.answered == 3, told)
+        said = []
+        for desk.ahead_ms in (0, DAY_MS - STEP_MS, DAY_MS - 2 * STEP_MS):
+            try:
+                await attester.attest(state, channel, ())
+                said.append("taken")
+            except Refused as error:
+                said.append(error.reason.value)
+    expired = Reason.SESSION_EXPIRED.value
+    told = f"an hour ahead, then right: {right}; an old key: {said[0]}; by steps: {said[2]}"
+    return Seen(right == "right" and said == [expired, "taken", expired], told)
 
 
 def _changed_pcr(tpm: Tpm) -> Callable[[], Any]:

@@ -182,7 +182,10 @@ EXPECTED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "N225": ("accepted 64, too-many-tries 26", "another joins: trusted"),
         "N226": ("once it is gone packed",),
         "N227": ("0 gave what was signed",),
-        "N208": ("an hour ahead, then right: right; an old key: session-expired",),
+        "N208": (
+            "an hour ahead, then right: right; an old key: session-expired",
+            "by steps: session-expired",
+        ),
         "N228": ("descriptors: few",),
         "N229": ("the controller lives",),
         "N230": ("none kept of 64 MiB; a megabyte: 400",),

@@ -86,6 +86,19 @@ class TimePasses(RuleBasedStateMachine):
         unknown_ms = self.off_ms + (self.now_ms - BEGUN_MS) // FAST
         assert not (was_past and taken) or back_ms <= LEEWAY_MS + unknown_ms
 
+    @rule(step_ms=st.integers(SECOND_MS, LEEWAY_MS), steps=st.integers(2, 40))
+    def an_old_key_is_shown_step_by_step(self, step_ms: int, steps: int) -> None:
+        """Each step is small, and all of them together go no further than one; after them the
+        fleet's own controller is followed on.
+        """
+        clock = TrustedClock(self.clock.floor_ms, self.clock.marshal())
+        unknown_ms = self.off_ms + (self.now_ms - BEGUN_MS) // FAST
+        least_ms = min(self.clock.floor_ms, self.now_ms - unknown_ms) - LEEWAY_MS
+        for step in range(1, steps):
+            moment_ms = self.now_ms - step * step_ms
+            assert not told(clock, moment_ms, self.tpm_ms) or moment_ms >= least_ms
+        assert told(clock, self.now_ms, self.tpm_ms)
+
     @invariant()
     def says_no_earlier_than_was_signed(self) -> None:
         """As it says itself."""
@@ -143,11 +156,38 @@ def test_what_somebody_signs_of_years_to_come_is_no_end():
 
 
 def test_it_is_never_earlier_than_this_program():
-    clock = TrustedClock(0)
-    clock.saw(Sighting(BUILD_MS - PERIOD_MS, 0))
+    kept = json.dumps({"begun_ms": 0, "seen": [[BUILD_MS - PERIOD_MS, 0]]}).encode()
+    clock = TrustedClock(0, kept)
     clock.correct(BUILD_MS + PERIOD_MS)
     clock.set_back(BUILD_MS - PERIOD_MS, 0)
     assert clock.floor_ms == BUILD_MS and clock.now_ms() >= BUILD_MS
+
+
+@pytest.mark.parametrize("step_ms", [1, 2 * SECOND_MS, LEEWAY_MS - 1, LEEWAY_MS])
+def test_leeway_is_had_once_and_not_at_each_challenge(step_ms):
+    clock = TrustedClock(0)
+    assert told(clock, BEGUN_MS, 0)
+    taken = [back for back in range(0, 40 * step_ms, step_ms) if told(clock, BEGUN_MS - back, 0)]
+    assert max(taken) <= LEEWAY_MS
+    assert clock.now_ms() >= BEGUN_MS - LEEWAY_MS
+
+
+def test_nor_at_each_challenge_after_a_controller_that_was_ahead():
+    clock = TrustedClock(0)
+    assert told(clock, BEGUN_MS, 0)
+    for step in range(40):
+        told(clock, BEGUN_MS + HOUR_MS, 0)
+        assert told(clock, BEGUN_MS - LEEWAY_MS * step, 0) == (step < 2)
+    assert told(clock, BEGUN_MS, 0), "and who is right is followed on"
+
+
+def test_a_tpm_whose_clock_was_fast_is_forgiven_by_what_is_signed_since():
+    clock = TrustedClock(0)
+    for hour in range(24):
+        assert told(clock, BEGUN_MS + hour * HOUR_MS, int(1.2 * hour * HOUR_MS))
+    last_ms, tpm_ms = BEGUN_MS + 23 * HOUR_MS, int(1.2 * 23 * HOUR_MS)
+    assert told(clock, last_ms + HOUR_MS, tpm_ms)
+    assert told(clock, last_ms, tpm_ms), "the controller was ahead"
 
 
 @given(st.lists(st.tuples(st.integers(0, 1 << 50), st.integers(0, 1 << 50)), max_size=8))

@@ -27,6 +27,12 @@ def test_a_clock_that_goes_back_fills_nothing_and_empties_nothing_for_as_long():
     assert not buckets.take("a", 900) and buckets.take("a", 1_000)
 
 
+def test_nor_for_whoever_only_looks():
+    buckets = TokenBuckets(Rate(1, 1), 10)
+    assert buckets.take("a", 3_600_000) and buckets.level("a", 0) == 0
+    assert buckets.level("a", 1_000) == 1
+
+
 def test_what_somebody_else_counted_is_learned():
     buckets = TokenBuckets(Rate(10, 1), 2)
     buckets.learn("a", 2.5, 0)

@@ -40,6 +40,8 @@ A flood of made-up names pushes out the oldest, which only makes them guess from
 MAX_FAILURES: Final = 100
 """Failures of one counter that are remembered: more than any limit asks for."""
 _MINUTE_MS: Final = 60_000
+AHEAD_MS: Final = _MINUTE_MS
+"""By which controllers of one fleet differ at most; who is further ahead was wrong."""
 _Counter = tuple[str, ...]
 
 
@@ -117,6 +119,7 @@ class InMemorySignInLimits:
         with self._lock:
             rules = counters_of(operator, network, known=(operator, network) in self._known)
             for rule in rules:
+                self._follow(rule.counter, now_ms)
                 failures = self._recent(rule.counter, now_ms - rule.window_ms)
                 if len(failures) >= rule.tries:
                     left_ms = failures[-rule.tries] + rule.window_ms - now_ms
@@ -154,6 +157,12 @@ class InMemorySignInLimits:
             failures.popleft()
         return failures
 
+    def _follow(self, counter: _Counter, now_ms: int) -> None:
+        """Tries counted by a clock that was ahead are of now: they hold up nobody for longer."""
+        failures = self._seen.get(counter, deque())
+        for place, at_ms in enumerate(failures):
+            failures[place] = no_later(at_ms, now_ms)
+
     def _add(self, counter: _Counter, now_ms: int) -> None:
         if counter not in self._seen and len(self._seen) >= MAX_KEPT:
             self._seen.pop(next(iter(self._seen)))
@@ -163,6 +172,11 @@ class InMemorySignInLimits:
         failures = self._seen.get(counter)
         if failures is not None and at_ms in failures:
             failures.remove(at_ms)
+
+
+def no_later(at_ms: int, now_ms: int) -> int:
+    """When a try was, as this clock has it now: one of later than `AHEAD_MS` from now is of now."""
+    return at_ms if at_ms <= now_ms + AHEAD_MS else now_ms
 
 
 def locked(tries: int, window_ms: int, failures: int, left_ms: int) -> Refused:

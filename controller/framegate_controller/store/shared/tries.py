@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Final, Protocol
 
 from framegate.errors import Reason, Refused
+from framegate_controller.store.shared.limits import no_later
 from framegate_controller.timing import TICKET_TRIES, TICKET_WINDOW_S
 from framegate_host.prefixes import prefix_of
 
@@ -44,6 +45,8 @@ class InMemoryTicketTries:
         network = prefix_of(address)
         with self._lock:
             tries = self._seen.get(network, deque())
+            for place, at_ms in enumerate(tries):
+                tries[place] = no_later(at_ms, now_ms)
             while tries and tries[0] < now_ms - TICKET_WINDOW_S * 1000:
                 tries.popleft()
             if len(tries) >= TICKET_TRIES:

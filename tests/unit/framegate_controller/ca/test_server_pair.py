@@ -68,6 +68,28 @@ def test_no_year_goes_by_in_which_it_has_ended(issuing):
         assert leaf(pair()).not_valid_after_utc > issuing.now
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(days=3650)])
+def test_one_that_was_made_by_a_clock_that_was_ahead_makes_place_once_that_is_right(issuing, ahead):
+    """Nobody's TLS takes it until then: a host that started with a wrong clock, and NTP."""
+    issuing.now = BEGIN + ahead
+    pair = issuing.pair()
+    issuing.now = BEGIN
+    right = leaf(pair())
+    assert right.not_valid_before_utc <= BEGIN <= right.not_valid_after_utc
+    assert leaf(pair()) == right
+
+
+def test_one_that_does_not_count_yet_is_shown_for_a_minute_where_no_other_can_be_made(issuing):
+    """It may be this clock that is behind: then others take it."""
+    issuing.now = BEGIN + timedelta(hours=1)
+    pair = issuing.pair()
+    first = pair()
+    issuing.away, issuing.now = True, BEGIN
+    assert pair() == pair() == first
+    issuing.away, issuing.now = False, BEGIN + AGAIN + timedelta(seconds=1)
+    assert leaf(pair()).not_valid_before_utc <= issuing.now
+
+
 def test_that_of_before_serves_on_while_none_can_be_made_and_it_is_not_tried_at_each_connection(
     issuing, caplog
 ):

@@ -347,3 +347,14 @@ def test_signing_keys_are_certified_anew_before_their_certificate_ends(house):
         and again.certificate.not_valid_after_utc > from_ms(house.now) + timedelta(days=700)
     )
     assert set(house.keys.signing) == set(SIGNING)
+
+
+def test_signing_keys_that_a_clock_a_year_ahead_had_certified_anew_count_once_it_is_right(house):
+    now = house.now
+    house.now = now + int(timedelta(days=400).total_seconds() * 1000)
+    assert len(house.tick()) == len(SIGNING)
+    house.now = now
+    for label, purpose in SIGNING.items():
+        certificate = house.keys.signing[label].certificate
+        verify_certificate(certificate, purpose, (), house.keys.root.certificate, from_ms(now))
+        assert house.keys.signing[label].dated_ms(now) == now

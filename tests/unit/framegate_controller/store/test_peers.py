@@ -22,7 +22,7 @@ from framegate_controller.store.running import stopped
 from framegate_controller.store.shared.ceremonies import OpenCeremony, OpenFlow
 from framegate_controller.store.shared.duties import Duty, DutyStore, Ears, NoPeers
 from framegate_controller.store.shared.limits import ADDRESS_TRIES, PAIR_TRIES, PAIR_WINDOW_MS
-from framegate_controller.timing import TICKET_TRIES
+from framegate_controller.timing import TICKET_TRIES, TICKET_WINDOW_S
 from support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -232,6 +232,25 @@ def test_a_right_factor_counts_nowhere_and_a_session_forgets_the_pairs_failures(
         one.begin("anna", SOURCE, 2_000)
     other.good(other.begin("anna", SOURCE, 3_000))
     other.begin("anna", SOURCE, 3_000)
+
+
+def test_tries_that_a_clock_counted_that_was_ahead_hold_nobody_up_once_it_is_right(pair):
+    tickets, limits = (
+        of(pair[0].store.engines) for of in (PostgresTicketTries, PostgresSignInLimits)
+    )
+    ahead_ms = 3_600_000
+    for _ in range(TICKET_TRIES):
+        tickets.begin(SOURCE, ahead_ms)
+    for _ in range(PAIR_TRIES):
+        limits.begin("anna", SOURCE, ahead_ms)
+    for still in (
+        lambda: tickets.begin(SOURCE, 1_000),
+        lambda: limits.begin("anna", SOURCE, 1_000),
+    ):
+        with pytest.raises(Refused):
+            still()
+    tickets.begin(SOURCE, 1_001 + int(TICKET_WINDOW_S * 1000))
+    limits.begin("anna", SOURCE, 1_001 + PAIR_WINDOW_MS)
 
 
 def test_n31_wrong_tickets_count_together_at_all_controllers(pair):

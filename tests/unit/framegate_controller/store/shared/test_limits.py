@@ -6,8 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.errors import Reason, Refused
-from framegate_controller.store.shared.limits import PAIR_TRIES, InMemorySignInLimits
+from framegate_controller.store.shared.limits import (
+    AHEAD_MS,
+    PAIR_TRIES,
+    PAIR_WINDOW_MS,
+    InMemorySignInLimits,
+)
+from framegate_controller.store.shared.tries import InMemoryTicketTries
+from framegate_controller.timing import TICKET_TRIES, TICKET_WINDOW_S
 from support.refusals import refused
+
+HOUR_MS = 3_600_000
 
 
 @given(
@@ -59,3 +68,17 @@ def test_tries_that_were_right_are_not_counted(outcomes):
         elif outcome == "good":
             limits.good(tried)
             wrong = 0
+
+
+@given(st.integers(0, 12 * HOUR_MS))
+def test_tries_that_a_clock_counted_that_was_ahead_hold_nobody_up_once_it_is_right(ahead_ms):
+    """They count as those of now do, for as long and no longer."""
+    limits, tickets, now = InMemorySignInLimits(), InMemoryTicketTries(), HOUR_MS
+    for _ in range(PAIR_TRIES):
+        limits.begin("a", "x", now + ahead_ms)
+    for _ in range(TICKET_TRIES):
+        tickets.begin("x", now + ahead_ms)
+    assert refused(lambda: limits.begin("a", "x", now)) == Reason.LOCKED
+    assert refused(lambda: tickets.begin("x", now)) == Reason.TOO_MANY_TRIES
+    limits.begin("a", "x", now + AHEAD_MS + PAIR_WINDOW_MS)
+    tickets.begin("x", now + AHEAD_MS + int(TICKET_WINDOW_S * 1000) + 1)
