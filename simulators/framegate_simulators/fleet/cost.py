@@ -78,6 +78,7 @@ def curve(sizes: Sequence[int], served: Served, console: Terminal) -> dict[str, 
             controllers=served.controllers,
             database=served.database,
             alone=True,
+            settling=interval_s,
         )
         console.print(f"{devices} machines, every {interval_s:g} s")
         runs.append(run_fleet(plan, console.print))

@@ -74,7 +74,9 @@ class Plan:
     controller gets, 0 for whatever there is. `pressing`: each machine comes again as soon as it was
     answered, so that controllers do all that they can. `watching`: each has its watch open, as
     agents do, and hears a heartbeat a second. `alone`: when they have lived, some of them attest
-    with nothing beside them, which says what waiting was. Raises Malformed (USAGE).
+    with nothing beside them, which says what waiting was. `settling`: seconds that they live before
+    what is counted begins, so that who waited while others joined is answered. Raises Malformed
+    (USAGE).
     """
 
     devices: int
@@ -92,6 +94,7 @@ class Plan:
     pressing: bool = False
     watching: bool = False
     alone: bool = False
+    settling: float = 0.0
 
     def __post_init__(self) -> None:
         if self.controllers > 1 and not self.database:
