@@ -19,8 +19,8 @@ ALONE: Final = 100
 """Machines that attest by themselves: half a second of the controller's processor, and more."""
 MOST_GAP_S: Final = 0.1
 """Between two of them: what is colder than after this does not get much colder."""
-TOGETHER: Final = 600
-"""Attestations of so many at any time: three seconds of the controller's processor, and as many
+TOGETHER: Final = 1_000
+"""Attestations of so many at any time: four seconds of the controller's processor, and as many
 machines where the fleet has them, so that what is kept of them in memory is as cold as in a run.
 """
 

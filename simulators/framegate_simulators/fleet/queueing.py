@@ -146,42 +146,32 @@ def _simulate(load: Load, seed: int, begin_s: float, end_s: float) -> Waited:
 
 
 def beside(runs: Sequence[dict[str, Any]], write_ms: float) -> Table:
-    """What was measured beside what is simulated."""
-    table = _compared("machines", "a second", "busy", "p50, ms", "p99, ms")
+    """What was measured, and what is simulated."""
+    table = Table("machines", "", "a second", "busy", "p50, ms", "p99, ms", box=None)
     for run in runs:
         load, done = Load.of_run(run, write_ms), run["attestations"]
         seen = simulate(load)
-        table.add_row(
-            str(load.devices),
-            *(str(done["per_s"]), f"{seen.per_s:.1f}"),
-            *(f"{done['controller_cores']:.2f}", f"{seen.cores:.2f}"),
-            *(str(done["p50_ms"]), f"{seen.p50_ms:.1f}"),
-            *(str(done["p99_ms"]), f"{seen.p99_ms:.1f}"),
-        )
+        measured = (done[name] for name in ("per_s", "controller_cores", "p50_ms", "p99_ms"))
+        table.add_row(str(load.devices), "measured", *map(str, measured))
+        said = (f"{seen.per_s:.1f}", f"{seen.cores:.2f}", f"{seen.p50_ms:.1f}")
+        table.add_row("", "simulated", *said, f"{seen.p99_ms:.1f}")
     return table
 
 
 def beside_pressed(run: dict[str, Any], write_ms: float) -> Table:
-    """The same of so many that were under way at any time. The costs of the fewest and of the most
-    are what the simulation is given; what is between, and how many are answered, is what it says.
+    """The same of so many that were under way at any time. What the fewest and the most cost is
+    what the simulation is given; what is between, and how many are answered, is what it says.
     """
-    table = _compared("at once", "a second", "CPU each, ms")
+    table = Table("under way", "", "a second", "CPU each, ms", box=None)
     load, alone = Load.of_run(run, write_ms), run["alone"]
     how = max(run["ways"], key=lambda how: run["ways"][how]["done"])
     way = way_of(alone[how], 1.0)
     for one in alone[how].get("together", ()):
         seen = pressed(load, way, one["at_once"])
-        table.add_row(
-            str(one["at_once"]),
-            *(str(one["per_s"]), f"{seen.per_s:.1f}"),
-            *(str(one["controller_ms"]), f"{1e3 * seen.cores / seen.per_s:.2f}"),
-        )
+        table.add_row(str(one["at_once"]), "measured", str(one["per_s"]), str(one["controller_ms"]))
+        each_ms = 1e3 * seen.cores / seen.per_s
+        table.add_row("", "simulated", f"{seen.per_s:.1f}", f"{each_ms:.2f}")
     return table
-
-
-def _compared(first: str, *measured: str) -> Table:
-    columns = [column for name in measured for column in (name, "simulated")]
-    return Table(first, *columns, box=None)
 
 
 def planned(load: Load, watch_ms: float) -> Table:
