@@ -110,9 +110,23 @@ class Chores:
 
 
 @dataclass(frozen=True, slots=True)
+class Joining:
+    """Machines join, so many a second, and each attests from then on, as in a run of the simulator:
+    who waited while others joined comes again in a wave. What is counted begins `settling_s` after
+    the last has joined, and lasts for `counted_s`.
+    """
+
+    way: Way
+    per_s: float
+    settling_s: float
+    counted_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """Machines at one controller, and what their attestations take, of which `most` are served
-    together; `crowd`: machines are one process, as in a run of the simulator.
+    together; `crowd`: machines are one process, as in a run of the simulator. Without `joining`
+    they are there from the beginning, each at its own time.
     """
 
     devices: int
@@ -122,19 +136,20 @@ class Load:
     write_ms: float = WRITE_MS
     most: int = 1
     crowd: bool = False
+    joining: Joining | None = None
 
     @classmethod
     def of_run(cls, run: dict[str, Any], write_ms: float = WRITE_MS) -> Self:
         """The load of a run of the simulator in which attestations were measured alone and
         together, too. Raises ValueError where they were not.
         """
-        alone, ways = run.get("alone"), run["ways"]
+        alone, ways, plan = run.get("alone"), run["ways"], run["plan"]
         if not alone:
             raise ValueError("nothing was measured alone in this run: make bench-scale does")
         total = sum(way["done"] for way in ways.values())
         return cls(
-            devices=run["plan"]["devices"],
-            interval_s=run["plan"]["interval_s"],
+            devices=plan["devices"],
+            interval_s=plan["interval_s"],
             ways=tuple(
                 way_of(alone[how], ways[how]["done"] / total) for how in ways if alone[how]["turns"]
             ),
@@ -142,6 +157,12 @@ class Load:
             write_ms=write_ms,
             most=MOST_TOGETHER,
             crowd=True,
+            joining=Joining(
+                way=way_of(alone["join"], 0.0),
+                per_s=run["enrolments"]["per_s"],
+                settling_s=plan["settling"],
+                counted_s=plan["seconds"],
+            ),
         )
 
     def in_earnest(self, devices: int, interval_s: float, watch_ms: float) -> Load:

@@ -73,20 +73,24 @@ class Machines:
         self._load, self._chance, self._end_s = load, chance, end_s
         self._shares = [way.share for way in load.ways]
         self._ways = [[self._both(one) for one in way.each()] for way in load.ways]
+        self._enrolment = self._both(load.joining.way) if load.joining else ((), 0)
 
     def first(self) -> list[Job]:
-        """Of each the first turn, in order."""
-        interval_s = self._load.interval_s
-        return [
-            self._asks(at_s)
-            for at_s in sorted(
-                interval_s * self._chance.random() for _ in range(self._load.devices)
-            )
-        ]
+        """Of each the first turn, in order: its enrolment, where they join."""
+        count, interval_s = self._load.devices, self._load.interval_s
+        if self._load.joining:
+            every_s = 1 / self._load.joining.per_s
+            return [Job(number * every_s, *self._enrolment) for number in range(count)]
+        times = sorted(interval_s * self._chance.random() for _ in range(count))
+        return [self._asks(at_s) for at_s in times]
 
-    def again(self, then_s: float) -> Job | None:
-        """The next turn of one that was answered then; None past what is simulated."""
-        at_s = then_s + self._load.interval_s * self._chance.uniform(1 - JITTER, 1 + JITTER)
+    def again(self, before: Job, then_s: float) -> Job | None:
+        """The next turn of one that was answered then; None past what is simulated. Who has just
+        joined is spread over an interval.
+        """
+        joined = before.stages is self._enrolment[0]
+        within = (0.0, 1.0) if joined else (1 - JITTER, 1 + JITTER)
+        at_s = then_s + self._load.interval_s * self._chance.uniform(*within)
         return self._asks(at_s) if at_s < self._end_s else None
 
     def _both(self, way: Way) -> tuple[tuple[Stage, ...], int]:
@@ -117,20 +121,24 @@ def simulate(load: Load, seed: int = 1) -> Waited:
     """What waiting comes to. Raises ValueError where what is done by the clock leaves nothing."""
     if load.chores.cores >= 1:
         raise ValueError(f"{load.chores.cores:.2f} processors by the clock: nobody is answered")
-    return _simulate(load, seed, load.interval_s, INTERVALS * load.interval_s)
+    if load.joining is None:
+        return _simulate(load, seed, load.interval_s, INTERVALS * load.interval_s)
+    begin_s = load.devices / load.joining.per_s + load.joining.settling_s
+    return _simulate(load, seed, begin_s, begin_s + load.joining.counted_s)
 
 
 def pressed(load: Load, way: Way, at_once: int, seed: int = 1) -> Waited:
     """Of `at_once` machines each of which comes again as soon as it was answered, by one way."""
-    pressing = replace(
-        load, devices=at_once, interval_s=0.0, ways=(replace(way, share=1.0),), chores=Chores()
-    )
+    ways = (replace(way, share=1.0),)
+    there = replace(load, devices=at_once, ways=ways, joining=None)
+    pressing = replace(there, interval_s=0.0, chores=Chores())
     return _simulate(pressing, seed, PRESSED_S / 4, PRESSED_S)
 
 
 def _simulate(load: Load, seed: int, begin_s: float, end_s: float) -> Waited:
     """Of those that come from `begin_s` on, until `end_s`."""
-    machines, stations = Machines(load, random.Random(seed), end_s), Stations(3, load.most)
+    machines = Machines(load, random.Random(seed), end_s)
+    stations = Stations(3, load.most, begin_s=begin_s, end_s=end_s)
     by_the_clock = chores(load, random.Random(seed + 1), end_s)
     jobs = heapq.merge(machines.first(), by_the_clock, key=lambda job: job.at_s)
     answered = list(stations.passed(jobs, machines.again))
@@ -141,7 +149,7 @@ def _simulate(load: Load, seed: int, begin_s: float, end_s: float) -> Waited:
         p99_ms=1e3 * took[int(0.99 * len(took))],
         late=sum(one > load.interval_s for one in took),
         per_s=done / (end_s - begin_s),
-        cores=stations.busy_s[CONTROLLER] / max(end_s, stations.now_s),
+        cores=stations.busy_s[CONTROLLER] / (end_s - begin_s),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -55,30 +56,33 @@ class _Under:
     done: int = 0
 
 
-Again = Callable[[float], Job | None]
-"""When somebody was answered, s: what they ask next, not before that; None where nothing."""
+Again = Callable[[Job, float], Job | None]
+"""What somebody was answered, and when, s: what they ask next, not before that; None where nothing.
+"""
 _Event = tuple[float, int, tuple[_Under, ...], int]
 """When, its place among those of one moment, whose stage is over, and at which station."""
 
 
-def never(_then_s: float) -> None:
+def never(_before: Job, _then_s: float) -> None:
     """Who was answered asks nothing more."""
     return
 
 
 class Stations:
-    """`count` of them, each of which serves at most `together` of those that wait at once."""
+    """`count` of them, each of which serves at most `together` of those that wait at once. How
+    long each is busy is counted from `begin_s` to `end_s`.
+    """
 
-    def __init__(self, count: int, together: int = 1) -> None:
-        self._together = together
+    def __init__(
+        self, count: int, together: int = 1, *, begin_s: float = 0.0, end_s: float = math.inf
+    ) -> None:
+        self._together, self._begin_s, self._end_s = together, begin_s, end_s
         self._lines = [deque[_Under]() for _ in range(count)]
         self._busy = [False] * count
         self._events: list[_Event] = []
         self._order = itertools.count()
         self.busy_s = [0.0] * count
         """For which each was."""
-        self.now_s = 0.0
-        """When the last stage so far was over."""
 
     def passed(self, jobs: Iterable[Job], again: Again = never) -> Iterator[Answered]:
         """When each job was answered, in order. `jobs` come in order of time, and what `again` says
@@ -92,11 +96,10 @@ class Stations:
                 upcoming = next(coming, None)
                 continue
             now_s, _, those, station = heapq.heappop(events)
-            self.now_s = now_s
             for one in those:
                 if one.done and one.done == one.job.answered:
                     yield Answered(one.job.at_s, now_s)
-                    if (following := again(now_s)) is not None:
+                    if (following := again(one.job, now_s)) is not None:
                         self._come(following)
                 self._go_on(one, now_s)
             if station != NOWHERE:
@@ -132,7 +135,8 @@ class Stations:
         took_s = sum(one.seconds for one in stages) + max(one.shared_s for one in stages)
         if slept:
             took_s += max(one.waking_s for one in stages)
-        self.busy_s[station] += took_s
+        counted_s = min(now_s + took_s, self._end_s) - max(now_s, self._begin_s)
+        self.busy_s[station] += max(0.0, counted_s)
         for one in those:
             one.done += 1
         self._at(now_s + took_s, those, station)

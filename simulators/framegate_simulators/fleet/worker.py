@@ -43,8 +43,10 @@ LOOK_S: Final = 0.05
 """How soon a turn that comes first is seen."""
 MOST_SAID: Final = 160
 """Of what a machine was told with an error, letters."""
-JITTER: Final = 0.05
-"""Of an interval, between an answer and the next turn."""
+JITTER: Final = 0.2
+"""Of an interval, between an answer and the next turn: agents', so that a fleet whose machines
+waited together does not come in waves for good.
+"""
 LATE_INTERVALS: Final = 2.5
 """After which a machine that is late comes again: the controller calls it stale after two."""
 

@@ -86,6 +86,9 @@ def test_a_measured_run_is_a_load():
     ]
     assert load.ways[0].controller == Cost(8.0, 6.0, 3.0)
     assert load.ways[1].machine == Cost(5.0, 1.5, 1.0)
+    assert load.joining is not None
+    joining = load.joining
+    assert (joining.per_s, joining.settling_s, joining.counted_s) == (100.0, 60.0, 90.0)
 
 
 def test_a_way_that_was_measured_alone_only_costs_the_same_whoever_is_there():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framegate_simulators.fleet.load import MEASURED, Chores, Cost, Load, Way
+from framegate_simulators.fleet.load import MEASURED, Chores, Cost, Joining, Load, Way
 from framegate_simulators.fleet.queueing import (
     PLANS,
     beside,
@@ -160,6 +160,26 @@ def test_nobody_is_faster_than_its_work_and_no_more_come_than_there_are(load):
     # each comes again an interval after it was answered, and a twentieth sooner at most
     windows = 4 * load.interval_s / (0.95 * load.interval_s + own_ms / 1e3) + 1
     assert seen.per_s * 4 * load.interval_s <= load.devices * windows + 1e-6
+
+
+def joining(load: Load, per_s: float, settling_s: float) -> Load:
+    way = replace(SIMPLE, controller=Cost.even(15.0), alone_ms=15.0)
+    return replace(load, joining=Joining(way, per_s, settling_s, 60.0))
+
+
+def test_machines_that_join_attest_from_then_on_and_joining_is_not_counted():
+    load = replace(ONE, devices=600)
+    there, joined = simulate(load), simulate(joining(load, 20.0, 120.0))
+    assert joined.per_s == pytest.approx(there.per_s, rel=0.1)
+    assert joined.cores == pytest.approx(there.cores, rel=0.1)
+    assert joined.p50_ms == pytest.approx(10.0, rel=0.1) and joined.late == 0
+
+
+def test_who_waited_while_others_joined_comes_again_in_a_wave_and_that_dies_down():
+    """While they join there is more to do than can be done; afterwards there is less."""
+    load = replace(ONE, devices=5_500)
+    waves = [simulate(joining(load, 60.0, settling_s)).p99_ms for settling_s in (0.0, 60.0, 600.0)]
+    assert waves[0] > 1_000 > waves[2] and waves[0] > waves[1]
 
 
 def test_what_waited_for_a_disk_when_it_was_measured_does_so_as_often_in_the_tail():

@@ -55,6 +55,13 @@ def test_those_that_wait_are_served_together_once_whoever_was_first_is_done():
     assert stations.busy_s == [7.0]
 
 
+def test_how_busy_a_station_is_counts_from_a_moment_on_and_until_one():
+    work = (Stage(0, 4.0),)
+    stations = Stations(1, begin_s=3.0, end_s=9.0)
+    list(stations.passed([Job(at, work, 1) for at in (0.0, 5.0, 6.0, 20.0)]))
+    assert stations.busy_s == [1.0 + 4.0]
+
+
 def test_who_finds_a_station_with_nothing_to_do_wakes_it():
     jobs = [Job(at, (Stage(0, 1.0, 0.0, 0.5),), 1) for at in (0.0, 1.0, 9.0)]
     assert times(*jobs) == [(0.0, 1.5), (1.0, 2.5), (9.0, 10.5)]
@@ -64,7 +71,7 @@ def test_who_was_answered_comes_again_when_they_say():
     """One machine that thinks for 3 s and is answered in 1: every 4 s."""
     work = (Stage(0, 1.0),)
     stations = Stations(1)
-    seen = stations.passed([Job(0.0, work, 1)], lambda then_s: Job(then_s + 3.0, work, 1))
+    seen = stations.passed([Job(0.0, work, 1)], lambda _, then_s: Job(then_s + 3.0, work, 1))
     assert [one.then_s for one in islice(seen, 4)] == [1.0, 5.0, 9.0, 13.0]
 
 
@@ -72,7 +79,7 @@ def test_machines_that_never_think_keep_a_station_busy():
     """A closed system at its limit: N machines wait for N times the work each."""
     work = (Stage(0, 0.5),)
 
-    def again(then_s: float) -> Job | None:
+    def again(_before: Job, then_s: float) -> Job | None:
         return Job(then_s, work, 1) if then_s < 50.0 else None
 
     stations = Stations(1)
