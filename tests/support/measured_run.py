@@ -10,7 +10,13 @@ def measured_run(**changes: Any) -> dict[str, Any]:
     many = {"at_once": 64, "per_s": 300.0, "controller_ms": 3.0, "machine_ms": 1.0}
     together = [one, many | {"at_once": 16, "controller_ms": 4.0}, many]
     body = {
-        "plan": {"devices": 600, "interval_s": 60.0, "settling": 60.0, "seconds": 90.0},
+        "plan": {
+            "devices": 600,
+            "interval_s": 60.0,
+            "settling": 60.0,
+            "seconds": 90.0,
+            "jitter": 0.1,
+        },
         "enrolments": {"per_s": 100.0},
         "attestations": {"per_s": 10.0, "p50_ms": 13.0, "p99_ms": 40.0, "controller_cores": 0.1},
         "ways": {"kept": {"done": 90}, "new": {"done": 10}, "join": {"done": 0}},

@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Any, Final, Self
 
 from framegate_controller.rpc.fleet import MOST_TOGETHER
+from framegate_simulators.fleet.plan import JITTER
 from framegate_simulators.fleet.stations import NOWHERE, Stage
 
 WRITE_MS: Final = 2.5
@@ -136,6 +137,7 @@ class Load:
     write_ms: float = WRITE_MS
     most: int = 1
     crowd: bool = False
+    jitter: float = JITTER
     joining: Joining | None = None
 
     @classmethod
@@ -157,6 +159,7 @@ class Load:
             write_ms=write_ms,
             most=MOST_TOGETHER,
             crowd=True,
+            jitter=plan["jitter"],
             joining=Joining(
                 way=way_of(alone["join"], 0.0),
                 per_s=run["enrolments"]["per_s"],

@@ -11,6 +11,10 @@ from typing import Any, Final, Self
 from framegate.errors import Malformed, Reason
 from framegate_simulators.fleet.processor_share import LEAST
 
+JITTER: Final = 0.2
+"""As agents spread their turns, so that a fleet whose machines waited together does not come in
+waves for good.
+"""
 MOST: Final = 100
 """Percent: more than one processor one controller's Python does not use."""
 
@@ -75,8 +79,8 @@ class Plan:
     answered, so that controllers do all that they can. `watching`: each has its watch open, as
     agents do, and hears a heartbeat a second. `alone`: when they have lived, some of them attest
     with nothing beside them, which says what waiting was. `settling`: seconds that they live before
-    what is counted begins, so that who waited while others joined is answered. Raises Malformed
-    (USAGE).
+    what is counted begins, so that who waited while others joined is answered. `jitter`: of an
+    interval, by which turns are spread around it. Raises Malformed (USAGE).
     """
 
     devices: int
@@ -95,6 +99,7 @@ class Plan:
     watching: bool = False
     alone: bool = False
     settling: float = 0.0
+    jitter: float = JITTER
 
     def __post_init__(self) -> None:
         if self.controllers > 1 and not self.database:

@@ -37,7 +37,6 @@ from framegate_simulators.fleet.load import (
     way_of,
 )
 from framegate_simulators.fleet.stations import Job, Stage, Stations
-from framegate_simulators.fleet.worker import JITTER
 from framegate_simulators.plant.orderly_end import run_to_its_end
 
 INTERVALS: Final = 5
@@ -89,7 +88,8 @@ class Machines:
         joined is spread over an interval.
         """
         joined = before.stages is self._enrolment[0]
-        within = (0.0, 1.0) if joined else (1 - JITTER, 1 + JITTER)
+        jitter = self._load.jitter
+        within = (0.0, 1.0) if joined else (1 - jitter, 1 + jitter)
         at_s = then_s + self._load.interval_s * self._chance.uniform(*within)
         return self._asks(at_s) if at_s < self._end_s else None
 

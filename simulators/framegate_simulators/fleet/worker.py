@@ -43,10 +43,6 @@ LOOK_S: Final = 0.05
 """How soon a turn that comes first is seen."""
 MOST_SAID: Final = 160
 """Of what a machine was told with an error, letters."""
-JITTER: Final = 0.2
-"""Of an interval, between an answer and the next turn: agents', so that a fleet whose machines
-waited together does not come in waves for good.
-"""
 LATE_INTERVALS: Final = 2.5
 """After which a machine that is late comes again: the controller calls it stale after two."""
 
@@ -132,7 +128,8 @@ class Worker:
         try:
             await self._turn(ports, self.devices[number], act, due)
         finally:
-            wait = self.plan.interval_s * self._chance.uniform(1 - JITTER, 1 + JITTER)
+            spread = self._chance.uniform(1 - self.plan.jitter, 1 + self.plan.jitter)
+            wait = self.plan.interval_s * spread
             heapq.heappush(self._queue, (time.monotonic() + wait, number))
 
     async def press(self, ports: Ports) -> None:

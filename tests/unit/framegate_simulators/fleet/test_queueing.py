@@ -157,8 +157,8 @@ def test_nobody_is_faster_than_its_work_and_no_more_come_than_there_are(load):
     own_ms = 1e3 * sum(stage.seconds for stage in fastest)
     assert own_ms * (1 - 1e-9) <= seen.p50_ms <= seen.p99_ms
     assert 0 <= seen.cores <= 1 + 1e-9
-    # each comes again an interval after it was answered, and a twentieth sooner at most
-    windows = 4 * load.interval_s / (0.95 * load.interval_s + own_ms / 1e3) + 1
+    # each comes again an interval after it was answered, and a fifth sooner at most
+    windows = 4 * load.interval_s / ((1 - load.jitter) * load.interval_s + own_ms / 1e3) + 1
     assert seen.per_s * 4 * load.interval_s <= load.devices * windows + 1e-6
 
 

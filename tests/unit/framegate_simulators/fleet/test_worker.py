@@ -122,7 +122,7 @@ async def test_a_machine_comes_again_an_interval_after_it_was_answered(
         return True
 
     monkeypatch.setattr(worker, "_turn", turn)
-    assert fleet_worker.JITTER == AGENTS
+    assert worker.plan.jitter == AGENTS
     worker._queue, worker._end_s = [(100.0, 0)], 100.0 + 4 * (60.0 + wait_s)
     await worker.live(PORTS)
     assert len(begun) >= 3
