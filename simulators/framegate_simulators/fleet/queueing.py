@@ -198,6 +198,13 @@ def planned(load: Load, watch_ms: float) -> Table:
     return table
 
 
+def like_a_site(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The run of about as many machines as a fleet of the plan has: what an attestation takes alone
+    was measured at its pace, and faster ones find a processor that is warm.
+    """
+    return min(runs, key=lambda run: abs(run["plan"]["devices"] - SITE))
+
+
 def main() -> None:
     """Print what was measured beside what is simulated, and the plan to a million."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -211,7 +218,7 @@ def main() -> None:
         try:
             console.print(beside(runs, args.write_ms))
             console.print(beside_pressed(runs[-1], args.write_ms))
-            load = Load.of_run(runs[-1], args.write_ms)
+            load = Load.of_run(like_a_site(runs), args.write_ms)
         except (ValueError, KeyError) as error:
             console.print(f"{args.measured} is of no use here: {error}")
     console.print(planned(load, args.watch_ms))

@@ -140,6 +140,7 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             used_up = controllers.throttled().since(held)
             lived_s, lived = time.monotonic() - begun, controllers.used()
             database_s = controllers.database_used().cpu_s - database.cpu_s
+            held_bytes = controllers.registry_bytes()
             alone = measured_alone(workers.ask, controllers, say) if plan.alone else {}
             controllers.end()
             registry = controllers.registry(keys)
@@ -192,7 +193,7 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             "joined_kib": enrolled.resident_kib,
             "lived_kib": lived.resident_kib,
             "kib_a_device": round((lived.resident_kib - empty.resident_kib) / plan.devices, 1),
-            "registry_kib_a_device": round(registry.size / 1024 / plan.devices, 1),
+            "registry_kib_a_device": round(held_bytes / 1024 / plan.devices, 1),
         },
     }
 

@@ -11,6 +11,7 @@ from framegate_simulators.fleet.queueing import (
     PLANS,
     beside,
     beside_pressed,
+    like_a_site,
     planned,
     pressed,
     simulate,
@@ -197,6 +198,11 @@ def test_each_table_has_rows_for_each_size():
     assert planned(replace(MEASURED, ways=ways, chores=Chores(0.05, 10.0)), 0.18).row_count == len(
         PLANS
     )
+
+
+def test_the_plan_rests_on_the_run_that_is_most_like_its_fleets():
+    runs = [measured_run(plan={"devices": devices}) for devices in (100, 1_000, 10_000)]
+    assert like_a_site(runs) is runs[1] and like_a_site(runs[:1]) is runs[0]
 
 
 def test_a_plan_in_which_watches_take_it_all_says_so():
