@@ -5,7 +5,9 @@ PostgreSQL database, restarted one after the other where the plan says so.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -44,6 +46,7 @@ ROLLS: Final = 0.25
 """Of the machines' life, before each restart: they live on between two, and after the last."""
 MOST_ENTRIES: Final = 10_000_000
 DATABASE: Final = "fleet"
+_PAGES: Final = ("page_count", "page_size")
 _CONTROLLER: Final = (
     "from framegate_host.confinement import end_with_parent; end_with_parent();"
     "from framegate_controller.main import run_app; run_app()"
@@ -107,14 +110,13 @@ class Restart:
 @dataclass(frozen=True, slots=True)
 class Registry:
     """What stands in the registry after a run: machines by state, entries of a whole record, how
-    many of them say that a trusted machine proved itself again, bytes on disk; whether everybody
+    many of them say that a trusted machine proved itself again; whether everybody
     who was there of late reads this version's form of rows.
     """
 
     states: dict[str, int]
     entries: int
     attested: int
-    size: int
     all_read: bool
 
 
@@ -225,12 +227,16 @@ class Controllers:
                 states = Counter(State(device.state).value for device in tx.devices.all())
         finally:
             store.close()
-        return Registry(dict(states), checked.entries, len(attested), self._size(), all_read)
+        return Registry(dict(states), checked.entries, len(attested), all_read)
 
-    def _size(self) -> int:
+    def registry_bytes(self) -> int:
+        """What the registry holds by now, whether or not it has left its journal."""
         if self._server is not None:
             return int(self._server.sql(DATABASE, f"SELECT pg_database_size('{DATABASE}')"))
-        return sum(p.stat().st_size for p in self._folders[0].glob("registry.db*"))
+        at = f"file:{self._folders[0] / 'registry.db'}?mode=ro"
+        with contextlib.closing(sqlite3.connect(at, uri=True)) as registry:
+            asked = [registry.execute(f"PRAGMA {name}").fetchone() for name in _PAGES]
+        return math.prod(value for (value,) in asked)
 
     def _restarted(self, number: int) -> Restart:
         process = self._processes.pop(number)

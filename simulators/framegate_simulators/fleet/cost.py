@@ -33,6 +33,8 @@ RATE: Final = 25.0
 devices over this, and 60 s at most, as fleets have it.
 """
 LEAST_INTERVAL_S: Final = 4.0
+SETTLING: Final = 2
+"""Intervals before what is counted: who waited while others joined came in a wave, and again."""
 FLAT: Final = 1.05
 """The exponent of cost over devices at which the cost of one is called flat."""
 
@@ -78,6 +80,7 @@ def curve(sizes: Sequence[int], served: Served, console: Terminal) -> dict[str, 
             controllers=served.controllers,
             database=served.database,
             alone=True,
+            settling=SETTLING * interval_s,
         )
         console.print(f"{devices} machines, every {interval_s:g} s")
         runs.append(run_fleet(plan, console.print))

@@ -11,6 +11,10 @@ from typing import Any, Final, Self
 from framegate.errors import Malformed, Reason
 from framegate_simulators.fleet.processor_share import LEAST
 
+JITTER: Final = 0.2
+"""As agents spread their turns, so that a fleet whose machines waited together does not come in
+waves for good.
+"""
 MOST: Final = 100
 """Percent: more than one processor one controller's Python does not use."""
 
@@ -74,7 +78,9 @@ class Plan:
     controller gets, 0 for whatever there is. `pressing`: each machine comes again as soon as it was
     answered, so that controllers do all that they can. `watching`: each has its watch open, as
     agents do, and hears heartbeats. `alone`: when they have lived, some of them attest
-    with nothing beside them, which says what waiting was. Raises Malformed (USAGE).
+    with nothing beside them, which says what waiting was. `settling`: seconds that they live before
+    what is counted begins, so that who waited while others joined is answered. `jitter`: of an
+    interval, by which turns are spread around it. Raises Malformed (USAGE).
     """
 
     devices: int
@@ -92,6 +98,8 @@ class Plan:
     pressing: bool = False
     watching: bool = False
     alone: bool = False
+    settling: float = 0.0
+    jitter: float = JITTER
 
     def __post_init__(self) -> None:
         if self.controllers > 1 and not self.database:

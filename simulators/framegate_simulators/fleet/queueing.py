@@ -1,12 +1,15 @@
 """How long a machine waits for its turn at a controller, simulated from what one attestation takes
-that nothing is beside (`alone`): what a plan for a larger fleet rests on, held against the run in
-which that was measured.
+that nothing is beside (`alone`), and what it takes where many are (`together`): what a plan for a
+larger fleet rests on, held against the run in which that was measured.
 
-Machines attest every interval, each at its own time, by one of three ways (`How`). An attestation
-is work at three stations: at the machines' processor, which in a run of the simulator is one
-process for all of them; at the controller's, to which its threads come again and again, as often as
-was counted; at the store's one turn to write. What it takes besides, network, TLS and disk, passes
-without a station. What controllers do by the clock comes between.
+A machine attests by one of three ways (`How`), and again an interval after it was answered, so that
+machines that wait ask for less: there are as many as there are, and no queue grows for good. An
+attestation is work at three stations: at the machines' processor, which in a run of the simulator
+is one process for all of them; at the controller's, to which its threads come again and again, as
+often as was counted; at the store's one turn to write. Who waits at a station is served together
+with others that wait: a part of the work is each one's own, the rest is done once for all of them.
+What an attestation takes besides, network, TLS and disk, passes without a station. What controllers
+do by the clock comes between.
 """
 
 from __future__ import annotations
@@ -17,21 +20,29 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from rich.table import Table
 
 from framegate_host.console import Terminal
-from framegate_simulators.fleet.stations import NOWHERE, Job, Stage, passed
+from framegate_simulators.fleet.load import (
+    CONTROLLER,
+    MEASURED,
+    WRITE_MS,
+    Chores,
+    Load,
+    Way,
+    way_of,
+)
+from framegate_simulators.fleet.stations import Job, Stage, Stations
 from framegate_simulators.plant.orderly_end import run_to_its_end
 
-JITTER: Final = 0.05
-"""Of an interval, as simulated machines have it (`worker.py`)."""
-WRITE_MS: Final = 2.5
-"""The store's turn: figures, store_ms of one attestation."""
 INTERVALS: Final = 5
 """So many are simulated; the first is warm-up."""
+PRESSED_S: Final = 4.0
+"""So long machines press in the simulation, a quarter of it for warm-up."""
 PLANS: Final = (1_000, 10_000, 100_000, 1_000_000)
 SITE: Final = 1_000
 """Machines of one fleet in the plan for a million: with their watch open they ask for half of what
@@ -39,216 +50,135 @@ one controller's Python can do, and keep half of the connections that a fleet po
 """
 WATCH_MS: Final = 0.18
 """Of a controller's processor, for each second that a machine's watch is open."""
-MACHINES, CONTROLLER, TURN = range(3)
-"""The stations."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """A share of all attestations, and what one takes, ms: the controller's processor, of which the
-    share `begin` is for the challenge, the machine's, and all of it until the answer. The
-    controller's threads come to its processor in `visits` for it: whoever is there is waited for
-    each time. `took_ms` is how long each took of those that were measured, of which `alone_ms` is
-    the middle: one that waited for a disk is as likely to come as it was then.
-    """
-
-    share: float
-    controller_ms: float
-    machine_ms: float
-    alone_ms: float
-    begin: float = 0.3
-    visits: int = 2
-    took_ms: tuple[float, ...] = ()
-
-    def each(self) -> tuple[Way, ...]:
-        """It as each of those that were measured took; itself where only the middle is known."""
-        return tuple(replace(self, alone_ms=ms) for ms in self.took_ms) or (self,)
-
-    def stages(self, write_ms: float, *, crowd: bool) -> tuple[Stage, ...]:
-        """Until the answer, and the last after it; `crowd`: machines share one processor. What a
-        controller's processor does beyond the time that all took, it did behind the answer.
-        """
-        before = min(self.controller_ms, max(0.0, self.alone_ms - self.machine_ms))
-        rest = max(0.0, self.alone_ms - self.machine_ms - before)
-        write = min(write_ms, rest)
-        visits = max(1, self.visits)
-        first = round(visits * self.begin)
-        own = (MACHINES if crowd else NOWHERE, self.machine_ms / 3)
-        one = ((NOWHERE, (rest - write) / visits), (CONTROLLER, before / visits))
-        steps = (own, *one * first, own, *one * (visits - first), (TURN, write), own)
-        behind = Stage(CONTROLLER, (self.controller_ms - before) / 1e3)
-        # nobody queues where they have nothing to do
-        return (*(Stage(station, ms / 1e3) for station, ms in steps if ms > 0), behind)
-
-
-@dataclass(frozen=True, slots=True)
-class Chores:
-    """What a controller does by the clock: a share of its processor, in pieces of so many ms."""
-
-    cores: float = 0.0
-    piece_ms: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Machines at one controller, and what their attestations take; `crowd`: machines are one
-    process, as in a run of the simulator.
-    """
-
-    devices: int
-    interval_s: float
-    ways: tuple[Way, ...]
-    chores: Chores = Chores()
-    write_ms: float = WRITE_MS
-    crowd: bool = False
-
-    @property
-    def rate(self) -> float:
-        """Attestations a second that are asked for."""
-        return self.devices / self.interval_s
-
-    @property
-    def busy(self) -> float:
-        """The share of the busiest station's time that is asked for; past 1 the queue grows for
-        good.
-        """
-        controller = sum(way.share * way.controller_ms for way in self.ways) / 1e3
-        machines = sum(way.share * way.machine_ms for way in self.ways) / 1e3 if self.crowd else 0.0
-        turn = self.write_ms / 1e3
-        return max(
-            self.rate * controller + self.chores.cores, self.rate * machines, self.rate * turn
-        )
-
-    @classmethod
-    def of_run(cls, run: dict[str, Any], write_ms: float = WRITE_MS) -> Self:
-        """The load of a run of the simulator in which attestations were measured alone, too.
-        Raises ValueError where they were not.
-        """
-        alone, done, ways = run.get("alone"), run["attestations"], run["ways"]
-        if not alone:
-            raise ValueError("nothing was measured alone in this run: make bench-scale does")
-        total = sum(way["done"] for way in ways.values())
-        return cls(
-            devices=run["plan"]["devices"],
-            interval_s=run["plan"]["devices"] / done["per_s"],
-            ways=tuple(
-                _way(alone[how], ways[how]["done"] / total) for how in ways if ways[how]["done"]
-            ),
-            chores=Chores(**alone["idle"]),
-            write_ms=write_ms,
-            crowd=True,
-        )
-
-    def in_earnest(self, devices: int, interval_s: float, watch_ms: float) -> Load:
-        """The same of `devices` machines each with a processor of its own, which keep their
-        connections, as agents do: only who has to join opens one. Each has its watch open, which
-        takes `watch_ms` a second.
-        """
-        kept = [way for way in self.ways if way.alone_ms == min(w.alone_ms for w in self.ways)]
-        joins = max(self.ways, key=lambda way: way.alone_ms)
-        share = joins.share if joins is not kept[0] else 0.0
-        ways = (replace(kept[0], share=1 - share), replace(joins, share=share))
-        chores = replace(self.chores, cores=self.chores.cores + devices * watch_ms / 1e3)
-        return Load(devices, interval_s, ways, chores, self.write_ms)
-
-
-def _way(alone: dict[str, Any], share: float) -> Way:
-    took = alone["p50_ms"] or 1.0
-    return Way(
-        share=share,
-        controller_ms=alone["controller_ms"],
-        machine_ms=alone["machine_ms"],
-        alone_ms=took,
-        begin=min(1.0, alone["begin_ms"] / took),
-        visits=int(alone["visits"]),
-        took_ms=tuple(alone.get("took_ms", ())),
-    )
-
-
-MEASURED: Final = Load(
-    devices=1_000,
-    interval_s=60.0,
-    ways=(Way(0.985, 8.8, 2.6, 14.4, 0.24, 120), Way(0.015, 12.0, 5.9, 25.1, 0.36, 43)),
-    chores=Chores(0.058, 0.15),
-)
-"""Without a run to read: what `docs/scaling.md` has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waited:
     """From the moment that a machine's turn had come to its answer, ms; how many were later than
-    the interval that makes a machine stale.
+    the interval that makes a machine stale; answers a second, and the controller's processor.
     """
 
     p50_ms: float
     p99_ms: float
     late: int
+    per_s: float
+    cores: float
 
 
-def arrivals(load: Load, chance: random.Random) -> Iterator[float]:
-    """When machines come, in order, s."""
-    due = [(load.interval_s * chance.random(), n) for n in range(load.devices)]
-    heapq.heapify(due)
-    end_s = INTERVALS * load.interval_s
-    while due and due[0][0] < end_s:
-        at_s, number = due[0]
-        yield at_s
-        wait_s = load.interval_s * chance.uniform(1 - JITTER, 1 + JITTER)
-        heapq.heapreplace(due, (at_s + wait_s, number))
+class Machines:
+    """Who ask until `end_s`, each at its own time and again an interval after it was answered."""
+
+    def __init__(self, load: Load, chance: random.Random, end_s: float) -> None:
+        self._load, self._chance, self._end_s = load, chance, end_s
+        self._shares = [way.share for way in load.ways]
+        self._ways = [[self._both(one) for one in way.each()] for way in load.ways]
+        self._enrolment = self._both(load.joining.way) if load.joining else ((), 0)
+
+    def first(self) -> list[Job]:
+        """Of each the first turn, in order: its enrolment, where they join."""
+        count, interval_s = self._load.devices, self._load.interval_s
+        if self._load.joining:
+            every_s = 1 / self._load.joining.per_s
+            return [Job(number * every_s, *self._enrolment) for number in range(count)]
+        times = sorted(interval_s * self._chance.random() for _ in range(count))
+        return [self._asks(at_s) for at_s in times]
+
+    def again(self, before: Job, then_s: float) -> Job | None:
+        """The next turn of one that was answered then; None past what is simulated. Who has just
+        joined is spread over an interval.
+        """
+        joined = before.stages is self._enrolment[0]
+        jitter = self._load.jitter
+        within = (0.0, 1.0) if joined else (1 - jitter, 1 + jitter)
+        at_s = then_s + self._load.interval_s * self._chance.uniform(*within)
+        return self._asks(at_s) if at_s < self._end_s else None
+
+    def _both(self, way: Way) -> tuple[tuple[Stage, ...], int]:
+        """What is done for one, and how many stages of it until the answer."""
+        until = way.stages(self._load.write_ms, self._load.most, crowd=self._load.crowd)
+        return until + way.behind(self._load.most), len(until)
+
+    def _asks(self, at_s: float) -> Job:
+        (measured,) = self._chance.choices(self._ways, self._shares)
+        stages, answered = self._chance.choice(measured)
+        return Job(at_s, stages, answered)
 
 
-def attestations(load: Load, chance: random.Random) -> Iterator[Job]:
-    """What machines ask, in order."""
-    ways = [
-        [one.stages(load.write_ms, crowd=load.crowd) for one in way.each()] for way in load.ways
-    ]
-    shares = [way.share for way in load.ways]
-    for at_s in arrivals(load, chance):
-        (measured,) = chance.choices(ways, shares)
-        stages = chance.choice(measured)
-        yield Job(at_s, stages, len(stages) - 1)
-
-
-def chores(load: Load, chance: random.Random) -> Iterator[Job]:
+def chores(load: Load, chance: random.Random, end_s: float) -> Iterator[Job]:
     """What the controller does by the clock, at no time in particular."""
     if not load.chores.cores:
         return
     piece = (Stage(CONTROLLER, load.chores.piece_ms / 1e3),)
     per_s = 1e3 * load.chores.cores / load.chores.piece_ms
-    at_s, end_s = chance.expovariate(per_s), INTERVALS * load.interval_s
+    at_s = chance.expovariate(per_s)
     while at_s < end_s:
         yield Job(at_s, piece)
         at_s += chance.expovariate(per_s)
 
 
+@lru_cache(maxsize=8)
 def simulate(load: Load, seed: int = 1) -> Waited:
-    """What waiting comes to. Raises ValueError where the queue grows for good."""
-    if load.busy >= 1:
-        raise ValueError(f"{load.busy:.2f} times what there is: nobody keeps up")
-    jobs = heapq.merge(
-        attestations(load, random.Random(seed)),
-        chores(load, random.Random(seed + 1)),
-        key=lambda job: job.at_s,
+    """What waiting comes to. Raises ValueError where what is done by the clock leaves nothing."""
+    if load.chores.cores >= 1:
+        raise ValueError(f"{load.chores.cores:.2f} processors by the clock: nobody is answered")
+    if load.joining is None:
+        return _simulate(load, seed, load.interval_s, INTERVALS * load.interval_s)
+    begin_s = load.devices / load.joining.per_s + load.joining.settling_s
+    return _simulate(load, seed, begin_s, begin_s + load.joining.counted_s)
+
+
+def pressed(load: Load, way: Way, at_once: int, seed: int = 1) -> Waited:
+    """Of `at_once` machines each of which comes again as soon as it was answered, by one way."""
+    ways = (replace(way, share=1.0),)
+    there = replace(load, devices=at_once, ways=ways, joining=None)
+    pressing = replace(there, interval_s=0.0, chores=Chores())
+    return _simulate(pressing, seed, PRESSED_S / 4, PRESSED_S)
+
+
+def _simulate(load: Load, seed: int, begin_s: float, end_s: float) -> Waited:
+    """Of those that come from `begin_s` on, until `end_s`."""
+    machines = Machines(load, random.Random(seed), end_s)
+    stations = Stations(3, load.most, begin_s=begin_s, end_s=end_s)
+    by_the_clock = chores(load, random.Random(seed + 1), end_s)
+    jobs = heapq.merge(machines.first(), by_the_clock, key=lambda job: job.at_s)
+    answered = list(stations.passed(jobs, machines.again))
+    took = sorted(one.then_s - one.at_s for one in answered if one.at_s >= begin_s)
+    done = sum(begin_s <= one.then_s <= end_s for one in answered)
+    return Waited(
+        p50_ms=1e3 * took[len(took) // 2],
+        p99_ms=1e3 * took[int(0.99 * len(took))],
+        late=sum(one > load.interval_s for one in took),
+        per_s=done / (end_s - begin_s),
+        cores=stations.busy_s[CONTROLLER] / (end_s - begin_s),
     )
-    took = sorted(one.then_s - one.at_s for one in passed(jobs, 3) if one.at_s > load.interval_s)
-    late = sum(one > load.interval_s for one in took)
-    return Waited(1e3 * took[len(took) // 2], 1e3 * took[int(0.99 * len(took))], late)
 
 
 def beside(runs: Sequence[dict[str, Any]], write_ms: float) -> Table:
-    """What was measured beside what is simulated."""
-    table = Table("machines", "busy", "p50, ms", "simulated", "p99, ms", "simulated", box=None)
+    """What was measured, and what is simulated."""
+    table = Table("machines", "", "a second", "busy", "p50, ms", "p99, ms", box=None)
     for run in runs:
         load, done = Load.of_run(run, write_ms), run["attestations"]
-        seen = simulate(load) if load.busy < 1 else None
-        table.add_row(
-            str(load.devices),
-            f"{load.busy:.2f}",
-            str(done["p50_ms"]),
-            f"{seen.p50_ms:.1f}" if seen else "grows",
-            str(done["p99_ms"]),
-            f"{seen.p99_ms:.1f}" if seen else "grows",
-        )
+        seen = simulate(load)
+        measured = (done[name] for name in ("per_s", "controller_cores", "p50_ms", "p99_ms"))
+        table.add_row(str(load.devices), "measured", *map(str, measured))
+        said = (f"{seen.per_s:.1f}", f"{seen.cores:.2f}", f"{seen.p50_ms:.1f}")
+        table.add_row("", "simulated", *said, f"{seen.p99_ms:.1f}")
+    return table
+
+
+def beside_pressed(run: dict[str, Any], write_ms: float) -> Table:
+    """The same of so many that were under way at any time. What the fewest and the most cost is
+    what the simulation is given; what is between, and how many are answered, is what it says.
+    """
+    table = Table("under way", "", "a second", "CPU each, ms", box=None)
+    load, alone = Load.of_run(run, write_ms), run["alone"]
+    how = max(run["ways"], key=lambda how: run["ways"][how]["done"])
+    way = way_of(alone[how], 1.0)
+    for one in alone[how].get("together", ()):
+        seen = pressed(load, way, one["at_once"])
+        table.add_row(str(one["at_once"]), "measured", str(one["per_s"]), str(one["controller_ms"]))
+        each_ms = 1e3 * seen.cores / seen.per_s
+        table.add_row("", "simulated", f"{seen.per_s:.1f}", f"{each_ms:.2f}")
     return table
 
 
@@ -258,13 +188,21 @@ def planned(load: Load, watch_ms: float) -> Table:
     for devices in PLANS:
         fleets = -(-devices // SITE)
         one = load.in_earnest(-(-devices // fleets), 60.0, watch_ms)
-        row = (str(devices), str(fleets), str(one.devices), f"{one.busy:.2f}")
-        if one.busy >= 1:
-            table.add_row(*row, "grows")
+        row = (str(devices), str(fleets), str(one.devices))
+        if one.chores.cores >= 1:
+            table.add_row(*row, f"{one.chores.cores:.2f}", "nobody is answered")
             continue
         seen = simulate(one)
-        table.add_row(*row, f"{seen.p50_ms:.1f}", f"{seen.p99_ms:.1f}", str(seen.late))
+        waited = (f"{seen.p50_ms:.1f}", f"{seen.p99_ms:.1f}", str(seen.late))
+        table.add_row(*row, f"{seen.cores:.2f}", *waited)
     return table
+
+
+def like_a_site(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The run of about as many machines as a fleet of the plan has: what an attestation takes alone
+    was measured at its pace, and faster ones find a processor that is warm.
+    """
+    return min(runs, key=lambda run: abs(run["plan"]["devices"] - SITE))
 
 
 def main() -> None:
@@ -279,7 +217,8 @@ def main() -> None:
         runs = json.loads(args.measured.read_text())["runs"]
         try:
             console.print(beside(runs, args.write_ms))
-            load = Load.of_run(runs[-1], args.write_ms)
+            console.print(beside_pressed(runs[-1], args.write_ms))
+            load = Load.of_run(like_a_site(runs), args.write_ms)
         except (ValueError, KeyError) as error:
             console.print(f"{args.measured} is of no use here: {error}")
     console.print(planned(load, args.watch_ms))

@@ -123,7 +123,10 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             root = keys.root.pem.decode()
             workers.tell({**controllers.ports(), "root": root, "digest": digest})
             workers.all_said()
-            joined_s, joined = time.monotonic() - begun, controllers.used()
+            joined_s, enrolled = time.monotonic() - begun, controllers.used()
+            database_enrolled = controllers.database_used()
+            time.sleep(plan.settling)
+            joined = controllers.used()
             database, held = controllers.database_used(), controllers.throttled()
             watch = controllers.turn_watch()
             say(f"joined in {joined_s:.1f} s; {plan.seconds:g} s of their life begin")
@@ -137,6 +140,7 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             used_up = controllers.throttled().since(held)
             lived_s, lived = time.monotonic() - begun, controllers.used()
             database_s = controllers.database_used().cpu_s - database.cpu_s
+            held_bytes = controllers.registry_bytes()
             alone = measured_alone(workers.ask, controllers, say) if plan.alone else {}
             controllers.end()
             registry = controllers.registry(keys)
@@ -151,8 +155,8 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
             "per_s": round(len(join) / joined_s, 1),
             "p50_ms": _at(join, 0.5),
             "p99_ms": _at(join, 0.99),
-            "controller_cpu_ms": _each_ms(joined.cpu_s - empty.cpu_s, join),
-            "database_cpu_ms": _each_ms(database.cpu_s - database_empty.cpu_s, join),
+            "controller_cpu_ms": _each_ms(enrolled.cpu_s - empty.cpu_s, join),
+            "database_cpu_ms": _each_ms(database_enrolled.cpu_s - database_empty.cpu_s, join),
             "machines_cpu_ms": _each_ms(sum(one["join_cpu_s"] for one in results), join),
             "turns_meanwhile": sum(one["meanwhile"] for one in results),
         },
@@ -187,10 +191,10 @@ def run_fleet(plan: Plan, say: Say, folder: Path | None = None) -> dict[str, Any
         "attested": registry.attested,
         "controller": {
             "empty_kib": empty.resident_kib,
-            "joined_kib": joined.resident_kib,
+            "joined_kib": enrolled.resident_kib,
             "lived_kib": lived.resident_kib,
             "kib_a_device": round((lived.resident_kib - empty.resident_kib) / plan.devices, 1),
-            "registry_kib_a_device": round(registry.size / 1024 / plan.devices, 1),
+            "registry_kib_a_device": round(held_bytes / 1024 / plan.devices, 1),
         },
     }
 

@@ -29,6 +29,7 @@ from framegate_simulators.fleet.device import (
     How,
     Ports,
 )
+from framegate_simulators.fleet.measured import Measured
 from framegate_simulators.fleet.plan import Act, Plan
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.machine.tpm import TpmMaker
@@ -42,10 +43,6 @@ LOOK_S: Final = 0.05
 """How soon a turn that comes first is seen."""
 MOST_SAID: Final = 160
 """Of what a machine was told with an error, letters."""
-ALONE: Final = 100
-"""Machines that attest by themselves: half a second of the controller's processor, and more."""
-MOST_GAP_S: Final = 0.1
-"""Between two of them: what is colder than after this does not get much colder."""
 LATE_INTERVALS: Final = 2.5
 """After which a machine that is late comes again: the controller calls it stale after two."""
 
@@ -100,10 +97,11 @@ class Worker:
 
     async def live(self, ports: Ports) -> None:
         """Each machine's turns, from the moment it has joined; an interval is spread over, as by
-        machines that were not switched on at one moment.
+        machines that were not switched on at one moment. As an agent does, a machine comes again
+        an interval after it was answered, so that machines that wait ask for less.
         """
         turns, queue = asyncio.Semaphore(AT_ONCE), self._queue
-        running: set[asyncio.Task[bool]] = set()
+        running: set[asyncio.Task[None]] = set()
         while time.monotonic() < self._end_s:
             if not queue or queue[0][0] > time.monotonic() + LOOK_S:
                 await asyncio.sleep(LOOK_S)
@@ -118,14 +116,21 @@ class Worker:
             self._away.discard(number)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             await turns.acquire()
-            task = asyncio.create_task(self._turn(ports, self.devices[number], act, due))
+            task = asyncio.create_task(self._lived(ports, number, act, due))
             running.add(task)
             task.add_done_callback(running.discard)
             task.add_done_callback(lambda _done: turns.release())
-            wait = self.plan.interval_s * self._chance.uniform(0.95, 1.05)
-            heapq.heappush(queue, (due + wait, number))
         if running:
             await asyncio.wait(running)
+
+    async def _lived(self, ports: Ports, number: int, act: Act, due: float) -> None:
+        """A turn, and when the next one is."""
+        try:
+            await self._turn(ports, self.devices[number], act, due)
+        finally:
+            spread = self._chance.uniform(1 - self.plan.jitter, 1 + self.plan.jitter)
+            wait = self.plan.interval_s * spread
+            heapq.heappush(self._queue, (time.monotonic() + wait, number))
 
     async def press(self, ports: Ports) -> None:
         """Each machine again as soon as it was answered, all of them at once."""
@@ -186,36 +191,6 @@ class Worker:
             return await device.attest(ports, keep=self.plan.keep, watching=self.plan.watching)
         return await device.join(ports)
 
-    async def alone(self, ports: Ports, how: How) -> dict[str, Any]:
-        """Some machines attest one after the other, with nothing beside them, as often as all of
-        them together do in the run, so that processors and caches are as cold as then: how long it
-        took each from when its turn had come, and how long until it had its challenge.
-        """
-        took, begun, cpu_s = [], [], time.process_time()
-        gap_s = min(MOST_GAP_S, self.plan.interval_s / self.plan.devices)
-        at = time.monotonic()
-        sound = [d for d in self.devices.values() if d.last_s and not d.tampered][:ALONE]
-        for device in sound:
-            if how == How.NEW:
-                await device.drop()
-            elif how == How.JOIN:
-                device.reboot()
-            at = max(at + gap_s * self._chance.uniform(0.5, 1.5), time.monotonic())
-            await asyncio.sleep(at - time.monotonic())
-            try:
-                await (
-                    device.join(ports)
-                    if how == How.JOIN
-                    else device.attest(ports, keep=True, watching=self.plan.watching)
-                )
-            except FramegateError as error:
-                self.errors[f"alone: {error.reason.value}"] += 1
-                continue
-            if device.how == how:
-                took.append(1e3 * (time.monotonic() - at))
-                begun.append(device.begin_ms)
-        return {"took_ms": took, "begin_ms": begun, "cpu_s": time.process_time() - cpu_s}
-
     def result(self) -> dict[str, Any]:
         """What came of it, for the process that began this one."""
         return {
@@ -270,11 +245,16 @@ async def _run() -> None:
     cpu_s = time.process_time()
     await (worker.press(ports) if living is None else living)
     _say(worker.result() | {"cpu_s": time.process_time() - cpu_s})
+    measured = Measured(
+        tuple(worker.devices.values()), worker.plan, random.Random(worker.plan.seed)
+    )
     while worker.plan.alone:
         told = await asyncio.to_thread(_told)
         if "how" not in told:
             break
-        _say(await worker.alone(ports, How(told["how"])))
+        how, at_once = How(told["how"]), told.get("at_once")
+        asked = measured.together(ports, how, at_once) if at_once else measured.alone(ports, how)
+        _say(await asked)
 
 
 if __name__ == "__main__":

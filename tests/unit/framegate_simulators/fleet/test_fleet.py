@@ -2,6 +2,7 @@
 
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate.machines.lifecycle import State
 from framegate_host.console import Terminal
+from framegate_simulators.fleet import controllers as fleet_controllers
 from framegate_simulators.fleet import cost
 from framegate_simulators.fleet import device as fleet_device
 from framegate_simulators.fleet.controllers import Usage
@@ -49,6 +51,20 @@ def test_shares_that_are_none(text):
 def test_a_plan_goes_to_another_process_and_back():
     plan = Plan(10, 60.0, 300.0, 2, 1, True, Shares(late=3))
     assert Plan.of(plan.body()) == plan
+
+
+def test_what_a_registry_holds_is_told_while_it_still_stands_in_its_journal(tmp_path):
+    registry = sqlite3.connect(tmp_path / "registry.db")
+    registry.execute("PRAGMA journal_mode=WAL")
+    registry.execute("CREATE TABLE row (body BLOB)")
+    registry.execute("INSERT INTO row VALUES (?)", (bytes(400_000),))
+    registry.commit()
+    assert (tmp_path / "registry.db").stat().st_size < 100_000
+    controllers = fleet_controllers.Controllers(
+        tmp_path, Plan(10, 60.0, 300.0, 2, 1, True, Shares())
+    )
+    assert 400_000 < controllers.registry_bytes() < 500_000
+    registry.close()
 
 
 def test_machines_of_one_firmware_share_what_is_alike_and_no_key():

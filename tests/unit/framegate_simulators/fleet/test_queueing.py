@@ -1,29 +1,29 @@
-"""The queueing simulation against what queueing theory says, its stages, and its plan."""
+"""The queueing simulation against what queueing theory says, and its tables."""
 
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from framegate_simulators.fleet.load import MEASURED, Chores, Cost, Joining, Load, Way
 from framegate_simulators.fleet.queueing import (
-    CONTROLLER,
-    MACHINES,
-    MEASURED,
     PLANS,
-    TURN,
-    Chores,
-    Load,
-    Way,
     beside,
+    beside_pressed,
+    like_a_site,
     planned,
+    pressed,
     simulate,
 )
+from support.measured_run import measured_run
 
-SIMPLE = Way(share=1.0, controller_ms=10.0, machine_ms=0.0, alone_ms=10.0, begin=1.0, visits=1)
+SIMPLE = Way(1.0, Cost.even(10.0), Cost.even(0.0), alone_ms=10.0, begin=1.0, visits=1)
 ONE = Load(devices=2_000, interval_s=60.0, ways=(SIMPLE,), write_ms=0.0)
 
 
-def of(**changes) -> tuple[Way, ...]:
-    return (replace(SIMPLE, **changes),)
+def of(ms: float, **changes) -> tuple[Way, ...]:
+    return (replace(SIMPLE, **({"controller": Cost.even(ms), "alone_ms": ms} | changes)),)
 
 
 def test_who_finds_nobody_before_them_waits_for_their_own_work_alone():
@@ -37,10 +37,9 @@ def test_waiting_is_that_of_one_server_with_work_of_one_length(busy):
     its own time, are nearly at random.
     """
     work = 1e3 * busy * ONE.interval_s / ONE.devices
-    load = replace(ONE, ways=of(controller_ms=work, alone_ms=work))
-    assert load.busy == pytest.approx(busy)
-    seen = simulate(load)
+    seen = simulate(replace(ONE, ways=of(work)))
     mean = work * (1 + busy / (2 * (1 - busy)))
+    assert seen.cores == pytest.approx(busy, rel=0.03)
     assert work <= seen.p50_ms <= 1.15 * mean
     assert mean < seen.p99_ms < work * (1 + 6 / (2 * (1 - busy)))
 
@@ -49,124 +48,162 @@ def test_who_comes_to_the_processor_again_and_again_waits_as_often():
     """A processor that is shared out finely: who came later is served before who came first is
     done, so half of them wait longer than by turns.
     """
-    load = replace(ONE, ways=of(controller_ms=18.0, alone_ms=18.0))
-    often = replace(ONE, ways=of(controller_ms=18.0, alone_ms=18.0, visits=40))
-    assert often.busy == pytest.approx(load.busy)
+    load = replace(ONE, ways=of(18.0))
+    often = replace(ONE, ways=of(18.0, visits=40))
     assert simulate(often).p50_ms > simulate(load).p50_ms
 
 
 def test_the_stores_turn_is_one():
-    wide = replace(ONE, ways=of(controller_ms=1.0, alone_ms=20.0), write_ms=18.0)
-    assert wide.busy == pytest.approx(0.6)
+    wide = replace(ONE, ways=of(1.0, alone_ms=20.0), write_ms=18.0)
     assert simulate(wide).p99_ms > 2 * 20.0
     assert simulate(replace(wide, write_ms=1.0)).p99_ms < 25.0
 
 
+def test_those_that_write_together_have_one_turn():
+    wide = replace(ONE, ways=of(1.0, alone_ms=20.0), write_ms=18.0)
+    crowded = replace(wide, devices=6_000)
+    assert simulate(crowded).per_s < 60.0
+    assert simulate(replace(crowded, most=32)).per_s == pytest.approx(100.0, rel=0.03)
+
+
 def test_machines_of_one_process_wait_for_each_other_and_others_do_not():
-    load = replace(ONE, ways=of(controller_ms=1.0, machine_ms=21.0, alone_ms=22.0), crowd=True)
-    assert load.busy == pytest.approx(0.7)
+    load = replace(ONE, ways=of(1.0, machine=Cost.even(21.0), alone_ms=22.0), crowd=True)
     apart = replace(load, crowd=False)
-    assert apart.busy < 0.05
     assert simulate(load).p99_ms > 2 * simulate(apart).p99_ms
 
 
 def test_what_is_done_by_the_clock_is_waited_for():
     chores = Chores(cores=0.5, piece_ms=50.0)
-    assert simulate(replace(ONE, devices=200, chores=chores)).p99_ms > 50.0
-    assert replace(ONE, chores=chores).busy == pytest.approx(ONE.busy + 0.5)
+    seen = simulate(replace(ONE, devices=200, chores=chores))
+    assert seen.p99_ms > 50.0
+    assert seen.cores == pytest.approx(0.5 + 10.0 * 200 / 60e3, rel=0.1)
 
 
-@pytest.mark.parametrize(
-    "load",
-    [
-        replace(ONE, devices=7_000),
-        replace(ONE, write_ms=31.0),
-        replace(ONE, chores=Chores(0.7)),
-        replace(ONE, ways=of(machine_ms=31.0), crowd=True),
-    ],
-)
-def test_who_is_asked_for_more_than_there_is_is_told_so(load):
-    with pytest.raises(ValueError, match="nobody keeps up"):
-        simulate(load)
+def test_where_the_clock_takes_it_all_nobody_is_answered():
+    with pytest.raises(ValueError, match="nobody is answered"):
+        simulate(replace(ONE, chores=Chores(1.0)))
 
 
-@pytest.mark.parametrize("crowd", [True, False])
-@pytest.mark.parametrize(
-    "way",
-    [
-        Way(1.0, 8.8, 3.0, 14.8, 0.24),
-        Way(1.0, 12.0, 3.0, 10.0, 0.3),
-        Way(1.0, 5.0, 30.0, 20.0, 0.3),
-        Way(1.0, 0.0, 0.0, 7.0, 1.0),
-    ],
-)
-def test_the_stages_are_all_that_was_measured(way, crowd):
-    """Until the answer it takes as long as it took alone, or as the machine worked where its
-    process did something beside; the controller's processor does all that it did.
+@pytest.mark.parametrize("devices", [9_000, 12_000])
+def test_more_than_there_is_makes_everybody_come_less_often(devices):
+    """A closed system whose processor is never idle: it answers one over the work a second, and
+    each waits for as many answers as there are machines, less the interval.
     """
-    stages = way.stages(2.5, crowd=crowd)
-    until = 1e3 * sum(stage.seconds for stage in stages[:-1])
-    assert until == pytest.approx(max(way.alone_ms, way.machine_ms))
-    of_controller = sum(s.seconds for s in stages if s.station == CONTROLLER)
-    assert 1e3 * of_controller == pytest.approx(way.controller_ms)
-    assert all(stage.seconds >= 0 for stage in stages)
-    assert any(s.station == MACHINES for s in stages) == (crowd and way.machine_ms > 0)
-    assert sum(s.seconds for s in stages if s.station == TURN) <= 2.5e-3
+    seen = simulate(replace(ONE, devices=devices))
+    assert seen.per_s == pytest.approx(100.0, rel=0.01)
+    assert seen.cores == pytest.approx(1.0, rel=0.01)
+    assert seen.p50_ms == pytest.approx(1e3 * (devices / 100.0 - 60.0), rel=0.05)
+    assert (seen.late > 0) == (devices >= 12_000)
 
 
-def run(**changes):
-    way = {"turns": 40, "database_ms": 0.0, "begin_ms": 3.0, "visits": 30}
-    body = {
-        "plan": {"devices": 600},
-        "attestations": {"per_s": 10.0, "p50_ms": 13.0, "p99_ms": 40.0},
-        "ways": {"kept": {"done": 90}, "new": {"done": 10}, "join": {"done": 0}},
-        "alone": {
-            "idle": {"cores": 0.03, "piece_ms": 0.1},
-            "kept": way | {"p50_ms": 12.0, "controller_ms": 8.0, "machine_ms": 2.0},
-            "new": way | {"p50_ms": 24.0, "controller_ms": 13.0, "machine_ms": 5.0},
-            "join": way | {"p50_ms": 0.0, "controller_ms": 0.0, "machine_ms": 0.0},
-        },
-    }
-    return body | changes
+@pytest.mark.parametrize("most", [1, 4, 16])
+def test_who_are_always_enough_are_answered_as_many_at_a_time_as_go_together(most):
+    """The limit of bulk service: as many as go together in the time that they take together."""
+    way = replace(SIMPLE, controller=Cost(10.0, 10.0, 2.5), visits=5)
+    each = 2.5 if most > 1 else 10.0
+    seen = pressed(replace(ONE, most=most), way, 3 * most)
+    assert seen.per_s == pytest.approx(1e3 / each, rel=0.03)
+    assert seen.p50_ms == pytest.approx(3 * most * each, rel=0.1)
 
 
-def test_a_measured_run_is_a_load():
-    load = Load.of_run(run())
-    assert (load.interval_s, load.devices, load.crowd) == (60.0, 600, True)
-    assert [(way.share, way.alone_ms, way.begin) for way in load.ways] == [
-        (0.9, 12.0, 0.25),
-        (0.1, 24.0, 0.125),
-    ]
-    assert load.busy == pytest.approx(0.03 + 10 * (0.9 * 8 + 0.1 * 13) / 1e3)
+def test_one_that_presses_has_the_controller_for_itself():
+    way = replace(SIMPLE, controller=Cost(10.0, 8.0, 2.0), machine=Cost.even(6.0), alone_ms=16.0)
+    seen = pressed(replace(ONE, most=32), way, 1)
+    assert seen.per_s == pytest.approx(1e3 / 16.0, rel=0.02)
+    assert 1e3 * seen.cores / seen.per_s == pytest.approx(10.0, rel=0.02)
+
+
+def test_fewer_than_go_together_cost_more_each_and_less_than_one():
+    way = replace(SIMPLE, controller=Cost(10.0, 10.0, 2.0), visits=5)
+    load = replace(ONE, most=32)
+    each = [1e3 / pressed(load, way, at_once).per_s for at_once in (1, 4, 16, 64)]
+    assert each == sorted(each, reverse=True)
+    assert each[0] == pytest.approx(10.0, rel=0.02) and each[-1] == pytest.approx(2.0, rel=0.03)
+
+
+def test_together_a_controller_bears_what_one_by_one_it_does_not():
+    way = replace(SIMPLE, controller=Cost(10.0, 10.0, 4.0), visits=5)
+    load = replace(ONE, devices=9_000, ways=(way,))
+    one_by_one, together = simulate(load), simulate(replace(load, most=32))
+    assert one_by_one.p50_ms > 20_000
+    assert together.per_s == pytest.approx(150.0, rel=0.02) and together.p99_ms < 1_000
+
+
+LOADS = st.builds(
+    Load,
+    devices=st.integers(1, 30),
+    interval_s=st.floats(0.5, 5.0),
+    ways=st.builds(
+        Way,
+        share=st.just(1.0),
+        controller=st.builds(Cost, st.floats(0, 200), st.floats(0, 200), st.floats(0, 200)),
+        machine=st.builds(Cost, st.floats(0, 50), st.floats(0, 50), st.floats(0, 50)),
+        alone_ms=st.floats(1, 300),
+        begin=st.floats(0, 1),
+        visits=st.integers(1, 6),
+    ).map(lambda way: (way,)),
+    chores=st.just(Chores()),
+    write_ms=st.floats(0, 50),
+    most=st.sampled_from([1, 3, 32]),
+    crowd=st.booleans(),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(LOADS)
+def test_nobody_is_faster_than_its_work_and_no_more_come_than_there_are(load):
+    (way,) = load.ways
+    seen = simulate(load)
+    fastest = way.stages(load.write_ms, load.most, crowd=load.crowd)
+    own_ms = 1e3 * sum(stage.seconds for stage in fastest)
+    assert own_ms * (1 - 1e-9) <= seen.p50_ms <= seen.p99_ms
+    assert 0 <= seen.cores <= 1 + 1e-9
+    # each comes again an interval after it was answered, and a fifth sooner at most
+    windows = 4 * load.interval_s / ((1 - load.jitter) * load.interval_s + own_ms / 1e3) + 1
+    assert seen.per_s * 4 * load.interval_s <= load.devices * windows + 1e-6
+
+
+def joining(load: Load, per_s: float, settling_s: float) -> Load:
+    way = replace(SIMPLE, controller=Cost.even(15.0), alone_ms=15.0)
+    return replace(load, joining=Joining(way, per_s, settling_s, 60.0))
+
+
+def test_machines_that_join_attest_from_then_on_and_joining_is_not_counted():
+    load = replace(ONE, devices=600)
+    there, joined = simulate(load), simulate(joining(load, 20.0, 120.0))
+    assert joined.per_s == pytest.approx(there.per_s, rel=0.1)
+    assert joined.cores == pytest.approx(there.cores, rel=0.1)
+    assert joined.p50_ms == pytest.approx(10.0, rel=0.1) and joined.late == 0
+
+
+def test_who_waited_while_others_joined_comes_again_in_a_wave_and_that_dies_down():
+    """While they join there is more to do than can be done; afterwards there is less."""
+    load = replace(ONE, devices=5_500)
+    waves = [simulate(joining(load, 60.0, settling_s)).p99_ms for settling_s in (0.0, 60.0, 600.0)]
+    assert waves[0] > 1_000 > waves[2] and waves[0] > waves[1]
 
 
 def test_what_waited_for_a_disk_when_it_was_measured_does_so_as_often_in_the_tail():
-    rare = of(took_ms=(10.0,) * 40 + (200.0,))
-    load = replace(ONE, devices=200, ways=rare)
-    seen, even = simulate(load), simulate(replace(load, ways=of()))
+    load = replace(ONE, devices=200, ways=of(10.0, took_ms=(10.0,) * 40 + (200.0,)))
+    seen, even = simulate(load), simulate(replace(load, ways=of(10.0)))
     assert seen.p50_ms == pytest.approx(even.p50_ms, rel=0.05)
     assert even.p99_ms < 30.0 and seen.p99_ms == pytest.approx(200.0, rel=0.1)
-    body = run()
-    body["alone"]["kept"]["took_ms"] = [11.0, 12.0, 13.0]
-    assert Load.of_run(body).ways[0].took_ms == (11.0, 12.0, 13.0)
 
 
-def test_a_run_in_which_nothing_was_alone_is_no_load():
-    with pytest.raises(ValueError, match="bench-scale"):
-        Load.of_run(run(alone={}))
+def test_each_table_has_rows_for_each_size():
+    assert beside([measured_run(), measured_run()], 2.5).row_count == 4
+    table = beside_pressed(measured_run(), 2.5)
+    assert list(table.columns[0].cells) == ["1", "", "16", "", "64", ""]
+    ways = tuple(replace(way, visits=4) for way in MEASURED.ways)
+    assert planned(replace(MEASURED, ways=ways, chores=Chores(0.05, 10.0)), 0.18).row_count == len(
+        PLANS
+    )
 
 
-def test_in_earnest_machines_have_processors_of_their_own_and_keep_connections():
-    load = Load.of_run(run()).in_earnest(2_000, 60.0, 0.2)
-    assert load.chores.cores == pytest.approx(0.03 + 0.4)
-    assert (load.devices, load.interval_s, load.crowd) == (2_000, 60.0, False)
-    assert [way.alone_ms for way in load.ways] == [12.0, 24.0]
-    assert sum(way.share for way in load.ways) == pytest.approx(1.0)
+def test_the_plan_rests_on_the_run_that_is_most_like_its_fleets():
+    runs = [measured_run(plan={"devices": devices}) for devices in (100, 1_000, 10_000)]
+    assert like_a_site(runs) is runs[1] and like_a_site(runs[:1]) is runs[0]
 
 
-def test_both_tables_have_a_row_for_each_size():
-    assert beside([run(), run()], 2.5).row_count == 2
-    grows = run(attestations={"per_s": 400.0, "p50_ms": 9e3, "p99_ms": 9e4})
-    assert "grows" in list(beside([grows], 2.5).columns[3].cells)
-    assert planned(MEASURED, 0.7).row_count == len(PLANS)
-    assert "grows" in list(planned(MEASURED, 3.0).columns[4].cells)
+def test_a_plan_in_which_watches_take_it_all_says_so():
+    assert "nobody is answered" in list(planned(MEASURED, 3.0).columns[4].cells)

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 
 from framegate.errors import Reason, Unavailable
 from framegate.machines.lifecycle import State
+from framegate_agent.daemon import JITTER as AGENTS
 from framegate_simulators.fleet import worker as fleet_worker
 from framegate_simulators.fleet.device import How, Ports
 from framegate_simulators.fleet.plan import Act, Plan, Shares
@@ -83,26 +83,65 @@ async def test_who_was_answered_was_told_nothing(worker, monkeypatch):
     assert not worker.said and not worker.errors and len(worker.took[How.JOIN]) == 1
 
 
-async def test_alone_they_come_as_often_as_all_do_and_what_they_wait_for_their_turn_is_counted(
-    worker, monkeypatch
+class Clock:
+    """A clock that only waiting moves, until the worker's life ends."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+        await SLEEP(0)
+
+
+SLEEP = asyncio.sleep
+
+
+@pytest.fixture
+def clock(worker, monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(fleet_worker.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(fleet_worker.asyncio, "sleep", clock.sleep)
+    return clock
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 90.0])
+async def test_a_machine_comes_again_an_interval_after_it_was_answered(
+    worker, clock, monkeypatch, wait_s
 ):
-    worker.plan = replace(worker.plan, devices=3, interval_s=0.03)
-    for device in worker.devices.values():
-        device.last_s = 1.0
+    """As an agent does: however long it waited, never before."""
+    begun, answered = [], []
 
-        async def attest(_ports, device=device, **_given):
-            device.how, device.begin_ms = How.KEPT, 1.0
+    async def turn(_ports, _device, _act, _due) -> bool:
+        begun.append(clock.now_s)
+        clock.now_s += wait_s
+        answered.append(clock.now_s)
+        return True
 
-        monkeypatch.setattr(device, "attest", attest)
-    slept = []
+    monkeypatch.setattr(worker, "_turn", turn)
+    assert worker.plan.jitter == AGENTS
+    worker._queue, worker._end_s = [(100.0, 0)], 100.0 + 4 * (60.0 + wait_s)
+    await worker.live(PORTS)
+    assert len(begun) >= 3
+    for before, after in zip(answered, begun[1:], strict=False):
+        assert 48.0 - 1e-6 <= after - before <= 72.0 + fleet_worker.LOOK_S
 
-    async def sleep(seconds):
-        slept.append(seconds)
 
-    monkeypatch.setattr(fleet_worker.asyncio, "sleep", sleep)
-    said = await worker.alone(PORTS, How.KEPT)
-    assert len(said["took_ms"]) == len(said["begin_ms"]) == 3 == len(slept)
-    assert all(s <= 0.015 * n for n, s in enumerate(slept, 1)), (
-        "a gap is at most half as long again"
-    )
-    assert slept[0] > 0.004
+async def test_a_turn_that_fails_in_a_way_nobody_thought_of_is_not_a_machines_last(
+    worker, clock, monkeypatch
+):
+    turns = []
+
+    async def turn(*_) -> bool:
+        turns.append(clock.now_s)
+        if len(turns) == 1:
+            raise RuntimeError("a fault of ours")
+        return True
+
+    monkeypatch.setattr(worker, "_turn", turn)
+    worker._queue, worker._end_s = [(100.0, 0)], 300.0
+    await worker.live(PORTS)
+    assert len(turns) >= 2
