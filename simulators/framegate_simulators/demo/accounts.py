@@ -35,7 +35,7 @@ def first_operator(cast: Cast) -> str:
     me = p.ask("whoami")
     if "admin" not in me["roles"] or me["quorum"] != 1:
         raise PlantError(f"the founder is admin until a second person comes: {me}")
-    return f"anna: {', '.join(me['roles'])}; {me['notices'][0][:60]}…; two cameras are inspected"
+    return f"anna: {', '.join(me['roles'])}; {me['notices'][0]}; two cameras are inspected"
 
 
 def others_come(cast: Cast) -> str:
