@@ -74,6 +74,14 @@ class Terminal(Console):
     def __init__(self, **how: Any) -> None:
         super().__init__(**{**how, "emoji": False})
 
+    def print(self, *objects: Any, **how: Any) -> None:
+        """See `Console.print`. Sentences for a file or a program are not broken into lines: who
+        searches in them has no columns, and those of whoever started the program are not theirs.
+        """
+        if not self.is_terminal and all(isinstance(part, str) for part in objects):
+            how = {"soft_wrap": True, **how}
+        super().print(*objects, **how)
+
     def render_str(self, text: str, **how: Any) -> Text:
         """See `Console.render_str`. Markup that is none is printed as it stands."""
         shown, how = steerless(text), {**how, "emoji": False}
