@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.table import Table
 
-from framegate_host.console import Terminal
+from framegate_host.console import Terminal, whole
 
 SENTENCE = "REFUSED some.jsonl lines 1, 2: expected a receipt of site south, got one of site north"
 NARROW = 40
@@ -35,3 +35,13 @@ def test_a_table_is_as_wide_as_it_was():
     table = Table("what", box=None, pad_edge=False)
     table.add_row(SENTENCE)
     assert max(map(len, printed(table, terminal=False))) <= NARROW
+
+
+def test_a_word_that_is_wider_than_its_column_is_there_to_its_end():
+    """A path in a command that the doctor wants typed."""
+    path = "/var/lib/framegate-agent/and/a/long/way/below/ticket"
+    table = Table("what", "fix", box=None, pad_edge=False)
+    table.add_row("joined", f"framegate-agent join {path}")
+    told = printed(whole(table), terminal=False)
+    assert max(map(len, told)) <= NARROW
+    assert path in "".join(line[len("joined") :].strip() for line in told)
