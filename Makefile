@@ -5,10 +5,12 @@ PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 # The longest first; each says what is wrong by itself, also where another failed
 CHECKS := check-types check-code check-pages check-names check-images
-.PHONY: help setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify deb-again image check-images demo-vibration vibration-model demo-sites demo-upgrade clean
+.PHONY: help packages setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify deb-again image check-images demo-vibration vibration-model demo-sites demo-upgrade clean
 # A test that hangs says where it does, and fails instead of holding the run up
 BOUNDED = $(PY) -m pytest -o faulthandler_timeout=100 -o faulthandler_exit_on_timeout=true
 FIRST := try demo quick test docs
+# What packages are made of: where any of it is newer than they are, they are no packages of it
+PACKAGED := agent controller core proto packaging pyproject.toml requirements.txt scripts/packages.py scripts/packaged
 TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
 SOURCE ?=
 STORE ?=
@@ -176,7 +178,13 @@ matrix: ## Run both commands in bare root file systems; SYSTEMS, COMMANDS (needs
 deb: setup-dev ## Build the Debian packages into build/packages, the same bytes each time; or NAMES alone
 	@$(PY) scripts/packages.py $(NAMES)
 
-deb-again: setup-dev ## Build the packages once more elsewhere: every byte has to be the same
+packages: setup-dev
+	@test -e build/packages/packages.json && test -z "$$(find $(PACKAGED) -newer build/packages/packages.json -type f ! -name '*.pyc' -print -quit)" \
+	|| $(MAKE) --no-print-directory deb
+
+# Every file of a package bears the time of the last commit: one that came since makes other bytes
+deb-again: packages ## Build the packages once more elsewhere: every byte has to be the same
+	@test "$$(git log -1 --format=%ct)" -le "$$(stat -c %Y build/packages/packages.json)" || $(MAKE) --no-print-directory deb
 	@OUT=build/packages-again $(PY) scripts/packages.py $(NAMES)
 	@for each in build/packages-again/*.deb build/packages-again/*.whl; do cmp "$$each" "build/packages/$${each##*/}" || exit 1; done
 	@rm -rf build/packages-again && echo "the same bytes"
@@ -186,20 +194,17 @@ release: deb ## Packages with bills of materials, reference values, provenance; 
 
 profile-release: release ## Reference values of each package, for fleets' IMA rules: build/packages/*.allowlist
 
-image: setup-dev ## Build the servers' images and run a small plant of them (root, podman, buildah, mmdebstrap)
-	@test -e build/packages/packages.json || $(MAKE) --no-print-directory deb
+image: packages ## Build the servers' images and run a small plant of them (root, podman, buildah, mmdebstrap)
 	@./scripts/images.sh build
 	@$(PY) -m pytest -m alone -rs tests/images
 
 check-images:
 	@./scripts/images.sh check
 
-units-test: setup-dev ## Services under a real systemd in a container (needs root, mmdebstrap, systemd-container)
-	@test -e build/packages/packages.json || $(MAKE) --no-print-directory deb
+units-test: packages ## Services under a real systemd in a container (needs root, mmdebstrap, systemd-container)
 	@$(PY) -m pytest -m alone -rs tests/units
 
-vm-test: setup-dev ## The agent on a virtual machine with UEFI, TPM and IMA (root, qemu, mmdebstrap, mtools, ovmf, dosfstools); long
-	@test -e build/packages/packages.json || $(MAKE) --no-print-directory deb
+vm-test: packages ## The agent on a virtual machine with UEFI, TPM and IMA (root, qemu, mmdebstrap, mtools, ovmf, dosfstools); long
 	@$(PY) -m pytest -m alone -rs -s tests/vm
 
 model: setup ## Train the default model from nothing, for MINUTES (66)

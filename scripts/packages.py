@@ -24,6 +24,8 @@ from packaged.specs import ROOT, held_beside, specs
 from packaged.tree import lay
 
 OUT: Final = ROOT / "build/packages"
+LIST: Final = "packages.json"
+"""In that folder; there only where nothing was wrong with what was built."""
 LINTED: Final = ROOT / "build/linted"
 """SHA-256 of packages of which lintian said nothing: the same bytes are not asked about again."""
 
@@ -36,11 +38,14 @@ def main(names: list[str]) -> int:
     for package in built:
         size, installed = package.packed / 1e6, package.installed / 1e6
         print(f"{package.file.name}: {size:.1f} MB, {installed:.0f} MB installed")
-    _list(out, built)
     problems = [*_too_large(built), *_linted(built)]
     for problem in problems:
         print(problem, file=sys.stderr)
-    return 1 if problems else 0
+    if problems:
+        (out / LIST).unlink(missing_ok=True)  # what asks whether there are packages builds them
+        return 1
+    _list(out, built)
+    return 0
 
 
 def _too_large(built: list[Package]) -> Iterator[str]:
@@ -49,7 +54,7 @@ def _too_large(built: list[Package]) -> Iterator[str]:
         most = every[package.name].most_mb
         if most and package.installed > most * 1e6:
             mb = package.installed / 1e6
-            yield f"{package.file.name}: {mb:.1f} MB installed, at most {most}: what came along?"
+            yield f"{package.file.name}: {mb:.2f} MB installed, at most {most}: what came along?"
 
 
 def _linted(built: list[Package]) -> Iterator[str]:
@@ -81,7 +86,7 @@ def _said_of(package: Package) -> list[str]:
 
 def _list(out: Path, built: list[Package]) -> None:
     """Every package that lies there, those of earlier builds too."""
-    listed = out / "packages.json"
+    listed = out / LIST
     before = json.loads(listed.read_text()) if listed.exists() else []
     every = {p["name"]: p for p in before if (out / p["file"]).exists()}
     every |= {p.name: {**asdict(p), "file": p.file.name} for p in built}

@@ -35,6 +35,7 @@ from framegate_host.console import (
     service_exit_code,
     talk,
     typed,
+    whole,
 )
 from framegate_host.logs import start_logging, told_unforeseen
 from framegate_host.printing import show_text
@@ -224,7 +225,7 @@ def _show_rows(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(*titles, show_header=bool(titles), box=None)
     for row in rows:
         table.add_row(*row)
-    Terminal(highlight=False).print(table)
+    Terminal(highlight=False).print(whole(table))
 
 
 def _without_status(file: StateFile, at: float) -> str:

@@ -21,7 +21,7 @@ from framegate.errors import Reason
 from framegate.signed.line_state import STATE_TOPIC
 from framegate_host import console
 from framegate_host.certificate_end import tell_end
-from framegate_host.console import OutputFormat, Terminal, safe, service_exit_code
+from framegate_host.console import OutputFormat, Terminal, safe, service_exit_code, whole
 from framegate_host.logs import start_logging, started
 from framegate_host.printing import show_text
 from framegate_host.program import run_program
@@ -234,7 +234,7 @@ def status(
         table.add_row("verdicts too late", str(counts.late))
         table.add_row("counted only, no longer listed", str(counts.pruned))
         table.add_row("ledger", f"{used / 2**20:.1f} of {ledger_quota} MiB")
-        Terminal(highlight=False).print(table)
+        Terminal(highlight=False).print(whole(table))
         for told in (*_stage_lines(kept), *_reached_lines(reached)):
             Terminal(highlight=False, soft_wrap=True).print(told)
 
@@ -283,7 +283,7 @@ def parts(
         table = Table("trigger", "part", "outcome", "reason", "ms", "age", "", box=None)
         for row in rows:
             table.add_row(*_part_cells(row))
-        Terminal(highlight=False).print(table)
+        Terminal(highlight=False).print(whole(table))
 
 
 def _part_body(row: PartRow) -> dict[str, object]:

@@ -234,7 +234,9 @@ class Choosing:
 def _half(said: Said, *, evened: bool) -> Said:
     """Tells of the work on one of two inputs as the first or the second half of all."""
     light = "at one contrast" if evened else "as taken"
-    return lambda stage, share, detail: said(stage, (evened + share) / 2, f"{light}, {detail}")
+    return lambda stage, share, detail: said(
+        stage, (evened + share) / 2, ", ".join(filter(None, (light, detail)))
+    )
 
 
 def _numbers(judge: Any, shown: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ def progress() -> Iterator[Said]:
         def noted(stage: str, share: float, detail: str) -> None:
             if tenths.get(stage, -1) < int(10 * share):
                 tenths[stage] = int(10 * share)
-                talk.print(f"{stage} {100 * share:3.0f} %  {safe(detail)}")
+                talk.print(f"{stage} {100 * share:3.0f} %  {safe(detail)}".rstrip())
 
         yield noted
         return

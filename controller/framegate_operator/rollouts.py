@@ -17,7 +17,7 @@ from framegate_operator.connection import load_context, operator_stub
 from framegate_operator.evidence_files import read_file
 from framegate_operator.machines import device_named, short_names
 from framegate_operator.options import Context, Output, read, write
-from framegate_operator.output import ago, ago_ms, data, errors, seconds_of, show_table
+from framegate_operator.output import ago, ago_ms, counted, data, errors, seconds_of, show_table
 from framegate_proto.v1 import framegate_pb2 as pb
 
 app = typer.Typer(
@@ -157,7 +157,7 @@ def _show(row: pb.RolloutStatus, output: str) -> None:
     data.print(
         f"{safe(row.note)}; "
         + (", ".join(f"{n} {safe(s)}" for s, n in sorted(counts.items())) or "no devices")
-        + f"; each step {row.soak_s} s, pauses at {row.max_fail} failures"
+        + f"; each step {row.soak_s} s, pauses at {counted(row.max_fail, 'failure')}"
     )
     names = short_names(d.device for d in row.devices)
     cells = [

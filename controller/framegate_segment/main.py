@@ -17,7 +17,7 @@ from rich.table import Table
 from framegate.errors import Malformed, Reason, Unavailable
 from framegate.segment.radius import Vlans, radius_pairs
 from framegate_host import console
-from framegate_host.console import OutputFormat, Terminal, service_exit_code
+from framegate_host.console import OutputFormat, Terminal, service_exit_code, whole
 from framegate_host.logs import start_logging
 from framegate_host.printing import show_text
 from framegate_host.program import run_program
@@ -83,7 +83,7 @@ def drops(
             cells = (str(d.number), age, d.verdict, d.conduit, d.source, where, d.because)
             table.add_row(*map(escape, cells))
         if rows:
-            Terminal(highlight=False).print(table)
+            Terminal(highlight=False).print(whole(table))
         else:
             console.talk.print("no packet was refused here, so far as this record goes")
 

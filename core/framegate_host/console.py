@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -33,6 +33,9 @@ from framegate.errors import (
 )
 from framegate.redaction import redacted
 from framegate_host.printing import printable, show_text, steerless
+
+if TYPE_CHECKING:  # who prints no table imports none
+    from rich.table import Table
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -74,6 +77,14 @@ class Terminal(Console):
     def __init__(self, **how: Any) -> None:
         super().__init__(**{**how, "emoji": False})
 
+    def print(self, *objects: Any, **how: Any) -> None:
+        """See `Console.print`. Sentences for a file or a program are not broken into lines: who
+        searches in them has no columns, and those of whoever started the program are not theirs.
+        """
+        if not self.is_terminal and all(isinstance(part, str) for part in objects):
+            how = {"soft_wrap": True, **how}
+        super().print(*objects, **how)
+
     def render_str(self, text: str, **how: Any) -> Text:
         """See `Console.render_str`. Markup that is none is printed as it stands."""
         shown, how = steerless(text), {**how, "emoji": False}
@@ -96,6 +107,15 @@ def _harmless(segment: Segment) -> Segment:
     if style is not None and style.link:
         style = style.update_link(None)
     return Segment(steerless(text), style)
+
+
+def whole(table: Table) -> Table:
+    """`table`, in which a word that is wider than its column goes on in the next line. rich cuts
+    such words off: paths, digests and commands, of which half is of no use to anybody.
+    """
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
 
 
 talk = Terminal(stderr=True, highlight=False, soft_wrap=True)

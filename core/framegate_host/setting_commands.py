@@ -19,6 +19,7 @@ from framegate_host.console import (
     show_failures,
     show_json,
     talk,
+    whole,
 )
 from framegate_host.setting_flags import config_option
 from framegate_host.setting_records import Declared, Place, Settings, declared
@@ -89,7 +90,7 @@ def _print(resolved: Resolved[Any]) -> None:
     table = Table("setting", "value", "from", box=None)
     for one in declared(resolved.record).values():
         table.add_row(one.name, *_cells(one, resolved))
-    Terminal(highlight=False).print(table)
+    Terminal(highlight=False).print(whole(table))
 
 
 def _cells(one: Declared, resolved: Resolved[Any]) -> tuple[str, str]:

@@ -13,6 +13,7 @@ holds its lock while it asks.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,9 @@ from typing import Final, NamedTuple, cast
 
 import grpc
 
+from framegate.errors import FramegateError
+
+log = logging.getLogger(__name__)
 SETTLED_S: Final = 0.25
 """The pause. Making a handshake from the configuration takes some 50 microseconds."""
 
@@ -35,8 +39,8 @@ class ServerTls(NamedTuple):
 
 
 class ChangingTls:
-    """Asked by gRPC at each new connection; `now` says what counts at this moment, and may raise,
-    where what was shown last is shown on.
+    """Asked by gRPC at each new connection; `now` says what counts at this moment, and may refuse,
+    where what was shown last is shown on; the log has it once in a row, not for each stranger.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class ChangingTls:
         self._now, self._pause = now, pause
         self._lock = threading.Lock()
         self._shown = now()
+        self._unsaid = ""
 
     def credentials(self) -> grpc.ServerCredentials:
         """For one port of a server, which then asks; clients have to have a certificate, but where
@@ -60,18 +65,29 @@ class ChangingTls:
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:
         """The configuration where it is another than the last that was handed out, after the pause;
-        None where it is the same.
+        None where it is the same, or where none can be said: gRPC would do the same with an error,
+        and write a stack into the log.
         """
-        if self._now() == self._shown:
-            return None
-        with self._lock:
-            now = self._now()
-            if now == self._shown:  # another thread was first
+        try:
+            if self._now() == self._shown:
+                self._unsaid = ""
                 return None
-            self._pause(SETTLED_S)
-            configuration = _configuration(now)
-            self._shown = now
+            with self._lock:
+                now = self._now()
+                if now == self._shown:  # another thread was first
+                    return None
+                self._pause(SETTLED_S)
+                configuration = _configuration(now)
+                self._shown, self._unsaid = now, ""
+        except FramegateError as error:
+            self._tell(str(error))
+            return None
         return configuration
+
+    def _tell(self, why: str) -> None:
+        if why != self._unsaid:
+            self._unsaid = why
+            log.warning("connections are shown the certificate of before: %s", why)
 
 
 def _configuration(shown: ServerTls) -> grpc.ServerCertificateConfiguration:

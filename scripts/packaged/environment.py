@@ -22,7 +22,7 @@ BUILD: Final = ("--no-deps", "--no-build-isolation")
 SOURCE_ONLY: Final = frozenset({"tpm2-pytss", "landlockpy"})
 """Without wheels for this machine: built here, and no folder's name is left in them."""
 NEEDLESS: Final = frozenset({"tests", "test", "include"})
-"""Folders of other people's packages that nothing imports when it runs."""
+"""Folders of packages that nothing imports when it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,11 @@ def fill(build: Build, spec: Spec, wheel: Path, into: Path, without: Sequence[st
     every = pinned(spec.extras, ROOT / "requirements.txt")
     needed = [pin for pin in every if pin.name not in without]
     _install(build, needed, packages)
-    _drop_needless(packages)
     if not spec.beside:
         _interpreter(home)
     if spec.code:
         _own_code(wheel, spec, packages)
+    _drop_needless(packages)
     for program in spec.programs:
         _program(home, spec, program)
     run(

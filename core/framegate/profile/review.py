@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Final
 
@@ -348,16 +348,17 @@ def _secure_diff(old: FirmwareProfile, new: FirmwareProfile) -> list[str]:
     if a.required != b.required:
         lines.append(f"Secure Boot {'must now be on' if b.required else 'may now be off'}")
     if a.dbx_minimum != b.dbx_minimum:
-        more, less = (
-            (b.dbx_minimum or frozenset()) - (a.dbx_minimum or frozenset()),
-            (a.dbx_minimum or frozenset()) - (b.dbx_minimum or frozenset()),
-        )
-        lines.append(f"revocation list: {len(more)} more hashes demanded, {len(less)} no longer")
+        was, now = a.dbx_minimum or frozenset(), b.dbx_minimum or frozenset()
+        more, less = len(now - was), len(was - now)
+        lines.append(f"revocation list, hashes demanded: {more} more, {less} no longer")
     if a.sbat_minimum != b.sbat_minimum:
-        lines.append(
-            f"SBAT minimum {dict(b.sbat_minimum or {})} instead of {dict(a.sbat_minimum or {})}"
-        )
+        lines.append(f"SBAT minimum {_sbat(b.sbat_minimum)} instead of {_sbat(a.sbat_minimum)}")
     return lines
+
+
+def _sbat(minimum: Mapping[str, int] | None) -> str:
+    """As SBAT's own lines have it: component,generation."""
+    return " ".join(f"{name},{least}" for name, least in sorted((minimum or {}).items())) or "none"
 
 
 def _ima_diff(old: FirmwareProfile, new: FirmwareProfile) -> list[str]:

@@ -35,7 +35,7 @@ def first_operator(cast: Cast) -> str:
     me = p.ask("whoami")
     if "admin" not in me["roles"] or me["quorum"] != 1:
         raise PlantError(f"the founder is admin until a second person comes: {me}")
-    return f"anna: {', '.join(me['roles'])}; {me['notices'][0][:60]}…; two cameras are inspected"
+    return f"anna: {', '.join(me['roles'])}; {me['notices'][0]}; two cameras are inspected"
 
 
 def others_come(cast: Cast) -> str:
@@ -116,9 +116,9 @@ def roles(cast: Cast) -> str:
     if can["allow"] or "denied-by-policy" not in aude:
         raise PlantError(f"{can}, {aude}")
     cast.show("\n".join(cast.plant.framegate("auth", "table").stdout.splitlines()[:14]))
+    lacks = can["failures"][0]
     return (
-        "erik, frame.export: no"
-        f" ({can['failures'][0]['actual'][:60] if can.get('failures') else 'no permit'}); aude,"
+        f"erik, frame.export: no (expected {lacks['expected']}, got {lacks['actual']}); aude,"
         f" quarantine: {aude.split()[0]}"
     )
 

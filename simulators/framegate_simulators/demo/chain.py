@@ -22,7 +22,7 @@ from typing import Any, Final
 from rich.panel import Panel
 
 from framegate_host.console import Terminal
-from framegate_simulators.demo.fleet_view import FleetView
+from framegate_simulators.demo.fleet_view import FleetView, told
 from framegate_simulators.demo.own_images import SOURCE_LIMIT, frames_of, inspect_folder
 from framegate_simulators.demo.story import Scene, Story
 from framegate_simulators.plant.orderly_end import run_to_its_end
@@ -181,7 +181,7 @@ class Demo(Story):
         )
         kinds = ", ".join(d["kind"] for d in best["defects"])
         return (
-            f"{sum(self.view.total().values())} verdicts, {dict(self.view.total())}; picture of"
+            f"{sum(self.view.total().values())} verdicts, {told(self.view.total())}; picture of"
             f" {best['part']} ({kinds}): {picture}"
         )
 
@@ -189,10 +189,8 @@ class Demo(Story):
         """Inspect the user's folder on a camera of its own."""
         folder = inspect_folder(self.plant, self.view, self.source or Path())
         self.figures["own_images"] = dict(folder.outcomes)
-        return (
-            f"{sum(folder.outcomes.values())} of {folder.images} images sent,"
-            f" {dict(folder.outcomes)}"
-        )
+        sent = sum(folder.outcomes.values())
+        return f"{sent} of {folder.images} images sent, {told(folder.outcomes)}"
 
     def implant(self) -> str:
         """Reboot cam4 into a changed boot loader."""

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from framegate_host.console import Terminal
-from framegate_simulators.demo.fleet_view import FleetView
+from framegate_simulators.demo.fleet_view import FleetView, told
 from framegate_simulators.demo.story import Scene, Story, tell
 from framegate_simulators.fixtures.postgres import local_postgres
 from framegate_simulators.plant.orderly_end import run_to_its_end
@@ -157,7 +157,7 @@ class Paired(Story):
         wait_for("an outcome of every picture", self.all_answered, PATIENCE_S)
         return (
             f"inspected on after {inspected_s:.1f} s; all {len(states)} machines trusted after "
-            f"{life_s:g} s; of {len(cameras)} x {PICTURES} pictures {dict(self.view.total())}"
+            f"{life_s:g} s; of {len(cameras)} x {PICTURES} pictures {told(self.view.total())}"
         )
 
     def counted(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any, Final
 
@@ -86,3 +86,8 @@ class FleetView:
             self.console.print(
                 self.plant.framegate(kind, "list").stdout.rstrip(), markup=False, soft_wrap=True
             )
+
+
+def told(outcomes: Mapping[str, int]) -> str:
+    """How many there were of each, most first: 94 DEFECT, 66 PASS."""
+    return ", ".join(f"{n} {what}" for what, n in Counter(outcomes).most_common()) or "none"

@@ -10,7 +10,7 @@ from typing import Final
 import cv2
 from rich.table import Table
 
-from framegate_simulators.demo.fleet_view import FleetView
+from framegate_simulators.demo.fleet_view import FleetView, told
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import wait_for
 
@@ -57,7 +57,7 @@ def inspect_folder(plant: Plant, view: FleetView, source: Path) -> OwnImages:
     reasons = Counter(site.status().get("uninspected", {}))
     if set(view.outcomes(site)) == {"UNINSPECTED"}:
         view.console.print(
-            f"   no image could be judged: {dict(reasons)}; a golden image X_temp.jpg beside"
+            f"   no image could be judged: {told(reasons)}; a golden image X_temp.jpg beside"
             " each X_test.jpg is needed"
         )
     return OwnImages(len(images), view.outcomes(site))

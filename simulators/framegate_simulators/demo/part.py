@@ -138,8 +138,9 @@ class DemoPart(Story):
         share = 1 - figures["bad_images_missed"] / figures["bad_images"]
         words = (
             f"area under ROC {100 * figures['image_auroc']:.1f} %, {100 * share:.0f} % of"
-            f" the scratches, {figures['good_images_flagged']} of {figures['good_images']}"
-            f" false alarms, {figures['processor_ms_per_frame']:.0f} ms of a processor a frame"
+            f" the scratches, false alarms on {figures['good_images_flagged']} of"
+            f" {figures['good_images']}, {figures['processor_ms_per_frame']:.0f} ms of a processor"
+            " a frame"
         )
         if share < LEAST_FOUND or false > MOST_FALSE:
             raise PlantError(words)

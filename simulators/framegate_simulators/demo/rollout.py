@@ -200,8 +200,7 @@ class RolloutDemo(Story):
         wait_for("the pause", lambda: self.fleet.status()["state"] == "paused", 10)
         why = p.ask("camera", "why", self.victim)
         return (
-            f"{self.victim}: {why['failures'][0]['reason']}; rollout paused:"
-            f" {self.fleet.status()['note']}"
+            f"{self.victim}: {why['failures'][0]['reason']}; rollout {self.fleet.status()['note']}"
         )
 
     def resume(self) -> str:

@@ -180,7 +180,7 @@ class SitesDemo(Story):
         unknown = self.plant.framegate("receipt", "verify", some, "--site", "east", check=False)
         if unknown.returncode != EXIT_DENIED or "site-unknown" not in unknown.stderr:
             raise PlantError(unknown.stderr)
-        return at_home.stdout.splitlines()[0][:160]
+        return at_home.stdout.splitlines()[0]
 
     def visit(self) -> str:
         """nora is a person of north."""
@@ -219,7 +219,7 @@ class SitesDemo(Story):
         if self._verified().returncode:
             raise PlantError("an impostor took a receipt")
         self.plant.stop(WIRE)
-        return str(told[0]["detail"])[:200]
+        return str(told[0]["detail"])
 
     def back(self) -> str:
         """The wire is mended."""
@@ -242,7 +242,7 @@ class SitesDemo(Story):
         if gone.returncode == 0:
             raise PlantError("a visitor's session outlived the withdrawal")
         self.cast.show(south.framegate("--sites").stdout)
-        return other.stdout.splitlines()[0][:160]
+        return other.stdout.splitlines()[0]
 
     def _start_wire(self, to: str) -> None:
         argv = ("link", "--listen", self.wire, "--to", self.shows[to])

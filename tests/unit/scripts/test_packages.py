@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 
 import pytest
 from typer.testing import CliRunner
@@ -18,13 +19,15 @@ from support.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import exposure
+import packages as build_packages
 from blocks import page_of
 from made.commands import programs
 from made.settings import RECORDS
+from packaged import environment
 from packaged.bill import bill
 from packaged.closure import closure, pinned, pins
 from packaged.completion import completion
-from packaged.control import _scripts
+from packaged.control import Package, _scripts
 from packaged.manual import manual
 from packaged.specs import PACKAGING, held_beside, specs
 from packaged.tree import settings_file, sysusers, tmpfiles
@@ -56,6 +59,47 @@ def test_a_packaged_controller_has_what_its_settings_choose_from():
     assert "opentelemetry-sdk" in closure(SPECS["framegate-agent"].extras)
     assert "tpm2-pytss" in closure(SPECS["framegate-controller-tpm"].extras) - base
     assert "confluent-kafka" in closure(SPECS["framegate-controller-kafka"].extras) - base
+
+
+def test_an_environment_has_nothing_that_only_compilers_and_type_checkers_read(
+    tmp_path, monkeypatch
+):
+    """In our own code as in other people's."""
+
+    def install(build, needed, packages):
+        for name in ("run.py", "run.pyi", "run.c", "tests/test_run.py"):
+            file = packages / "cbor2" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+
+    monkeypatch.setattr(environment, "_install", install)
+    monkeypatch.setattr(environment, "run", lambda *a, **how: None)
+    with zipfile.ZipFile(tmp_path / "ours.whl", "w") as wheel:
+        for name in ("framegate_proto/v1/wire.py", "framegate_proto/v1/wire.pyi"):
+            wheel.writestr(name, "")
+    into, spec = tmp_path / "root", SPECS["framegate-operator"]
+    build = environment.Build(tmp_path, tmp_path, 0)
+    environment.fill(build, spec, tmp_path / "ours.whl", into)
+    packages = next((into / spec.home).glob("lib/*/site-packages"))
+    laid = {str(f.relative_to(packages)) for f in packages.rglob("*") if f.is_file()}
+    assert laid == {"cbor2/run.py", "framegate_proto/v1/wire.py"}
+
+
+@pytest.mark.parametrize(("megabytes", "code"), [(80, 0), (80.01, 1)])
+def test_packages_that_are_too_large_are_no_packages_to_go_on_with(
+    tmp_path, monkeypatch, capsys, megabytes, code
+):
+    """Their list is what `make units-test` and its like look for."""
+    file = tmp_path / "framegate-operator_0.1.0_amd64.deb"
+    built = Package("framegate-operator", file, 1, round(megabytes * 1e6), "00")
+    monkeypatch.setattr(build_packages, "OUT", tmp_path)
+    monkeypatch.setattr(build_packages, "build_packages", lambda *a: [built])
+    monkeypatch.setattr(build_packages, "_linted", lambda built: [])
+    (tmp_path / "packages.json").write_text("[]")
+    assert build_packages.main([]) == code
+    assert (tmp_path / "packages.json").exists() == (code == 0)
+    told = "80.01 MB installed, at most 80: what came along?"
+    assert (told in capsys.readouterr().err) == (code == 1)
 
 
 @pytest.mark.parametrize("program", PROGRAMS_OF_OURS, ids=lambda p: p.name)
