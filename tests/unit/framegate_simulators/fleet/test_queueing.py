@@ -156,7 +156,7 @@ def test_nobody_is_faster_than_its_work_and_no_more_come_than_there_are(load):
     seen = simulate(load)
     fastest = way.stages(load.write_ms, load.most, crowd=load.crowd)
     own_ms = 1e3 * sum(stage.seconds for stage in fastest)
-    assert own_ms * (1 - 1e-9) <= seen.p50_ms <= seen.p99_ms
+    assert own_ms * (1 - 1e-9) - 1e-6 <= seen.p50_ms <= seen.p99_ms
     assert 0 <= seen.cores <= 1 + 1e-9
     # each comes again an interval after it was answered, and a fifth sooner at most
     windows = 4 * load.interval_s / ((1 - load.jitter) * load.interval_s + own_ms / 1e3) + 1
