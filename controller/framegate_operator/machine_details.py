@@ -182,7 +182,7 @@ def _tell_why(detail: pb.DeviceDetail, traffic: Traffic) -> None:
     if s.kind == "camera":
         data.print(safe(_frames(s, traffic)))
     elif silence:
-        data.print(safe(f"{s.state.capitalize()}, but {silence}."))
+        data.print(safe(_but(s, silence)))
     if moved is not None:
         origin, told = safe(moved.from_state or "nothing"), safe(moved.detail)
         by = f"{safe(moved.actor)} ({safe(moved.event)})"
@@ -219,10 +219,15 @@ def _frames(s: pb.DeviceSummary, traffic: Traffic) -> str:
     """What of its frames: how fast they come, or why none do."""
     silence, camera = traffic.silence(s.device), traffic.of(s.device)
     if silence or camera is None:
-        return f"{s.state.capitalize()}, but {silence}."
+        return _but(s, silence)
     lately = ", ".join(f"{n} {o}" for o, n in sorted(camera.outcomes.items())) or "none"
     rate, last = frames_cells(traffic, s.device)
     return f"Frames: {rate} a second, the last {last}; in the last minute {lately}."
+
+
+def _but(s: pb.DeviceSummary, silence: str) -> str:
+    """Its state, and what is wrong all the same: a sentence, or a question."""
+    return f"{s.state.capitalize()}, but {silence}{'' if silence.endswith('?') else '.'}"
 
 
 def _next(s: pb.DeviceSummary, failed: bool, silence: str, uninspected: str = "") -> str:
