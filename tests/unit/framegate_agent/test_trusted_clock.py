@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from framegate.errors import Refused
 from framegate_agent import trusted_clock
+from framegate_agent.state import StateFile
 from framegate_agent.trusted_clock import (
     BUILD_MS,
     FAST,
@@ -219,3 +220,11 @@ def test_whatever_else_lies_there_counts_for_nothing(kept):
 def test_that_it_counts_for_nothing_is_said(caplog):
     TrustedClock(BEGUN_MS, b"{")
     assert "not taken" in caplog.text and caplog.records[0].name == trusted_clock.__name__
+
+
+def test_an_agent_starts_where_what_was_kept_cannot_be_read(tmp_path, caplog):
+    file = StateFile(tmp_path)
+    assert file.load_clock() == b"" and not caplog.records
+    (tmp_path / "clock.json").mkdir()
+    assert file.load_clock() == b""
+    assert "cannot be read" in caplog.text
