@@ -15,7 +15,7 @@ from framegate.signed import heat, inspected, restoration
 from framegate.wire import MAX_EVIDENCE_BYTES
 from framegate_agent import signing
 from framegate_console import door, tries
-from framegate_controller import bounded_http, server
+from framegate_controller import bounded_http, server, settings
 from framegate_controller.bundleport import process as bundle_port
 from framegate_controller.ca import template
 from framegate_controller.clockwork import reporters
@@ -24,7 +24,7 @@ from framegate_controller.fleet import evidence
 from framegate_controller.joinport import limits
 from framegate_controller.playbooks import engine
 from framegate_controller.record import reports
-from framegate_controller.rpc import fleet_front, signin
+from framegate_controller.rpc import signin
 from framegate_controller.store.shared import ceremonies
 from framegate_controller.store.shared import limits as sign_in_limits
 from framegate_controller.timing import TICKET_TRIES, TICKET_WINDOW_S, Timing
@@ -60,7 +60,7 @@ SAID = {
     f"and {options.MAX_CONNECTIONS - options.CROWDED} places"
     f" ({backend.MAX_CONNECTIONS - backend.CROWDED}), or half of those that callers leave": 1,
     "looks at who holds its places twenty times a second": port_crowd.CROWDED_S == 1 / 20,
-    f"Of {fleet_front.MAX_CONNECTIONS:,} connections there": 1,
+    f"Of the connections there ({settings.FLEET_CONNECTIONS:,} unless told otherwise)": 1,
     f"{TICKET_TRIES} wrong ones a minute": TICKET_WINDOW_S == 60,
     f"{budget.MAX_IN_FLIGHT} frames and gaps in flight a camera": 1,
     f"answered {budget.REFUSALS_S:.0f} a second and camera": 1,
@@ -91,7 +91,7 @@ SAID = {
     f"more than {round(100 * tolerance.LEFT_OUT)} % of the frames that a golden image": 1,
     f"A class threshold of {inspected.MAX_AT_LEAST} is allowed": 1,
     f"one key has {caller_share.MAX_CALLS} of them at most (N225)": 1,
-    f"{fleet_front.MAX_CONNECTIONS // caller_share.MAX_CALLS} enrolled machines together": 1,
+    f"{settings.FLEET_CONNECTIONS // caller_share.MAX_CALLS} enrolled machines together": 1,
     "takes messages of 6 MiB": round(MAX_EVIDENCE_BYTES / MIB) == 6,
     "connects, at least every five minutes": server.CONNECTION_AGE_MS <= 300_000,
     "one every two seconds. No other EK": limits.EK_PREFIX[1] == 0.5,
