@@ -10,7 +10,9 @@ CHECKS := check-types check-code check-pages check-names check-images
 BOUNDED = $(PY) -m pytest -o faulthandler_timeout=100 -o faulthandler_exit_on_timeout=true
 FIRST := try demo quick test docs
 # What packages are made of: where any of it is newer than they are, they are no packages of it
-PACKAGED := agent controller core proto packaging pyproject.toml requirements.txt scripts/packages.py scripts/packaged
+PACKAGED := agent controller core proto packaging pyproject.toml requirements.txt \
+	scripts/packages.py scripts/packaged
+PACKAGES := build/packages/packages.json
 TOGETHER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target
 SOURCE ?=
 STORE ?=
@@ -179,12 +181,14 @@ deb: setup-dev ## Build the Debian packages into build/packages, the same bytes 
 	@$(PY) scripts/packages.py $(NAMES)
 
 packages: setup-dev
-	@test -e build/packages/packages.json && test -z "$$(find $(PACKAGED) -newer build/packages/packages.json -type f ! -name '*.pyc' -print -quit)" \
+	@test -e $(PACKAGES) \
+	&& test -z "$$(find $(PACKAGED) -newer $(PACKAGES) -type f ! -name '*.pyc' -print -quit)" \
 	|| $(MAKE) --no-print-directory deb
 
 # Every file of a package bears the time of the last commit: one that came since makes other bytes
 deb-again: packages ## Build the packages once more elsewhere: every byte has to be the same
-	@test "$$(git log -1 --format=%ct)" -le "$$(stat -c %Y build/packages/packages.json)" || $(MAKE) --no-print-directory deb
+	@test "$$(git log -1 --format=%ct)" -le "$$(stat -c %Y $(PACKAGES))" \
+	|| $(MAKE) --no-print-directory deb
 	@OUT=build/packages-again $(PY) scripts/packages.py $(NAMES)
 	@for each in build/packages-again/*.deb build/packages-again/*.whl; do cmp "$$each" "build/packages/$${each##*/}" || exit 1; done
 	@rm -rf build/packages-again && echo "the same bytes"

@@ -7,9 +7,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-_ENDS: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+ENDS: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+"""What ends a task or a program, and goes on as it is."""
 
 
 def is_panic(error: BaseException) -> bool:
     """Whether `error` is such a fault: no Exception, and nothing that ends a task or a program."""
-    return not isinstance(error, (Exception, *_ENDS))
+    return not isinstance(error, (Exception, *ENDS))

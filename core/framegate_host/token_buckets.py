@@ -59,16 +59,11 @@ class TokenBuckets(Generic[K]):
         if len(self._levels) > self._most:
             self._levels.popitem(last=False)
 
-    def _follow(self, key: K, now_ms: int) -> None:
-        """A clock that was set an hour back keeps an empty bucket empty for no hour."""
-        level = self._levels.get(key)
-        if level is not None and level.at_ms > now_ms:
-            self._levels[key] = _Level(level.tokens, now_ms)
-
     def _tokens(self, key: K, now_ms: int) -> float:
-        self._follow(key, now_ms)
         level = self._levels.get(key)
         if level is None:
             return self._rate.burst
-        past_s = max(0, now_ms - level.at_ms) / 1000
+        if level.at_ms > now_ms:  # a clock set an hour back keeps an empty bucket empty for no hour
+            level = self._levels[key] = _Level(level.tokens, now_ms)
+        past_s = (now_ms - level.at_ms) / 1000
         return min(self._rate.burst, level.tokens + past_s * self._rate.per_s)

@@ -34,7 +34,7 @@ from framegate_controller.record.tail import RecordTail
 from framegate_controller.store.ports import Store
 from framegate_controller.store.shared.duties import Duty, Peers
 from framegate_controller.store.shared.failures import FailureFold
-from framegate_host.panics import is_panic
+from framegate_host.panics import ENDS
 from framegate_host.repeated import Repeated, more_of
 from framegate_host.watchdog import Promise
 
@@ -171,10 +171,10 @@ class Clockwork:
                     await self._bus.publish(notices)
                 self._done[chore.name] = time.time()
                 said.over()
-            except BaseException as error:
-                if not isinstance(error, Exception) and not is_panic(error):
-                    raise
-                _tell(said, chore.name, error)  # one bad turn must not end it
+            except ENDS:
+                raise
+            except BaseException as error:  # noqa: BLE001 - one bad turn must not end it
+                _tell(said, chore.name, error)
             promise.within(chore.every_s + CHORE_MOST_S)
 
     def _revision_due(self) -> bool:

@@ -12,7 +12,7 @@ import grpc
 
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate_controller.events.notices import Notice
-from framegate_host.panics import is_panic
+from framegate_host.panics import ENDS
 from framegate_proto.edge import abort
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,7 @@ async def _refuse(
     logged here and says `internal` there. What ends a call, a task or a program goes on as it is.
     `begun` is a stream of which the client was already sent something.
     """
-    ends = not isinstance(error, Exception) and not is_panic(error)
-    if ends or isinstance(error, grpc.aio.AbortError):
+    if isinstance(error, (*ENDS, grpc.aio.AbortError)):
         raise error
     if isinstance(error, FramegateError):
         if begun and error.reason == Reason.CERTIFICATE_EXPIRED:

@@ -1006,7 +1006,9 @@ class WatchEvent(_message.Message):
     kind: Global___WatchEvent.Kind.ValueType
     state: _builtins.str
     beat_ms: _builtins.int
-    """How soon the next one comes at the latest: as was asked, or later where many watch. 0: as was asked."""
+    """How soon the next one comes at the latest: as was asked, or later where many watch.
+    0: as was asked.
+    """
     @_builtins.property
     def revoked_publics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property

@@ -35,7 +35,10 @@ from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.machine.machine import Machine
 
 HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 10 * LEEWAY_MS
+LATER_MS: Final = 10 * LEEWAY_MS
+"""Later than it is, by the clock of N208's controller: keys of a plant that was made just now are
+no older, so that it has a past in which they count.
+"""
 STEP_MS: Final = LEEWAY_MS - 5_000
 """One is within the leeway, and two are not."""
 
@@ -121,13 +124,12 @@ async def _set_back(t: Target, tpm: Tpm, boot_log: Path) -> Seen:
     root = base64.b64encode(t.keys.root.der).decode()
     state = AgentState("join:1", "fleet:1", "controller", root)
     async with desk.channel() as channel:
-        # a plant that was made just now has keys that are no older: its day is a little ahead
-        for desk.ahead_ms in (DAY_MS, DAY_MS + HOUR_MS, DAY_MS):
+        for desk.ahead_ms in (LATER_MS, LATER_MS + HOUR_MS, LATER_MS):
             await attester.attest(state, channel, ())
-        off_ms = abs(clock.now_ms() - time.time_ns() // 1_000_000 - DAY_MS)
+        off_ms = abs(clock.now_ms() - time.time_ns() // 1_000_000 - LATER_MS)
         right = "right" if off_ms < LEEWAY_MS else "AHEAD"
         said = []
-        for desk.ahead_ms in (0, DAY_MS - STEP_MS, DAY_MS - 2 * STEP_MS):
+        for desk.ahead_ms in (0, LATER_MS - STEP_MS, LATER_MS - 2 * STEP_MS):
             try:
                 await attester.attest(state, channel, ())
                 said.append("taken")

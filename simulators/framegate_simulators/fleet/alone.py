@@ -30,7 +30,7 @@ are answered together at most, so that it always finds as many.
 
 
 @dataclass(frozen=True, slots=True)
-class Chores:
+class ByTheClock:
     """What controllers do by the clock, a second: of a processor, and in so many pieces."""
 
     cores: float
@@ -62,7 +62,7 @@ def measured_alone(ask: Ask, controllers: Controllers, say: Say) -> dict[str, An
     used, slices, begun = controllers.used(), controllers.slices(), time.monotonic()
     time.sleep(IDLE_S)
     idle_s = time.monotonic() - begun
-    chores = Chores(
+    chores = ByTheClock(
         (controllers.used().cpu_s - used.cpu_s) / idle_s,
         max(1, controllers.slices() - slices) / idle_s,
     )
@@ -78,7 +78,9 @@ def measured_alone(ask: Ask, controllers: Controllers, say: Say) -> dict[str, An
     return measured
 
 
-def _spent(ask: Ask, body: Mapping[str, Any], controllers: Controllers, chores: Chores) -> _Spent:
+def _spent(
+    ask: Ask, body: Mapping[str, Any], controllers: Controllers, chores: ByTheClock
+) -> _Spent:
     at, used, database = time.monotonic(), controllers.used(), controllers.database_used()
     before = controllers.slices()
     said = ask(body)

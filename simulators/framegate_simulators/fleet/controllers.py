@@ -38,9 +38,9 @@ from framegate_simulators.fleet.versions import Forms, environment
 from framegate_simulators.plant.processes import PlantError, free_port, wait_for
 
 START_S: Final = 120.0
+"""A controller starts in a second or two; on a machine that does much else it takes its turn."""
 BESIDE: Final = 512
 """Connections to a fleet port beside its machines': those that are about to end, and people."""
-"""A controller starts in a second or two; on a machine that does much else it takes its turn."""
 ENDS_S: Final = 60.0
 ROLLS: Final = 0.25
 """Of the machines' life, before each restart: they live on between two, and after the last."""
@@ -110,8 +110,8 @@ class Restart:
 @dataclass(frozen=True, slots=True)
 class Registry:
     """What stands in the registry after a run: machines by state, entries of a whole record, how
-    many of them say that a trusted machine proved itself again; whether everybody
-    who was there of late reads this version's form of rows.
+    many of them say that a trusted machine proved itself again; whether everybody who was there of
+    late reads this version's form of rows.
     """
 
     states: dict[str, int]

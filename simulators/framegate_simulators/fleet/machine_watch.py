@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Final
 
 import grpc
@@ -42,12 +41,11 @@ class MachineWatch:
     async def _hear(self, channel: grpc.aio.Channel) -> None:
         call = rpc.FleetStub(channel).Watch(pb.WatchRequest(beat_ms=round(1000 * EVERY_S)))
         patience_s = silence_s(EVERY_S)
-        with contextlib.suppress(grpc.aio.AioRpcError, grpc.aio.UsageError):
-            try:
-                while (
-                    event := await asyncio.wait_for(call.read(), patience_s)
-                ) is not grpc.aio.EOF:
-                    # 0.1.0's messages, which a fleet of before speaks, have no such member
-                    patience_s = silence_s(EVERY_S, getattr(event, "beat_ms", 0))
-            except TimeoutError:
-                self.silent += 1
+        try:
+            while (event := await asyncio.wait_for(call.read(), patience_s)) is not grpc.aio.EOF:
+                # 0.1.0's messages, which a fleet of before speaks, have no such member
+                patience_s = silence_s(EVERY_S, getattr(event, "beat_ms", 0))
+        except TimeoutError:
+            self.silent += 1
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError):
+            """The controller ended it, or the connection did."""

@@ -45,8 +45,9 @@ PRESSED_S: Final = 4.0
 """So long machines press in the simulation, a quarter of it for warm-up."""
 PLANS: Final = (1_000, 10_000, 100_000, 1_000_000)
 SITE: Final = 1_000
-"""Machines of one fleet in the plan for a million: with their watch open they ask for half of what
-one controller's Python can do, and keep half of the connections that a fleet port takes.
+"""Machines of one fleet in the plan for a million: with their watch open they ask for a third of
+what one controller's Python can do, and keep half of the connections that a fleet port takes unless
+it is told otherwise.
 """
 WATCH_MS: Final = 0.18
 """Of a controller's processor, for each second that a machine's watch is open."""

@@ -119,7 +119,7 @@ class InMemorySignInLimits:
         with self._lock:
             rules = counters_of(operator, network, known=(operator, network) in self._known)
             for rule in rules:
-                self._follow(rule.counter, now_ms)
+                no_later(self._seen.get(rule.counter, deque()), now_ms)
                 failures = self._recent(rule.counter, now_ms - rule.window_ms)
                 if len(failures) >= rule.tries:
                     left_ms = failures[-rule.tries] + rule.window_ms - now_ms
@@ -157,12 +157,6 @@ class InMemorySignInLimits:
             failures.popleft()
         return failures
 
-    def _follow(self, counter: _Counter, now_ms: int) -> None:
-        """Tries counted by a clock that was ahead are of now: they hold up nobody for longer."""
-        failures = self._seen.get(counter, deque())
-        for place, at_ms in enumerate(failures):
-            failures[place] = no_later(at_ms, now_ms)
-
     def _add(self, counter: _Counter, now_ms: int) -> None:
         if counter not in self._seen and len(self._seen) >= MAX_KEPT:
             self._seen.pop(next(iter(self._seen)))
@@ -174,9 +168,13 @@ class InMemorySignInLimits:
             failures.remove(at_ms)
 
 
-def no_later(at_ms: int, now_ms: int) -> int:
-    """When a try was, as this clock has it now: one of later than `AHEAD_MS` from now is of now."""
-    return at_ms if at_ms <= now_ms + AHEAD_MS else now_ms
+def no_later(tries: deque[int], now_ms: int) -> None:
+    """Tries of later than `AHEAD_MS` from now were counted by a clock that was ahead, and are of
+    now: they hold up nobody for longer.
+    """
+    for place, at_ms in enumerate(tries):
+        if at_ms > now_ms + AHEAD_MS:
+            tries[place] = now_ms
 
 
 def locked(tries: int, window_ms: int, failures: int, left_ms: int) -> Refused:

@@ -45,8 +45,7 @@ class InMemoryTicketTries:
         network = prefix_of(address)
         with self._lock:
             tries = self._seen.get(network, deque())
-            for place, at_ms in enumerate(tries):
-                tries[place] = no_later(at_ms, now_ms)
+            no_later(tries, now_ms)
             while tries and tries[0] < now_ms - TICKET_WINDOW_S * 1000:
                 tries.popleft()
             if len(tries) >= TICKET_TRIES:

@@ -9,11 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from framegate.errors import Reason, Refused
-from framegate.identity.names import DeviceId, Kind
 from framegate.machines.lifecycle import State
 from framegate.machines.rollout import Plan, RolloutState, Seen
 from framegate.profile.model import PROFILE_TYPE
-from framegate.registry.device import Device
 from framegate.signed.dsse import seal_envelope
 from framegate_controller.ca.open import found_fleet
 from framegate_controller.fleet import profiles
@@ -29,16 +27,9 @@ from framegate_controller.store.shared.firmware import (
 from framegate_controller.store.sql.rows import Rows
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
+from support.invited_camera import CAMERA as INVITED_CAMERA
 
-CAMERA = Device(
-    id=DeviceId("camera.line-1.cam1"),
-    kind=Kind.CAMERA,
-    zone="line-1",
-    name="cam1",
-    state=State.TRUSTED,
-    since_ms=1,
-    profile="simulated-camera",
-)
+CAMERA = dataclasses.replace(INVITED_CAMERA, state=State.TRUSTED, profile="simulated-camera")
 
 
 PLAN = Plan(0, (50, 100), 1, 60, False)
