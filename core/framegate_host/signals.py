@@ -8,6 +8,8 @@ import gc
 import logging
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
@@ -20,6 +22,11 @@ E = TypeVar("E", bound=BaseException)
 _ITS_FILES: Final = "the files and connections that it began with"
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 """A service manager's word, and Ctrl-C."""
+_POLLER: Final = "_poll_wrapper"
+"""In the name of the thread in which gRPC's asyncio waits for its events."""
+_POLLER_ENDS_S: Final = 2.0
+"""A thread that was told to end needs the interpreter once more: microseconds, or a busy machine's
+moment. One whose queue something still holds was not told, and is waited for no longer."""
 
 
 def run_service(work: Coroutine[Any, Any, None]) -> None:
@@ -31,8 +38,9 @@ def run_service(work: Coroutine[Any, Any, None]) -> None:
     What `work` leaves in circles goes before this returns. gRPC's servers and channels are among
     it, and with the last of them the thread that waits for gRPC's events: one that is still there
     when the interpreter ends is cut off inside a library of C++, and may end the program by a
-    signal.
+    signal. It is awaited here: gRPC waits a fifth of a second, which a busy machine outlasts.
     """
+    before = set(threading.enumerate())
     settle_allocator()
     try:
         _run(work)
@@ -48,6 +56,14 @@ def run_service(work: Coroutine[Any, Any, None]) -> None:
         raise Unavailable.of(Reason.UNAVAILABLE, _ITS_FILES, seen, hint) from group
     finally:
         gc.collect()
+        _await_pollers(before)
+
+
+def _await_pollers(but: set[threading.Thread]) -> None:
+    until = time.monotonic() + _POLLER_ENDS_S
+    for thread in set(threading.enumerate()) - but:
+        if _POLLER in thread.name:
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

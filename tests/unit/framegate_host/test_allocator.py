@@ -16,16 +16,18 @@ if sys.argv[1] == "settled":
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.free.argtypes = [ctypes.c_void_p]
-size, kept, pages = 4 * LARGE_BYTES, [], os.sysconf("SC_PAGE_SIZE")
+size, pages = 4 * LARGE_BYTES, os.sysconf("SC_PAGE_SIZE")
 # a free of so much raises glibc's own threshold, which it does up to 32 MiB; what is smaller may
 # come from what was freed before
 libc.free(ctypes.c_void_p(libc.malloc(31 << 20)))
-blocks = []
-for _ in range(400):
-    block = libc.malloc(size)
-    ctypes.memset(block, 1, size)
-    blocks.append(block)
-    kept.append(libc.malloc(64))  # what stays lies between them
+# nor may what stays lie where imports left room: these fill it, as if no module were compiled anew
+for _ in range(200_000):
+    libc.malloc(64)
+blocks = [0] * 400
+for each in range(len(blocks)):
+    blocks[each] = libc.malloc(size)
+    ctypes.memset(blocks[each], 1, size)
+    libc.malloc(64)  # what stays lies between them
 for block in blocks:
     libc.free(block)
 print(int(open("/proc/self/statm").read().split()[1]) * pages // 1024)
