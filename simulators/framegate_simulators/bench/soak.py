@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ from framegate_simulators.plant.processes import PlantError
 RATE: Final = 12.0
 """Parts a second: what two cores inspect while they run everything else of the plant, too."""
 SAMPLE_S: Final = 5.0
+SAY_S: Final = 60.0
 WARM_UP_PARTS: Final = 5_000
 """Parts of the warm-up, of two gateways: their last 2,000 verdicts, pictures of defects, and caches
 of databases and allocators fill with them. Nothing is judged by them.
@@ -56,6 +58,7 @@ LEAST_RECEIPTS: Final = 500
 ENDS_S: Final = 5.0
 """From SIGTERM to the end of a program, at most."""
 _BARS: Final = "▁▂▃▄▅▆▇█"
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,20 +178,37 @@ def _receipts(line: LinePlant) -> dict[str, Path]:
     return {name: folder / "receipts.db" for name, folder in folders.items()}
 
 
-def soak(plant: Plant, line: LinePlant, seconds: float) -> dict[str, Any]:
-    """Run the line for so long; what was measured."""
+def far(lasted_s: float, seconds: float, parts: int) -> str:
+    """How far a run is; whether it is past its warm-up, and if not, whether it will be in time."""
+    done = f"{lasted_s / 60:.0f} of {seconds / 60:g} min, {parts} parts"
+    if parts >= WARM_UP_PARTS:
+        return f"{done}: judged"
+    needs_s = lasted_s * WARM_UP_PARTS / max(1, parts) + JUDGED_SAMPLES * SAMPLE_S
+    if lasted_s < SAY_S or needs_s <= seconds:
+        return f"{done}: warming up, until {WARM_UP_PARTS}"
+    minutes = math.ceil(needs_s / 60)
+    return f"{done}: at this pace too short to be judged, it takes MINUTES={minutes}"
+
+
+def soak(plant: Plant, line: LinePlant, seconds: float, say: Say) -> dict[str, Any]:
+    """Run the line for so long; what was measured. `say` is told once a minute how far it is."""
     memory: defaultdict[str, list[int]] = defaultdict(list)
     files: defaultdict[str, list[int]] = defaultdict(list)
     warm = 0
     line.conveyor.start()
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        warm += len(line.conveyor.parts) < WARM_UP_PARTS
+    begun = time.monotonic()
+    said_s = 0.0
+    while (lasted_s := time.monotonic() - begun) < seconds:
+        warm += (parts := len(line.conveyor.parts)) < WARM_UP_PARTS
         for name, pid in processes(plant):
             memory[name].append(resident_kib(pid))
         for name, size in _files(plant, line).items():
             files[name].append(size)
+        if lasted_s >= said_s:
+            say(far(lasted_s, seconds, parts))
+            said_s += SAY_S
         time.sleep(SAMPLE_S)
+    say("no more parts; those under way, and then every program is told to end")
     line.conveyor.finish()
     outside, counted = line.outside(), line.ledger()
     samples = max(map(len, memory.values()))
@@ -288,7 +308,7 @@ def main() -> None:
             line_options=("--ledger-quota", LEDGER_QUOTA_MIB),
         ) as line,
     ):
-        result = soak(plant, line, 60 * args.minutes)
+        result = soak(plant, line, 60 * args.minutes, console.print)
         if not result["parts"]:
             raise PlantError("no part went by")
     (args.build / "soak.json").write_text(json.dumps(result, indent=1) + "\n")

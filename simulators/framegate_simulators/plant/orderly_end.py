@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final, Self
 
 from framegate_host.programs import EXIT_INTERRUPTED
+from framegate_simulators.plant.processes import PlantError
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 
@@ -59,9 +60,11 @@ def _exits(number: int) -> Callable[[int, Any], None]:
 
 def run_to_its_end(main: Callable[[], None]) -> None:
     """Run a program's `main`; Ctrl-C ends it by every `finally`, as somebody wanted it, with no
-    traceback and the exit code that shells give one.
+    traceback and the exit code that shells give one. What a plant did not do ends it in its words.
     """
     try:
         main()
     except KeyboardInterrupt:
         raise SystemExit(EXIT_INTERRUPTED) from None
+    except PlantError as error:
+        raise SystemExit(str(error)) from error

@@ -14,6 +14,7 @@ from framegate_simulators.bench.soak import (
     RECEIPT_BYTES,
     Memory,
     Room,
+    far,
     resident_kib,
 )
 
@@ -72,3 +73,23 @@ def test_a_receipt_that_takes_too_much_is_told(tmp_path, size, over):
 def test_a_file_without_receipts_says_nothing(tmp_path):
     room = Room.of(leaves_of(tmp_path / "r.db", (0, 0, 9, 9)))
     assert room.each == 0 and not room.over
+
+
+@pytest.mark.parametrize(
+    ("lasted_s", "parts", "says"),
+    [
+        (0.1, 0, "warming up, until 5000"),
+        (120.0, 1_500, "warming up, until 5000"),
+        (120.0, 600, "too short to be judged, it takes MINUTES=18"),
+        (300.0, 1, "too short to be judged"),
+        (600.0, 5_000, "judged"),
+    ],
+)
+def test_a_run_says_how_far_it_is_and_whether_it_will_be_judged(lasted_s, parts, says):
+    line = far(lasted_s, 900.0, parts)
+    assert says in line
+    assert line.startswith(f"{lasted_s / 60:.0f} of 15 min, {parts} parts: ")
+
+
+def test_a_pace_of_nothing_is_told_too():
+    assert "too short" in far(300.0, 900.0, 0)

@@ -10,6 +10,7 @@ import pytest
 
 import framegate_simulators
 from framegate_simulators.plant.orderly_end import ends_in_order, run_to_its_end
+from framegate_simulators.plant.processes import PlantError
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +96,15 @@ def test_ctrl_c_ends_a_program_as_somebody_wanted_and_by_every_finally():
     with pytest.raises(SystemExit) as caught:
         run_to_its_end(main)
     assert caught.value.code == 130 and caught.value.__suppress_context__ and ended
+
+
+def test_what_a_plant_did_not_do_ends_a_program_in_its_words():
+    def main():
+        raise PlantError("no broker answered")
+
+    with pytest.raises(SystemExit) as caught:
+        run_to_its_end(main)
+    assert caught.value.code == "no broker answered", "said, and exit code 1"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("broken"), SystemExit(3)])
