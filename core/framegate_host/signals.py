@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from framegate.errors import FramegateError, Reason, Unavailable
 from framegate_host.allocator import settle_allocator
+from framegate_host.cycles import looked_for_rarely
 from framegate_host.service_manager import NOBODY, ServiceManager
 
 log = logging.getLogger(__name__)
@@ -30,10 +31,10 @@ moment. One whose queue something still holds was not told, and is waited for no
 
 
 def run_service(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` to its end, under an allocator for programs that run for months. Of our errors out
-    of task groups, the first comes out alone; of the system's, raised while it ran, what it says as
-    Unavailable: a folder that was removed under it is no fault of the program, and a service
-    manager starts it again.
+    """Run `work` to its end, under an allocator for programs that run for months, and with cycles
+    looked for rarely. Of our errors out of task groups, the first comes out alone; of the system's,
+    raised while it ran, what it says as Unavailable: a folder that was removed under it is no fault
+    of the program, and a service manager starts it again.
 
     What `work` leaves in circles goes before this returns. gRPC's servers and channels are among
     it, and with the last of them the thread that waits for gRPC's events: one that is still there
@@ -43,7 +44,8 @@ def run_service(work: Coroutine[Any, Any, None]) -> None:
     before = set(threading.enumerate())
     settle_allocator()
     try:
-        _run(work)
+        with looked_for_rarely():
+            _run(work)
     except BaseExceptionGroup as group:
         of_system, others = group.split(OSError)
         if of_system is None or others is not None:

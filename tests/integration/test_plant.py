@@ -237,17 +237,11 @@ def test_n87_no_secret_in_logs_and_files_are_private(plant):
 @pytest.mark.plants
 def test_machine_of_no_ticket_and_wrong_ticket_are_told_what_to_do(plant, tmp_path: Path):
     site = plant.add_machine("spare")
-    nothing = plant.command(
-        "framegate-agent",
-        "join",
-        "garbage",
-        "--state",
-        tmp_path,
-        "--tcti",
-        site.machine.tcti,
-        check=False,
-    )
-    assert nothing.returncode == 2 and "framegate camera invite" in nothing.stderr
+    at = ("--state", tmp_path, "--tcti", site.machine.tcti)
+    (tmp_path / "shopping.txt").write_text("milk\n")
+    for given, code in (("nowhere", 3), (tmp_path / "shopping.txt", 2)):
+        nothing = plant.command("framegate-agent", "join", given, *at, check=False)
+        assert nothing.returncode == code and "framegate camera invite" in nothing.stderr
     other = plant.add_machine("other")
     ticket = plant.invite(other)
     wrong = plant.join(site, ticket, check=False)

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from framegate.errors import FramegateError
 from framegate.machines.lifecycle import State
+from framegate_host.cycles import looked_for_rarely
 from framegate_simulators.fleet.device import (
     AGAIN_S,
     MODEL,
@@ -258,4 +259,5 @@ async def _run() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_run())
+    with looked_for_rarely():  # ten thousand machines are looked through for a tenth of a second
+        asyncio.run(_run())
