@@ -16,6 +16,7 @@ def measured_run(**changes: Any) -> dict[str, Any]:
             "settling": 60.0,
             "seconds": 90.0,
             "jitter": 0.1,
+            "workers": 2,
         },
         "enrolments": {"per_s": 100.0},
         "attestations": {"per_s": 10.0, "p50_ms": 13.0, "p99_ms": 40.0, "controller_cores": 0.1},

@@ -50,6 +50,7 @@ class _Spent:
     wall_s: float
     cpu_s: float
     database_s: float
+    port_s: float
     visits: float
 
 
@@ -85,10 +86,12 @@ def _spent(
     before = controllers.slices()
     said = ask(body)
     wall_s = time.monotonic() - at
+    spent = controllers.used()
     return _Spent(
         said=said,
         wall_s=wall_s,
-        cpu_s=max(0.0, controllers.used().cpu_s - used.cpu_s - chores.cores * wall_s),
+        cpu_s=max(0.0, spent.cpu_s - used.cpu_s - chores.cores * wall_s),
+        port_s=spent.children_s - used.children_s,
         database_s=controllers.database_used().cpu_s - database.cpu_s,
         visits=max(0.0, controllers.slices() - before - chores.pieces * wall_s),
     )
@@ -96,7 +99,7 @@ def _spent(
 
 def _costs(spent: _Spent) -> dict[str, Any]:
     """Of one attestation, ms; `turns` of them were measured, and in each the controller's threads
-    were given a processor `visits` times.
+    were given a processor `visits` times. Of the controller's are the join port's process's.
     """
     turns = len(spent.said["took_ms"])
     each = 1e3 / max(1, turns)
@@ -104,6 +107,7 @@ def _costs(spent: _Spent) -> dict[str, Any]:
         "turns": turns,
         "p50_ms": round(median(spent.said["took_ms"]), 2) if turns else 0.0,
         "controller_ms": round(each * spent.cpu_s, 2),
+        "port_ms": round(each * spent.port_s, 2),
         "database_ms": round(each * spent.database_s, 2),
         "visits": round(spent.visits / max(1, turns)),
         "machine_ms": round(each * spent.said["cpu_s"], 2),

@@ -57,10 +57,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process has used so far: CPU seconds, resident KiB; its children's are in it."""
+    """What a process has used so far: CPU seconds, resident KiB; its children's are in it, and of
+    the seconds `children_s` are theirs.
+    """
 
     cpu_s: float
     resident_kib: int
+    children_s: float = 0.0
 
     @classmethod
     def of(cls, pid: int) -> Usage:
@@ -71,16 +74,22 @@ class Usage:
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             with contextlib.suppress(OSError):
                 family += [int(child) for child in children.read_text().split()]
-        ticks, kib = 0, 0
+        ticks, kib = dict[int, int](), 0
         for one in family:
             with contextlib.suppress(OSError):
                 fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
-                ticks += sum(int(field) for field in fields[11:15])
+                ticks[one] = sum(int(field) for field in fields[11:15])
                 kib += int(fields[21]) * os.sysconf("SC_PAGE_SIZE") // 1024
-        return cls(ticks / os.sysconf("SC_CLK_TCK"), kib)
+        whole, own = sum(ticks.values()), ticks.get(pid, 0)
+        each_s = 1 / os.sysconf("SC_CLK_TCK")
+        return cls(whole * each_s, kib, (whole - own) * each_s)
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(self.cpu_s + other.cpu_s, self.resident_kib + other.resident_kib)
+        return Usage(
+            self.cpu_s + other.cpu_s,
+            self.resident_kib + other.resident_kib,
+            self.children_s + other.children_s,
+        )
 
 
 NOTHING: Final = Usage(0.0, 0)

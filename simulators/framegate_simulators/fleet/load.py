@@ -10,49 +10,50 @@ from typing import Any, Final, Self
 
 from framegate_controller.rpc.fleet import MOST_TOGETHER
 from framegate_simulators.fleet.plan import JITTER
-from framegate_simulators.fleet.stations import NOWHERE, Stage
+from framegate_simulators.fleet.stations import NOWHERE, Batched, Stage
+from framegate_simulators.fleet.worker import JOINS
 
 WRITE_MS: Final = 2.5
-"""The store's turn: figures, store_ms of one attestation."""
-MACHINES, CONTROLLER, TURN = range(3)
-"""The stations."""
+"""The store's transaction: figures, store_ms of one attestation."""
+IN_THE_BATCH: Final = 0.55
+"""Of the controller's processor for an attestation over a connection that stands, what is done in
+the one thread that answers together who asks at once: docs/scaling.md, by threads.
+"""
+ONCE: Final = 0.8
+"""Of what an attestation costs less where many ask, what is done once for all of a batch, unless it
+was measured (`queueing.sharing`); the rest is woken for less often.
+"""
+MACHINES, CONTROLLER, TOGETHER = range(3)
+"""The stations; the last is the gate at which machines are answered together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of a processor for an attestation, ms: with nothing beside it; where another comes as soon as
-    it is answered; and each where as many are there as are served together.
+    """Of a processor for an attestation, ms: with nothing beside it; and each where as many are
+    there as are served together.
     """
 
     alone_ms: float
-    awake_ms: float
     together_ms: float
 
     @classmethod
     def even(cls, ms: float) -> Self:
         """Of what costs the same whoever is there."""
-        return cls(ms, ms, ms)
+        return cls(ms, ms)
 
-    def stage(self, station: int, ms: float, most: int) -> Stage:
-        """`ms` of what it takes alone, at a station that serves `most` together: its own part, what
-        is done once for all, and what it takes to begin when there was nothing to do.
-        """
-        if not self.alone_ms:
-            return Stage(station, 0.0)
-        awake = min(self.awake_ms, self.alone_ms)
-        saved = max(0.0, awake - self.together_ms)
-        once = min(awake, saved * most / (most - 1)) if most > 1 else 0.0
-        each_s = ms / self.alone_ms / 1e3
-        return Stage(
-            station, (awake - once) * each_s, once * each_s, (self.alone_ms - awake) * each_s
-        )
+    @property
+    def saved_ms(self) -> float:
+        """By each where there are many."""
+        return max(0.0, self.alone_ms - self.together_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
     """A share of all attestations, and what one takes: of the controller's processor, of which the
-    share `begin` is for the challenge, of the machine's, and until the answer. The controller's
-    threads come to its processor in `visits` for it: whoever is there is waited for each time.
+    share `begin` is for the challenge and `batched_ms` is in the thread that answers together; of
+    the machine's; and until the answer. The controller's threads come to its processor in `visits`
+    for it: whoever is there is waited for each time. `port_ms` is another process's, on the
+    machines' processor. Of what many save the share `once` is done once for a batch.
     `took_ms` is how long each took of those that were measured, of which `alone_ms` is the middle:
     one that waited for a disk is as likely to come as it was then.
     """
@@ -63,6 +64,9 @@ class Way:
     alone_ms: float
     begin: float = 0.3
     visits: int = 2
+    batched_ms: float = 0.0
+    port_ms: float = 0.0
+    once: float = ONCE
     took_ms: tuple[float, ...] = ()
 
     def each(self) -> tuple[Way, ...]:
@@ -70,36 +74,74 @@ class Way:
         return tuple(replace(self, alone_ms=ms) for ms in self.took_ms) or (self,)
 
     @property
-    def before_ms(self) -> float:
-        """Of the controller's processor until the answer: what it does beyond the time that all
-        took, it did behind that.
+    def once_ms(self) -> float:
+        """Of the batch, what is done once for all in it."""
+        return min(self.batched_ms, self.once * self.controller.saved_ms)
+
+    @property
+    def waking_ms(self) -> float:
+        """Of the controller's processor beside the batch, what it takes only where it had nothing
+        to do: where many are there nobody is woken for.
         """
-        return min(self.controller.alone_ms, max(0.0, self.alone_ms - self.machine.alone_ms))
+        beside = self.controller.alone_ms - self.batched_ms
+        return max(0.0, min(beside, self.controller.saved_ms - self.once_ms))
 
-    def stages(self, write_ms: float, most: int, *, crowd: bool) -> tuple[Stage, ...]:
-        """Until the answer; `crowd`: machines share one processor."""
-        machine_ms = self.machine.alone_ms
-        rest = max(0.0, self.alone_ms - machine_ms - self.before_ms)
-        write = min(write_ms, rest)
-        visits = max(1, self.visits)
-        first = round(visits * self.begin)
-        own = Stage(NOWHERE, machine_ms / 3e3)
-        if crowd:
-            own = self.machine.stage(MACHINES, machine_ms / 3, most)
-        visit = self.controller.stage(CONTROLLER, self.before_ms / visits, most)
-        one = (Stage(NOWHERE, (rest - write) / visits / 1e3), visit)
-        turn = Stage(TURN, 0.0, write / 1e3)
-        return _worked(own, *one * first, own, *one * (visits - first), turn, own)
+    def stages(self, write_ms: float, *, crowd: bool) -> tuple[tuple[Stage, ...], int]:
+        """Of all its work, and how many of them until the answer; `crowd`: machines, and the port
+        at which they join, share one processor.
+        """
+        machine_ms = self.machine.alone_ms + self.port_ms
+        others_ms = max(0.0, self.alone_ms - machine_ms)
+        before_ms = min(self.controller.alone_ms, max(self.batched_ms, others_ms))
+        rest_ms = max(0.0, others_ms - before_ms)
+        write_ms = min(write_ms, rest_ms)
+        beside = self._beside(before_ms - self.batched_ms)
+        behind = self._beside(self.controller.alone_ms - before_ms)
+        way = Stage(NOWHERE, (rest_ms - write_ms) / max(1, len(beside)) / 1e3)
+        visits = [stage for visit in beside for stage in (way, visit)] or [way]
+        first = 2 * round(self.begin * len(beside))
+        own = self._own(crowd=crowd)
+        until = _worked(own, *visits[:first], own, *visits[first:], *self._batch(write_ms), own)
+        return until + _worked(*behind), len(until)
 
-    def behind(self, most: int) -> tuple[Stage, ...]:
-        """After the answer."""
-        behind_ms = self.controller.alone_ms - self.before_ms
-        return _worked(self.controller.stage(CONTROLLER, behind_ms, most))
+    def _own(self, *, crowd: bool) -> Stage:
+        """A third of what the machine does, and the port."""
+        alone_ms = self.machine.alone_ms + self.port_ms
+        if not crowd:
+            return Stage(NOWHERE, alone_ms / 3e3)
+        waking_ms = self.machine.saved_ms
+        return Stage(MACHINES, (alone_ms - waking_ms) / 3e3, waking_ms / 3e3)
+
+    def _beside(self, ms: float) -> tuple[Stage, ...]:
+        """So much of the controller's processor beside the batch."""
+        whole_ms = self.controller.alone_ms - self.batched_ms
+        if ms <= 0:
+            return ()
+        visits = max(1, round(self.visits * ms / self.controller.alone_ms))
+        waking_ms = self.waking_ms * ms / whole_ms
+        one = Stage(CONTROLLER, (ms - waking_ms) / visits / 1e3, waking_ms / visits / 1e3)
+        return (one,) * visits
+
+    def _batch(self, write_ms: float) -> tuple[Stage, ...]:
+        """The thread that answers together, in pieces as long as other visits, and its disk."""
+        if not self.batched_ms:
+            return (Stage(NOWHERE, write_ms / 1e3),)
+        batched = Batched(
+            CONTROLLER,
+            each_s=(self.batched_ms - self.once_ms) / 1e3,
+            once_s=self.once_ms / 1e3,
+            piece_s=self.controller.alone_ms / max(1, self.visits) / 1e3,
+            rest_s=write_ms / 1e3,
+        )
+        return (Stage(TOGETHER, 0.0, batched=batched),)
 
 
 def _worked(*stages: Stage) -> tuple[Stage, ...]:
-    """Nobody queues where they have nothing to do."""
-    return tuple(stage for stage in stages if stage != Stage(stage.station, 0.0))
+    """Nobody queues where they have nothing to do. Between two visits there is always a moment, of
+    no length, in which a processor that nobody else wants comes to rest.
+    """
+    nothing = (MACHINES, CONTROLLER)
+    return tuple(one for one in stages if one.seconds or one.waking_s or one.station not in nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +154,13 @@ class Chores:
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """Machines join, so many a second, and each attests from then on, as in a run of the simulator:
-    who waited while others joined comes again in a wave. What is counted begins `settling_s` after
-    the last has joined, and lasts for `counted_s`.
+    """Machines join, `at_once` at any time, and each attests from then on, as in a run of the
+    simulator: who waited while others joined comes again in a wave. What is counted begins
+    `settling_s` after the last has joined, and lasts for `counted_s`.
     """
 
     way: Way
-    per_s: float
+    at_once: int
     settling_s: float
     counted_s: float
 
@@ -149,11 +191,14 @@ class Load:
         if not alone:
             raise ValueError("nothing was measured alone in this run: make bench-scale does")
         total = sum(way["done"] for way in ways.values())
+        kept = alone["kept"]["controller_ms"]
         return cls(
             devices=plan["devices"],
             interval_s=plan["interval_s"],
             ways=tuple(
-                way_of(alone[how], ways[how]["done"] / total) for how in ways if alone[how]["turns"]
+                way_of(alone[how], ways[how]["done"] / total, 0.0 if how == "join" else kept)
+                for how in ways
+                if alone[how]["turns"]
             ),
             chores=Chores(**alone["idle"]),
             write_ms=write_ms,
@@ -161,8 +206,8 @@ class Load:
             crowd=True,
             jitter=plan["jitter"],
             joining=Joining(
-                way=way_of(alone["join"], 0.0),
-                per_s=run["enrolments"]["per_s"],
+                way=way_of(alone["join"], 0.0, 0.0),
+                at_once=JOINS * plan["workers"],
                 settling_s=plan["settling"],
                 counted_s=plan["seconds"],
             ),
@@ -181,16 +226,21 @@ class Load:
         return Load(devices, interval_s, ways, chores, self.write_ms, self.most)
 
 
-def way_of(alone: dict[str, Any], share: float) -> Way:
-    """What was measured of a way that this share of all attestations goes."""
-    took = alone["p50_ms"] or 1.0
+def way_of(alone: dict[str, Any], share: float, kept_ms: float) -> Way:
+    """What was measured of a way that this share of all attestations goes; `kept_ms`: of the
+    controller's processor over a connection that stands, where they are answered together.
+    """
+    took, port = alone["p50_ms"] or 1.0, alone.get("port_ms", 0.0)
+    controller = _cost(alone, "controller_ms")
     return Way(
         share=share,
-        controller=_cost(alone, "controller_ms"),
+        controller=replace(controller, alone_ms=max(0.0, controller.alone_ms - port)),
         machine=_cost(alone, "machine_ms"),
         alone_ms=took,
         begin=min(1.0, alone["begin_ms"] / took),
         visits=int(alone["visits"]),
+        batched_ms=min(controller.alone_ms, IN_THE_BATCH * kept_ms),
+        port_ms=port,
         took_ms=tuple(alone.get("took_ms", ())),
     )
 
@@ -201,14 +251,15 @@ def _cost(alone: dict[str, Any], of: str) -> Cost:
     if not together:
         return Cost.even(alone[of])
     fewest, most = (pick(together, key=itemgetter("at_once")) for pick in (min, max))
-    return Cost(alone[of], fewest[of], most[of])
+    # those that were measured alone are few, and what is kept of them in memory may be warm
+    return Cost(max(alone[of], fewest[of]), most[of])
 
 
 MEASURED: Final = Load(
     devices=1_000,
     interval_s=60.0,
     ways=(
-        Way(0.985, Cost(8.8, 5.0, 2.1), Cost(2.6, 1.6, 0.7), 14.4, 0.24, 120),
+        Way(0.985, Cost(8.8, 4.1), Cost(2.6, 0.7), 14.4, 0.24, 120, 4.8),
         Way(0.015, Cost.even(12.0), Cost.even(5.9), 25.1, 0.36, 43),
     ),
     chores=Chores(0.058, 0.15),

@@ -1,6 +1,6 @@
 """Work that goes from one station to the next, each of which serves who waits in the order of
-coming, several together where that is cheaper: the bare queueing, of which `queueing` says what
-the stations are.
+coming: the bare queueing, of which `queueing` says what the stations are. At a gate those who wait
+are taken together, as one piece of work that goes to the stations itself.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,15 +18,40 @@ NOWHERE: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
+class Batched:
+    """What is done for who passes a gate: `each_s` for each and `once_s` for all who pass together,
+    at `station`, in pieces of at most `piece_s`, between which others are served there; then
+    `rest_s` for all, which is nobody's.
+    """
+
+    station: int
+    each_s: float
+    once_s: float
+    piece_s: float
+    rest_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
-    """Work at a station: `seconds` for this job, `shared_s` once for all that are served together
-    with it, and `waking_s` more where the station had nothing to do before.
+    """Work at a station: `seconds`, and `waking_s` more where it had nothing to do before. With
+    `batched`, the station is a gate, and what it says is done for those who pass together.
     """
 
     station: int
     seconds: float
-    shared_s: float = 0.0
     waking_s: float = 0.0
+    batched: Batched | None = None
+
+
+def as_one(those: Sequence[Batched]) -> tuple[Stage, ...]:
+    """What is done for those who pass together, of whom whoever takes most of what is done once
+    says how long that is.
+    """
+    once_s, rest_s = max(one.once_s for one in those), max(one.rest_s for one in those)
+    whole_s = sum(one.each_s for one in those) + once_s
+    pieces = math.ceil(whole_s / min(one.piece_s for one in those) - 1e-9) if whole_s else 0
+    work = (Stage(those[0].station, whole_s / max(1, pieces)),) * pieces
+    return (*work, Stage(NOWHERE, rest_s)) if rest_s else work
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +74,43 @@ class Answered:
 
 
 @dataclass(slots=True)
+class Counted:
+    """From when to when it is counted, s; infinite until it is known."""
+
+    begin_s: float = 0.0
+    end_s: float = math.inf
+
+
+@dataclass(slots=True)
 class _Under:
-    """A job under way, of which `done` stages are over."""
+    """A job under way, of which `done` stages are over; those who passed the gate `station` as it
+    go on when it is at its end.
+    """
 
     job: Job
     done: int = 0
+    members: tuple[_Under, ...] = ()
+    station: int = NOWHERE
 
 
-Again = Callable[[Job, float], Job | None]
-"""What somebody was answered, and when, s: what they ask next, not before that; None where nothing.
-"""
+Again = Callable[[Job, float], Iterable[Job]]
+"""What somebody was answered, and when, s: what is asked next, not before that."""
 _Event = tuple[float, int, tuple[_Under, ...], int]
 """When, its place among those of one moment, whose stage is over, and at which station."""
 
 
-def never(_before: Job, _then_s: float) -> None:
+def never(_before: Job, _then_s: float) -> Iterable[Job]:
     """Who was answered asks nothing more."""
-    return
+    return ()
 
 
 class Stations:
-    """`count` of them, each of which serves at most `together` of those that wait at once. How
-    long each is busy is counted from `begin_s` to `end_s`.
+    """`count` of them, each of which serves one at a time; at a gate at most `together` pass as
+    one, and the next when those are done. How long each is busy is told of what is `counted`.
     """
 
-    def __init__(
-        self, count: int, together: int = 1, *, begin_s: float = 0.0, end_s: float = math.inf
-    ) -> None:
-        self._together, self._begin_s, self._end_s = together, begin_s, end_s
+    def __init__(self, count: int, together: int = 1, counted: Counted | None = None) -> None:
+        self._together, self._counted = together, counted or Counted()
         self._lines = [deque[_Under]() for _ in range(count)]
         self._busy = [False] * count
         self._events: list[_Event] = []
@@ -99,7 +133,7 @@ class Stations:
             for one in those:
                 if one.done and one.done == one.job.answered:
                     yield Answered(one.job.at_s, now_s)
-                    if (following := again(one.job, now_s)) is not None:
+                    for following in again(one.job, now_s):
                         self._come(following)
                 self._go_on(one, now_s)
             if station != NOWHERE:
@@ -114,6 +148,7 @@ class Stations:
     def _go_on(self, one: _Under, now_s: float) -> None:
         """To its next stage, if it has one."""
         if one.done == len(one.job.stages):
+            self._through(one, now_s)
             return
         stage = one.job.stages[one.done]
         if stage.station == NOWHERE:
@@ -124,19 +159,34 @@ class Stations:
         if not self._busy[stage.station]:
             self._serve(stage.station, now_s)
 
-    def _serve(self, station: int, now_s: float) -> None:
-        """Those that wait there, as many as go together, or nobody."""
-        line = self._lines[station]
-        those = tuple(line.popleft() for _ in range(min(self._together, len(line))))
-        slept, self._busy[station] = not self._busy[station], bool(those)
-        if not those:
-            return
-        stages = [one.job.stages[one.done] for one in those]
-        took_s = sum(one.seconds for one in stages) + max(one.shared_s for one in stages)
-        if slept:
-            took_s += max(one.waking_s for one in stages)
-        counted_s = min(now_s + took_s, self._end_s) - max(now_s, self._begin_s)
-        self.busy_s[station] += max(0.0, counted_s)
-        for one in those:
+    def _pass(self, first: _Under, line: deque[_Under], station: int, now_s: float) -> None:
+        """Through a gate, with those who wait there, as many as go together."""
+        others = (line.popleft() for _ in range(min(self._together - 1, len(line))))
+        those = (first, *others)
+        batches = [batch for one in those if (batch := one.job.stages[one.done].batched)]
+        job = Job(now_s, as_one(batches))
+        self._go_on(_Under(job, members=those, station=station), now_s)
+
+    def _through(self, batch: _Under, now_s: float) -> None:
+        """The gate is passed by those who went as one, and is open to the next."""
+        for one in batch.members:
             one.done += 1
-        self._at(now_s + took_s, those, station)
+        if batch.members:
+            self._at(now_s, batch.members, batch.station)
+
+    def _serve(self, station: int, now_s: float) -> None:
+        """Who waits there for longest, or nobody."""
+        line = self._lines[station]
+        slept, self._busy[station] = not self._busy[station], bool(line)
+        if not line:
+            return
+        one = line.popleft()
+        stage = one.job.stages[one.done]
+        if stage.batched is not None:
+            self._pass(one, line, station, now_s)
+            return
+        took_s = stage.seconds + (stage.waking_s if slept else 0.0)
+        counted_s = min(now_s + took_s, self._counted.end_s) - max(now_s, self._counted.begin_s)
+        self.busy_s[station] += max(0.0, counted_s)
+        one.done += 1
+        self._at(now_s + took_s, (one,), station)

@@ -18,7 +18,7 @@ class Controllers:
         self.visits = 0
 
     def used(self) -> Usage:
-        return Usage(0.1 * self.clock.now_s + self.each_s * self.asked, 0)
+        return Usage(0.1 * self.clock.now_s + self.each_s * self.asked, 0, 0.002 * self.asked)
 
     def database_used(self) -> Usage:
         return Usage(0.001 * self.asked, 0)
@@ -68,6 +68,7 @@ def test_what_is_done_by_the_clock_is_no_attestations(clock):
         "turns": 4,
         "p50_ms": 23.0,
         "controller_ms": pytest.approx(12.0),
+        "port_ms": pytest.approx(2.0),
         "database_ms": pytest.approx(1.0),
         "visits": 30,
         "machine_ms": pytest.approx(5.0),

@@ -1,26 +1,43 @@
 """What is simulated of an attestation is all that was measured of it, alone and together."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate_simulators.fleet.load import (
     CONTROLLER,
+    IN_THE_BATCH,
     MACHINES,
     MEASURED,
-    TURN,
+    TOGETHER,
     Cost,
     Load,
     Way,
 )
+from framegate_simulators.fleet.stations import NOWHERE, as_one
 from support.measured_run import measured_run
 
 MS = st.just(0.0) | st.floats(0.01, 100)
-COSTS = st.builds(Cost, MS, MS, MS)
+COSTS = st.tuples(MS, MS).map(lambda two: Cost(max(two), min(two)))
 
 
 def way(controller_ms, machine_ms, alone_ms, begin) -> Way:
     return Way(1.0, Cost.even(controller_ms), Cost.even(machine_ms), alone_ms, begin)
+
+
+def opened(stages):
+    """With what is done behind a gate for one by itself."""
+    return [part for one in stages for part in (as_one([one.batched]) if one.batched else (one,))]
+
+
+def ms(stages, station) -> float:
+    """Of a processor that wakes for each."""
+    return 1e3 * sum(one.seconds + one.waking_s for one in stages if one.station == station)
+
+
+BATCHED = Way(1.0, Cost(8.8, 2.0), Cost(3.0, 1.0), 14.8, 0.24, 40, batched_ms=4.0)
 
 
 @pytest.mark.parametrize("crowd", [True, False])
@@ -31,50 +48,48 @@ def way(controller_ms, machine_ms, alone_ms, begin) -> Way:
         way(12.0, 3.0, 10.0, 0.3),
         way(5.0, 30.0, 20.0, 0.3),
         way(0.0, 0.0, 7.0, 1.0),
-        Way(1.0, Cost(8.8, 5.0, 2.0), Cost(3.0, 2.0, 1.0), 14.8, 0.24, 40),
+        BATCHED,
+        Way(1.0, Cost(5.0, 4.0), Cost(4.0, 3.0), 12.0, 0.4, 30, port_ms=4.5),
     ],
 )
 def test_the_stages_are_all_that_was_measured(way, crowd):
     """Until the answer it takes as long as it took alone, or as the machine worked where its
     process did something beside; the controller's processor does all that it did.
     """
-    until, behind = way.stages(2.5, 32, crowd=crowd), way.behind(32)
-    stages = until + behind
-
-    def ms(stage) -> float:
-        return 1e3 * (stage.seconds + stage.shared_s + stage.waking_s)
-
-    assert sum(map(ms, until)) == pytest.approx(max(way.alone_ms, way.machine.alone_ms))
-    of_controller = sum(ms(stage) for stage in stages if stage.station == CONTROLLER)
-    assert of_controller == pytest.approx(way.controller.alone_ms)
-    assert any(s.station == MACHINES for s in stages) == (crowd and way.machine.alone_ms > 0)
-    assert sum(ms(stage) for stage in stages if stage.station == TURN) <= 2.5
-    assert all(ms(stage) > 0 for stage in stages)
+    stages, answered = way.stages(2.5, crowd=crowd)
+    until, everything = opened(stages[:answered]), opened(stages)
+    took = sum(ms(until, station) for station in (NOWHERE, MACHINES, CONTROLLER))
+    assert took == pytest.approx(max(way.alone_ms, way.machine.alone_ms))
+    assert ms(everything, CONTROLLER) == pytest.approx(way.controller.alone_ms)
+    own = way.machine.alone_ms + way.port_ms
+    assert ms(everything, MACHINES) == pytest.approx(own if crowd else 0.0)
+    assert all(one.seconds + one.waking_s > 0 for one in everything if one.station != NOWHERE)
+    assert sum(one.station == TOGETHER for one in stages) == (way.batched_ms > 0)
 
 
-@given(COSTS, MS, st.integers(1, 64))
-def test_what_is_its_own_and_what_is_done_once_is_all_of_it_and_never_less_than_nothing(
-    cost, ms, most
+@given(COSTS, MS, st.floats(0, 1), st.integers(1, 90), st.floats(1, 300))
+def test_what_is_shared_and_woken_for_is_never_more_than_there_is(
+    cost, batched_ms, once, visits, alone_ms
 ):
-    one = cost.stage(CONTROLLER, ms, most)
-    parts = (one.seconds, one.shared_s, one.waking_s)
-    assert min(parts) >= -1e-12
-    assert 1e3 * sum(parts) == pytest.approx(ms if cost.alone_ms else 0.0)
+    one = Way(1.0, cost, Cost.even(1.0), alone_ms, 0.3, visits, min(batched_ms, cost.alone_ms))
+    stages, answered = replace(one, once=once).stages(2.5, crowd=True)
+    assert 0 < answered <= len(stages)
+    assert all(part.seconds >= -1e-12 and part.waking_s >= -1e-12 for part in opened(stages))
+    assert ms(opened(stages), CONTROLLER) == pytest.approx(cost.alone_ms, abs=1e-9)
 
 
-@given(MS, MS, MS, st.integers(2, 64))
-def test_as_many_as_are_served_together_cost_what_was_measured_together(a, b, c, most):
-    together, awake, alone = sorted((a, b, c))
-    one = Cost(alone, awake, together).stage(CONTROLLER, alone, most)
-    least = awake / most  # all of it done once: no more than that can be shared
-    each = one.seconds + one.shared_s / most
-    assert 1e3 * each == pytest.approx(max(together, least) if alone else 0.0)
-    assert 1e3 * (one.seconds + one.shared_s) == pytest.approx(awake if alone else 0.0)
-
-
-def test_who_is_served_by_themselves_share_nothing():
-    one = Cost(8.0, 5.0, 2.0).stage(CONTROLLER, 8.0, 1)
-    assert (one.seconds, one.shared_s) == pytest.approx((5e-3, 0.0))
+@pytest.mark.parametrize(("once", "costs_ms"), [(0.0, 4.0), (0.5, 2.0), (1.0, 2.0)])
+def test_many_cost_what_was_measured_of_many(once, costs_ms):
+    """Of a processor that is never at rest, and in a batch that is large; no more of what is woken
+    for can be saved than there is.
+    """
+    stages, _ = replace(BATCHED, once=once).stages(2.5, crowd=True)
+    batches = [one.batched for one in stages if one.batched] * 1_000
+    beside, together = (
+        sum(one.seconds for one in those if one.station == CONTROLLER)
+        for those in (stages, as_one(batches))
+    )
+    assert 1e3 * beside + together == pytest.approx(costs_ms, rel=0.01)
 
 
 def test_a_measured_run_is_a_load():
@@ -85,11 +100,27 @@ def test_a_measured_run_is_a_load():
         (0.9, 12.0, 0.25),
         (0.1, 24.0, 0.125),
     ]
-    assert load.ways[0].controller == Cost(8.0, 6.0, 3.0)
-    assert load.ways[1].machine == Cost(5.0, 1.5, 1.0)
+    assert load.ways[0].controller == Cost(8.0, 3.0)
+    assert load.ways[1].machine == Cost(5.0, 1.0)
+    assert [way.batched_ms for way in load.ways] == [IN_THE_BATCH * 8.0] * 2
     assert load.joining is not None
     joining = load.joining
-    assert (joining.per_s, joining.settling_s, joining.counted_s) == (100.0, 60.0, 90.0)
+    assert (joining.at_once, joining.settling_s, joining.counted_s) == (48, 60.0, 90.0)
+
+
+def test_who_costs_more_awake_than_alone_was_warm_when_alone():
+    body = measured_run()
+    body["alone"]["kept"]["controller_ms"] = 5.0
+    assert Load.of_run(body).ways[0].controller == Cost(6.0, 3.0)
+
+
+def test_what_the_join_ports_process_does_is_not_the_controllers():
+    body = measured_run()
+    body["alone"]["join"] |= {"controller_ms": 9.3, "port_ms": 4.6, "p50_ms": 12.8, "turns": 40}
+    joining = Load.of_run(body).joining
+    assert joining is not None
+    assert joining.way.controller.alone_ms == pytest.approx(4.7)
+    assert (joining.way.port_ms, joining.way.batched_ms) == (4.6, 0.0)
 
 
 def test_a_way_that_was_measured_alone_only_costs_the_same_whoever_is_there():
@@ -120,4 +151,4 @@ def test_in_earnest_machines_have_processors_of_their_own_and_keep_connections()
 
 def test_without_a_run_it_costs_less_the_more_are_there():
     for one in MEASURED.ways:
-        assert one.controller.alone_ms >= one.controller.awake_ms >= one.controller.together_ms
+        assert one.controller.alone_ms >= one.controller.together_ms
