@@ -3,7 +3,9 @@ after it; who calls is established first, and no port takes in more than it said
 """
 
 import asyncio
+import gc
 import threading
+import tracemalloc
 from dataclasses import replace
 
 import grpc
@@ -30,6 +32,8 @@ from support.refusals import refused_with
 from support.waiting import until
 
 WAIT_S = 30.0
+LARGE = 2 << 20
+"""Bytes, of evidence that comes after its offer."""
 
 
 class Machine:
@@ -242,3 +246,21 @@ def test_n132_evidence_with_its_offer_counts_on_its_machines_share(bench):
     with refused_with(Refused, Reason.TOO_MANY_TRIES):
         for _ in range(200):
             whole()
+
+
+async def test_n225_evidence_that_was_refused_is_in_no_cycle(machine):
+    """Cycles are looked for rarely: what somebody sent may not wait for that (decision 82)."""
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(6):
+            reply, evidence = await machine.begun()
+            parts = evidence_parts(reply.state, b"", evidence + bytes(LARGE), reply.with_offer)
+            answer = await machine.complete(*parts)
+            assert not answer.certificate, "bytes behind evidence make it none"
+            del parts, answer
+        assert tracemalloc.get_traced_memory()[0] < LARGE
+    finally:
+        tracemalloc.stop()
+        gc.enable()
