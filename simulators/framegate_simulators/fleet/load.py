@@ -206,7 +206,7 @@ class Load:
             crowd=True,
             jitter=plan["jitter"],
             joining=Joining(
-                way=way_of(alone["join"], 0.0, 0.0),
+                way=_joining(way_of(alone["join"], 0.0, 0.0), way_of(alone["new"], 0.0, kept)),
                 at_once=JOINS * plan["workers"],
                 settling_s=plan["settling"],
                 counted_s=plan["seconds"],
@@ -224,6 +224,15 @@ class Load:
         ways = (replace(kept, share=1 - share), replace(joins, share=share))
         chores = replace(self.chores, cores=self.chores.cores + devices * watch_ms / 1e3)
         return Load(devices, interval_s, ways, chores, self.write_ms, self.most)
+
+
+def _joining(way: Way, new: Way) -> Way:
+    """Many join at once, which is not measured, for the port bears so many joins a minute. Machines
+    and port then save what machines that open a connection do; the controller answers one by one.
+    """
+    machine = new.machine.together_ms / new.machine.alone_ms if new.machine.alone_ms else 1.0
+    many = replace(way.machine, together_ms=machine * way.machine.alone_ms)
+    return replace(way, machine=many, port_ms=machine * way.port_ms)
 
 
 def way_of(alone: dict[str, Any], share: float, kept_ms: float) -> Way:

@@ -116,11 +116,14 @@ def test_who_costs_more_awake_than_alone_was_warm_when_alone():
 
 def test_what_the_join_ports_process_does_is_not_the_controllers():
     body = measured_run()
-    body["alone"]["join"] |= {"controller_ms": 9.3, "port_ms": 4.6, "p50_ms": 12.8, "turns": 40}
+    join = {"controller_ms": 9.3, "machine_ms": 4.0, "port_ms": 4.5, "p50_ms": 12.8, "turns": 40}
+    body["alone"]["join"] |= join
     joining = Load.of_run(body).joining
     assert joining is not None
-    assert joining.way.controller.alone_ms == pytest.approx(4.7)
-    assert (joining.way.port_ms, joining.way.batched_ms) == (4.6, 0.0)
+    way = joining.way
+    assert way.controller == Cost(pytest.approx(4.8), 9.3) and way.batched_ms == 0.0
+    # many save as much as who opens a connection: 1 of 5 ms is left
+    assert (way.machine, way.port_ms) == (Cost(4.0, pytest.approx(0.8)), pytest.approx(0.9))
 
 
 def test_a_way_that_was_measured_alone_only_costs_the_same_whoever_is_there():
