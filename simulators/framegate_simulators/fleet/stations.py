@@ -15,6 +15,11 @@ from typing import Final
 
 NOWHERE: Final = -1
 """Time that passes without a station: on the way, or at a disk."""
+BETWEEN: Final = 8
+"""Others that are served between two pieces of a batch, at most: its thread has its turn among
+threads, however many of the others' there are. With so many in between, as many under way as were
+measured cost what they did; with one batches stay small, with all who wait it starves.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,8 @@ class Stations:
     def __init__(self, count: int, together: int = 1, counted: Counted | None = None) -> None:
         self._together, self._counted = together, counted or Counted()
         self._lines = [deque[_Under]() for _ in range(count)]
+        self._pieces = [deque[_Under]() for _ in range(count)]
+        self._others = [0] * count
         self._busy = [False] * count
         self._events: list[_Event] = []
         self._order = itertools.count()
@@ -155,9 +162,19 @@ class Stations:
             one.done += 1
             self._at(now_s + stage.seconds, (one,))
             return
-        self._lines[stage.station].append(one)
+        lines = self._pieces if one.members else self._lines
+        lines[stage.station].append(one)
         if not self._busy[stage.station]:
             self._serve(stage.station, now_s)
+
+    def _next(self, station: int) -> _Under | None:
+        """A batch is done by a thread of its own, which has its turn after so many others."""
+        pieces, line = self._pieces[station], self._lines[station]
+        if pieces and (not line or self._others[station] >= BETWEEN):
+            self._others[station] = 0
+            return pieces.popleft()
+        self._others[station] += 1
+        return line.popleft() if line else None
 
     def _pass(self, first: _Under, line: deque[_Under], station: int, now_s: float) -> None:
         """Through a gate, with those who wait there, as many as go together."""
@@ -176,14 +193,13 @@ class Stations:
 
     def _serve(self, station: int, now_s: float) -> None:
         """Who waits there for longest, or nobody."""
-        line = self._lines[station]
-        slept, self._busy[station] = not self._busy[station], bool(line)
-        if not line:
+        one = self._next(station)
+        slept, self._busy[station] = not self._busy[station], one is not None
+        if one is None:
             return
-        one = line.popleft()
         stage = one.job.stages[one.done]
         if stage.batched is not None:
-            self._pass(one, line, station, now_s)
+            self._pass(one, self._lines[station], station, now_s)
             return
         took_s = stage.seconds + (stage.waking_s if slept else 0.0)
         counted_s = min(now_s + took_s, self._counted.end_s) - max(now_s, self._counted.begin_s)

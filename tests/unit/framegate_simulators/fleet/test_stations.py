@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate_simulators.fleet.stations import (
+    BETWEEN,
     NOWHERE,
     Batched,
     Counted,
@@ -87,6 +88,14 @@ def test_between_two_pieces_of_a_batch_others_are_served():
     assert times(*jobs) == [(0.5, 2.0), (0.0, 5.0)]
     whole = [Job(0.0, (gate(4.0, 0.0),), 1), Job(0.5, (Stage(0, 1.0),), 1)]
     assert times(*whole) == [(0.0, 4.0), (0.5, 5.0)]
+
+
+def test_a_batch_has_its_turn_however_many_others_wait():
+    """Between each two of its four pieces so many others, and not all two hundred."""
+    batch = Job(0.0, (gate(4.0, 0.0, piece_s=1.0),), 1)
+    others = [Job(0.5, (Stage(0, 1.0),), 1)] * 200
+    (then_s,) = (one.then_s for one in Stations(2).passed([batch, *others]) if one.at_s == 0.0)
+    assert then_s == 4 + 3 * BETWEEN
 
 
 @given(st.integers(1, 9), st.floats(0, 9), st.floats(0, 9), st.floats(0.1, 9), st.floats(0, 9))
