@@ -36,6 +36,7 @@ RATE: Final = 12.0
 """Parts a second: what two cores inspect while they run everything else of the plant, too."""
 SAMPLE_S: Final = 5.0
 SAY_S: Final = 60.0
+"""Between two words about how far it is."""
 WARM_UP_PARTS: Final = 5_000
 """Parts of the warm-up, of two gateways: their last 2,000 verdicts, pictures of defects, and caches
 of databases and allocators fill with them. Nothing is judged by them.

@@ -55,7 +55,8 @@ class Way:
     for it: whoever is there is waited for each time. `port_ms` is another process's, on the
     machines' processor. Of what many save the share `once` is done once for a batch.
     `took_ms` is how long each took of those that were measured, of which `alone_ms` is the middle:
-    one that waited for a disk is as likely to come as it was then.
+    one that waited for a disk is as likely to come as it was then. `several` are those of which so
+    many were under way, and what each cost the controller's processor.
     """
 
     share: float
@@ -68,6 +69,7 @@ class Way:
     port_ms: float = 0.0
     once: float = ONCE
     took_ms: tuple[float, ...] = ()
+    several: tuple[tuple[int, float], ...] = ()
 
     def each(self) -> tuple[Way, ...]:
         """It as each of those that were measured took; itself where only the middle is known."""
@@ -251,6 +253,11 @@ def way_of(alone: dict[str, Any], share: float, kept_ms: float) -> Way:
         batched_ms=min(controller.alone_ms, IN_THE_BATCH * kept_ms),
         port_ms=port,
         took_ms=tuple(alone.get("took_ms", ())),
+        several=tuple(
+            (one["at_once"], one["controller_ms"])
+            for one in alone.get("together", ())
+            if one["at_once"] > 1
+        ),
     )
 
 

@@ -18,7 +18,7 @@ import argparse
 import heapq
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf, log
@@ -166,21 +166,19 @@ def sharing(run: dict[str, Any], write_ms: float) -> Load:
     """The load of a run, in which a batch shares as much as makes so many under way at any time
     cost what they were measured to: least squares of the logarithms.
     """
-    load, alone = Load.of_run(run, write_ms), run["alone"]
-    hows = [how for how in run["ways"] if alone[how]["turns"]]
-    ways = tuple(_sharing(load, way, alone[how]) for how, way in zip(hows, load.ways, strict=True))
-    return replace(load, ways=ways)
+    load = Load.of_run(run, write_ms)
+    return replace(load, ways=tuple(_sharing(load, way) for way in load.ways))
 
 
-def _sharing(load: Load, way: Way, alone: Mapping[str, Any]) -> Way:
-    several = [each for each in alone.get("together", ()) if each["at_once"] > 1]
-
+def _sharing(load: Load, way: Way) -> Way:
     def misses(once: float) -> float:
         tried = replace(way, once=once)
-        seen = ((pressed(load, tried, each["at_once"]), each) for each in several)
-        return sum(log(one.each_ms / each["controller_ms"]) ** 2 for one, each in seen)
+        return sum(
+            log(pressed(load, tried, at_once).each_ms / cost_ms) ** 2
+            for at_once, cost_ms in way.several
+        )
 
-    return replace(way, once=min(SHARES, key=misses)) if several else way
+    return replace(way, once=min(SHARES, key=misses)) if way.several else way
 
 
 def _simulate(load: Load, seed: int, counted: Counted) -> Waited:
@@ -218,8 +216,9 @@ def beside(runs: Sequence[dict[str, Any]], loads: Sequence[Load]) -> Table:
 
 
 def beside_pressed(run: dict[str, Any], load: Load) -> Table:
-    """The same of so many that were under way at any time. What the fewest and the most cost is
-    what the simulation is given; what is between, and how many are answered, is what it says.
+    """The same of so many that were under way at any time. What one and the most cost is what the
+    simulation is given, and how much a batch shares is chosen by what those between cost; how many
+    are answered is what it says.
     """
     table = Table("under way", "", "a second", "CPU each, ms", box=None)
     alone = run["alone"]

@@ -176,8 +176,9 @@ class Stations:
         self._others[station] += 1
         return line.popleft() if line else None
 
-    def _pass(self, first: _Under, line: deque[_Under], station: int, now_s: float) -> None:
+    def _pass(self, first: _Under, station: int, now_s: float) -> None:
         """Through a gate, with those who wait there, as many as go together."""
+        line = self._lines[station]
         others = (line.popleft() for _ in range(min(self._together - 1, len(line))))
         those = (first, *others)
         batches = [batch for one in those if (batch := one.job.stages[one.done].batched)]
@@ -199,7 +200,7 @@ class Stations:
             return
         stage = one.job.stages[one.done]
         if stage.batched is not None:
-            self._pass(one, self._lines[station], station, now_s)
+            self._pass(one, station, now_s)
             return
         took_s = stage.seconds + (stage.waking_s if slept else 0.0)
         counted_s = min(now_s + took_s, self._counted.end_s) - max(now_s, self._counted.begin_s)
