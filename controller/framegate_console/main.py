@@ -12,8 +12,8 @@ from framegate_console.server import serve
 from framegate_console.settings import ConsoleSettings
 from framegate_host import console
 from framegate_host.console import service_exit_code
-from framegate_host.library_text import let_go_of_text
 from framegate_host.logs import start_logging
+from framegate_host.mapped_text import let_go_of_text
 from framegate_host.process_memory import hide_memory
 from framegate_host.program import run_program
 from framegate_host.rereading import Rereader

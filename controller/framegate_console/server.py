@@ -22,8 +22,8 @@ from framegate_console.settings import ConsoleSettings
 from framegate_console.signing_in import SignInDesk
 from framegate_console.visit import Console
 from framegate_host.certificate_end import tell_end
-from framegate_host.library_text import LibraryText, let_go_of_heap
 from framegate_host.logs import started
+from framegate_host.mapped_text import LibraryText, let_go_of_heap
 from framegate_host.ready_file import write_ready
 from framegate_host.rereading import Rereader
 from framegate_host.service_manager import ServiceManager, service_manager

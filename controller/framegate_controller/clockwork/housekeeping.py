@@ -22,7 +22,7 @@ from framegate_controller.people.signin import record_counted
 from framegate_controller.record.ledger import checkpoint
 from framegate_controller.store.ports import CONTROLLER, Store, Sweep, Transaction
 from framegate_controller.store.shared.failures import FailureFold
-from framegate_host.library_text import let_go_of_heap
+from framegate_host.mapped_text import let_go_of_heap
 from framegate_host.repeated import Repeated, more_of
 from framegate_host.witness_file import write_head
 

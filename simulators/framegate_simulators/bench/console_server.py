@@ -26,7 +26,7 @@ PROGRAM: Final = "framegate_console.main"
 def main() -> None:
     """Serve until standard input ends."""
     import_to_stay(PROGRAM)
-    from framegate_host.library_text import let_go_of_text
+    from framegate_host.mapped_text import let_go_of_text
     from framegate_host.signals import run_service
 
     let_go_of_text()

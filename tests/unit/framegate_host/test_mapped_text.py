@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-from framegate_host import library_text
-from framegate_host.library_text import LibraryText, Mapping, let_go_of_text, unwritten_text
+from framegate_host import mapped_text
+from framegate_host.mapped_text import LibraryText, Mapping, let_go_of_text, unwritten_text
 
 HEAD = "{begin:012x}-{end:012x} {rights} 00000000 08:01 77                      {file}\n"
 DETAILS = "Size: 8 kB\nRss: 8 kB\nAnonymous: {own} kB\nVmFlags: rd ex mr\n"
@@ -48,7 +48,7 @@ import hashlib, json, ssl, sys
 from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives import hashes
-from framegate_host.library_text import let_go_of_text
+from framegate_host.mapped_text import let_go_of_text
 def of_files():
     return int(Path("/proc/self/status").read_text().partition("RssFile:")[2].split()[0])
 key = ec.generate_private_key(ec.SECP256R1())
@@ -68,18 +68,18 @@ print(before, after)
 
 
 def test_where_the_kernel_says_nothing_nothing_changes(monkeypatch, tmp_path):
-    monkeypatch.setattr(library_text, "_PAGES", tmp_path / "smaps")
+    monkeypatch.setattr(mapped_text, "_PAGES", tmp_path / "smaps")
     assert let_go_of_text() == 0 and LibraryText().let_go() == 0
-    monkeypatch.setattr(library_text.ctypes, "CDLL", lambda _name: object())
+    monkeypatch.setattr(mapped_text.ctypes, "CDLL", lambda _name: object())
     assert let_go_of_text() == 0
 
 
 def test_while_a_program_runs_a_mapping_is_given_back_that_stood_before(monkeypatch, tmp_path):
     """What a loader maps just now is one mapping at first, and others over it a moment later."""
     given, smaps, text = [], tmp_path / "smaps", LibraryText()
-    monkeypatch.setattr(library_text, "_PAGES", smaps)
+    monkeypatch.setattr(mapped_text, "_PAGES", smaps)
     monkeypatch.setattr(
-        library_text, "_given_back", lambda known: len([*map(given.append, sorted(known))])
+        mapped_text, "_given_back", lambda known: len([*map(given.append, sorted(known))])
     )
     stands, whole = pages(), pages("r--p", begin=0x7F0000010000)
     smaps.write_text(stands + whole)
