@@ -5,7 +5,13 @@ PY := .venv/bin/python
 SETUP = PYTHON="$(or $(PYTHON),python3)" SAY="$(if $(filter setup setup-dev,$(MAKECMDGOALS)),1)" ./scripts/setup.sh
 # The longest first; each says what is wrong by itself, also where another failed
 CHECKS := check-types check-code check-pages check-names check-images
-.PHONY: help packages setup setup-dev try quick unit $(CHECKS) coverage demo demo-line demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto pages docs blocks load plants matrix model stores bench-scale fairness soak deb release units-test vm-test demo-segment bench-segment profile-release demo-part console-demo demo-assess check-types check-pages check-names check-code attack-model bench-watch segment-test chaos bench-console bench-verify deb-again image check-images demo-vibration vibration-model demo-sites demo-upgrade clean
+.PHONY: help packages setup setup-dev try quick unit $(CHECKS) coverage demo demo-line \
+	demo-rollout demo-people demo-watch drill test check bench fuzz attack chaos-line proto \
+	pages docs blocks load plants matrix model stores bench-scale fairness soak deb release \
+	units-test vm-test demo-segment bench-segment profile-release demo-part console-demo \
+	demo-assess check-types check-pages check-names check-code attack-model bench-watch \
+	segment-test chaos bench-console bench-verify deb-again image check-images \
+	demo-vibration vibration-model demo-sites demo-upgrade clean
 # A test that hangs says where it does, and fails instead of holding the run up
 BOUNDED = $(PY) -m pytest -o faulthandler_timeout=100 -o faulthandler_exit_on_timeout=true
 FIRST := try demo quick test docs
@@ -74,7 +80,8 @@ demo-vibration: setup ## A motor's vibration goes the same way: a damaged bearin
 	@$(PY) -m framegate_simulators.demo.vibration
 
 vibration-model: setup ## Train the model of motors anew from drawn windows (SEED 7) into build/vibration-model, with its figures
-	@rm -rf build/vibration-model && $(PY) -m framegate_simulators.vibration.train --out build/vibration-model --seed $(or $(SEED),7)
+	@rm -rf build/vibration-model && $(PY) -m framegate_simulators.vibration.train \
+		--out build/vibration-model --seed $(or $(SEED),7)
 
 console-demo: setup-dev ## The web console before a plant where things happen; CI=true takes its pictures and ends
 	@$(PY) -m framegate_simulators.demo.console
@@ -86,7 +93,8 @@ test: setup-dev ## The tests (but for make plants, make blocks, make load), and 
 	@mkdir -p build
 	@$(TOGETHER) $(CHECKS) > build/checks.log 2>&1 & checks=$$!; trap 'kill $$checks' INT TERM; \
 	$(BOUNDED) -n auto; tests=$$?; \
-	wait $$checks || { cat build/checks.log; echo "the checks failed, as said above; the tests ended with $$tests" >&2; exit 1; }; \
+	wait $$checks || { cat build/checks.log; \
+	echo "the checks failed, as said above; the tests ended with $$tests" >&2; exit 1; }; \
 	echo "not run here: make plants, units-test (under systemd), image, vm-test"; exit $$tests
 
 plants: setup-dev ## Whole plants: people, models, CAs in hardware, brokers, your own camera; and long walks
@@ -114,27 +122,32 @@ check-pages:
 	@$(PY) scripts/pages.py --check && $(PY) scripts/links.py
 
 check-names:
-	@$(PY) scripts/names.py && $(PY) scripts/threats.py && $(PY) scripts/borders.py && $(PY) scripts/printing.py && $(PY) scripts/blocks.py && $(PY) scripts/exposure.py
+	@$(PY) scripts/names.py && $(PY) scripts/threats.py && $(PY) scripts/borders.py \
+	&& $(PY) scripts/printing.py && $(PY) scripts/blocks.py && $(PY) scripts/exposure.py
 
 check-code:
 	@$(PY) -m ruff format --check -q . && $(PY) -m ruff check -q .
-	@.venv/bin/lint-imports --no-cache > build-layers.log 2>&1 || { cat build-layers.log; rm -f build-layers.log; exit 1; }; rm -f build-layers.log
+	@.venv/bin/lint-imports --no-cache > build-layers.log 2>&1 \
+	|| { cat build-layers.log; rm -f build-layers.log; exit 1; }; rm -f build-layers.log
 	@./scripts/proto.sh --check
 
 bench: setup ## Measure; writes build/bench.json
 	@$(PY) -m framegate_simulators.bench.run
 
 bench-verify: setup ## Verification first and again; KEYLIME=PYTHON: beside Keylime; EVIDENCE=DIR, ROUNDS=12
-	@$(PY) -m framegate_simulators.bench.beside $(if $(KEYLIME),--keylime "$(KEYLIME)") $(if $(EVIDENCE),--evidence "$(EVIDENCE)") $(if $(ROUNDS),--rounds $(ROUNDS))
+	@$(PY) -m framegate_simulators.bench.beside $(if $(KEYLIME),--keylime "$(KEYLIME)") \
+		$(if $(EVIDENCE),--evidence "$(EVIDENCE)") $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-console: setup-dev ## What the web console costs: build/bench-console.json
 	@$(PY) -m framegate_simulators.bench.console
 
 bench-scale: setup ## Cost of a machine by fleet's size: DEVICES (100 1000), STORE=postgres CONTROLLERS=2 SHARE=25
 ifdef SHARE
-	@$(PY) -m framegate_simulators.fleet.speedup --share $(SHARE) $(if $(STORE),--store $(STORE)) $(if $(CONTROLLERS),--controllers $(CONTROLLERS)) $(if $(DEVICES),--devices $(DEVICES))
+	@$(PY) -m framegate_simulators.fleet.speedup --share $(SHARE) $(if $(STORE),--store $(STORE)) \
+		$(if $(CONTROLLERS),--controllers $(CONTROLLERS)) $(if $(DEVICES),--devices $(DEVICES))
 else
-	@$(PY) -m framegate_simulators.fleet.cost $(if $(DEVICES),--devices $(DEVICES)) $(if $(STORE),--store $(STORE)) $(if $(CONTROLLERS),--controllers $(CONTROLLERS))
+	@$(PY) -m framegate_simulators.fleet.cost $(if $(DEVICES),--devices $(DEVICES)) \
+		$(if $(STORE),--store $(STORE)) $(if $(CONTROLLERS),--controllers $(CONTROLLERS))
 	@$(PY) -m framegate_simulators.fleet.queueing
 endif
 
@@ -190,7 +203,8 @@ deb-again: packages ## Build the packages once more elsewhere: every byte has to
 	@test "$$(git log -1 --format=%ct)" -le "$$(stat -c %Y $(PACKAGES))" \
 	|| $(MAKE) --no-print-directory deb
 	@OUT=build/packages-again $(PY) scripts/packages.py $(NAMES)
-	@for each in build/packages-again/*.deb build/packages-again/*.whl; do cmp "$$each" "build/packages/$${each##*/}" || exit 1; done
+	@for each in build/packages-again/*.deb build/packages-again/*.whl; do \
+	cmp "$$each" "build/packages/$${each##*/}" || exit 1; done
 	@rm -rf build/packages-again && echo "the same bytes"
 
 release: deb ## Packages with bills of materials, reference values, provenance; signed with KEY
@@ -215,4 +229,5 @@ model: setup ## Train the default model from nothing, for MINUTES (66)
 	@./scripts/model.sh
 
 clean: ## Remove what was built
-	rm -rf build .venv .venv-docs .venv-train .venv-images .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build .venv .venv-docs .venv-train .venv-images \
+		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

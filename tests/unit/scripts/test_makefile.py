@@ -46,7 +46,7 @@ def test_a_terminal_of_eighty_columns_is_enough(greeting):
 
 
 def test_no_target_is_a_file():
-    (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE.replace("\\\n", ""), re.MULTILINE)
     checks = re.search(r"^CHECKS := (.*)$", MAKEFILE, re.MULTILINE)
     assert set(phony.replace("$(CHECKS)", checks[1]).split()) == TARGETS
 
