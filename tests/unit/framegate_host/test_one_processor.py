@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,8 @@ def as_before():
     """Whatever a test did, this process may run everywhere again."""
     yield
     for thread in Path("/proc/self/task").iterdir():
-        os.sched_setaffinity(int(thread.name), ALL)
+        with suppress(ProcessLookupError):  # one of another test's that ended meanwhile
+            os.sched_setaffinity(int(thread.name), ALL)
 
 
 @contextmanager
