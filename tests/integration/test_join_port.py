@@ -37,6 +37,7 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_simulators.bench.strangers import LOADS, Scene, measure
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.plant.processes import BIN
+from framegate_simulators.process_readings import children_of, descriptors_of
 from support.fleet_port import channel, credentials, invited
 from support.founded import found_controller
 from support.waiting import until
@@ -158,7 +159,7 @@ async def test_n130_the_process_holds_no_database_and_has_limits_of_its_own(cont
     pid = running.join_port.pid
     assert pid and pid != os.getpid()
     with contextlib.suppress(PermissionError):  # who is not root may not look into it at all
-        open_files = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
+        open_files = [file for _, file in descriptors_of(pid)]
         assert not [f for f in open_files if "registry" in f or "keys" in f]
     assert resource.prlimit(pid, resource.RLIMIT_DATA) == (MEMORY_BYTES, MEMORY_BYTES)
     assert resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] >= DESCRIPTORS
@@ -324,8 +325,7 @@ def test_n130_a_controller_that_was_killed_is_followed_by_the_next_at_once(tmp_p
     argv = ["--state", tmp_path, "--join-port", "0", "--fleet-port", "0", "--ready-file", ready]
     first = started(argv, ready)
     ports = [json.loads(ready.read_text())[p].split(":")[1] for p in ("join", "fleet")]
-    tasks = Path(f"/proc/{first.pid}/task").iterdir()
-    children = [int(c) for task in tasks for c in (task / "children").read_text().split()]
+    children = children_of(first.pid)
     assert children
     for pid in children:  # it could not even notice by itself that its controller is gone
         os.kill(pid, signal.SIGSTOP)

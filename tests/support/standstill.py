@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from framegate_simulators.process_readings import children_of
+
 TIMES: Final = 3
 """So many times what one test has before its process ends itself, two tests may end apart."""
 DUMP_S: Final = 5.0
@@ -60,10 +62,9 @@ class Standstill:
 
 def _below(pid: int) -> Iterator[int]:
     """Children of a process, and theirs."""
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in _read(children).split():
-            yield int(child)
-            yield from _below(int(child))
+    for child in children_of(pid):
+        yield child
+        yield from _below(child)
 
 
 def _told(pid: int) -> str:

@@ -22,6 +22,7 @@ from framegate_controller.ca.issue import issue_server
 from framegate_controller.joinport.messages import Known, PortSetup
 from framegate_controller.rpc.joinport import Behind, JoinPort
 from framegate_host.cages import BUNDLE_PORT, CAGES, JOIN_PORT, NEVER
+from framegate_simulators.process_readings import descriptors_of
 from support.registries import Registry
 
 
@@ -80,9 +81,7 @@ def statuses(pid: int) -> Iterator[dict[str, str]]:
 def descriptors(pid: int) -> Iterator[str]:
     """What it holds but the standard ones, as far as this user may see it."""
     with contextlib.suppress(PermissionError):
-        for each in Path(f"/proc/{pid}/fd").iterdir():
-            if int(each.name) > 2:
-                yield str(each.readlink())
+        yield from (file for number, file in descriptors_of(pid) if number > 2)
 
 
 @pytest.mark.parametrize("cage", [JOIN_PORT, BUNDLE_PORT], ids=lambda c: c.name)

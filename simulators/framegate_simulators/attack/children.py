@@ -30,6 +30,7 @@ from framegate_simulators.attack import rogue_worker
 from framegate_simulators.attack.floor import Floor, picture
 from framegate_simulators.attack.target import Seen, Target, attempt
 from framegate_simulators.plant.processes import wait_for
+from framegate_simulators.process_readings import children_of
 
 REFUSED: Final = frozenset({"EPERM", "EACCES", "ENOSYS", "SIGSYS"})
 """The kernel's no: to a call, to a path, as if it were not there, and for good."""
@@ -72,12 +73,11 @@ def _inference_child(t: Target) -> dict[str, str]:
 
 def _child_of(parent: int, module: bytes) -> dict[str, str]:
     """/proc's status of the process below `parent` that runs a module of that name."""
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with contextlib.suppress(OSError):
-            lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines())
-            command = (status.parent / "cmdline").read_bytes()
-            if lines.get("PPid") == str(parent) and module in command:
-                return lines
+    for child in children_of(parent):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            status = Path(f"/proc/{child}/status").read_text().splitlines()
+            if module in Path(f"/proc/{child}/cmdline").read_bytes():
+                return dict(line.split(":\t", 1) for line in status)
     return {}
 
 

@@ -25,6 +25,7 @@ from framegate_simulators.attack.target import TIMEOUT_S, Seen, Target, attempt
 from framegate_simulators.fixtures.access import PASSWORD, totp_now, wait_for_next_code
 from framegate_simulators.plant.operators import OPERATOR
 from framegate_simulators.plant.processes import PlantError, free_port, wait_for
+from framegate_simulators.process_readings import descriptors_of, resident_kib
 
 SCRIPT: Final = "<script>alert(1)</script>"
 ROLE: Final = {"role": "auditor", "minutes": "1", "reason": f"to look {SCRIPT}"}
@@ -122,12 +123,6 @@ class Website:
             connection.close()
 
 
-def resident_mib(pid: int) -> float:
-    """What a process has in memory."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-
 @attempt("N170", "a script as the reason of a request, which everybody who approves is shown")
 def n170(t: Target) -> Seen:
     site = t.once(Website)
@@ -162,9 +157,7 @@ def n172(t: Target) -> Seen:
 def n173(t: Target) -> Seen:
     site, kept = t.once(Website), t.plant.folder / "controller"
     opened = [
-        link
-        for entry in Path(f"/proc/{site.process.pid}/fd").iterdir()
-        if (link := entry.readlink()).is_relative_to(kept)
+        file for _, file in descriptors_of(site.process.pid) if Path(file).is_relative_to(kept)
     ]
     given = Path(f"/proc/{site.process.pid}/cmdline").read_bytes().decode().split("\0")
     told = [word for word in given if str(kept) in word]
@@ -203,13 +196,13 @@ def n230(t: Target) -> Seen:
         "Content-Length: 5",
         "Transfer-Encoding: chunked",
     ]
-    before = resident_mib(site.process.pid)
+    before = resident_kib(site.process.pid)
     with socket.create_connection(("127.0.0.1", site.port), TIMEOUT_S) as connection:
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         with contextlib.suppress(OSError):  # hung up on
             while sent < ENDLESS:
                 sent += connection.send(CHUNK)
-        grown = resident_mib(site.process.pid) - before
+        grown = (resident_kib(site.process.pid) - before) / 1024
     large = site.post("/language", OURS, {"language": "x" * LARGE})
     kept = grown > ENDLESS / 2**20 / 4
     return Seen(

@@ -4,6 +4,7 @@ is said on its line to the controller is the attacker's, who holds that line whe
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -25,6 +26,7 @@ from framegate_controller.joinport.messages import (
 )
 from framegate_simulators.attack.target import Seen, Target, attempt
 from framegate_simulators.plant.processes import PlantError, wait_for
+from framegate_simulators.process_readings import children_of, resident_kib
 
 PIDFD_GETFD: Final = 438
 CALLS: Final = 120
@@ -51,8 +53,8 @@ def n236(t: Target) -> Seen:
 def _said_too_much(t: Target) -> Seen:
     controller = t.plant.process("controller").pid
     port = _port_of(controller)
-    most = [before := _resident_kb(controller)]
-    with _line_of(port) as line, _watching(lambda: most.append(_resident_kb(controller))):
+    most = [before := resident_kib(controller)]
+    with _line_of(port) as line, _watching(lambda: most.append(resident_kib(controller))):
         listening = threading.Thread(target=_swallow, args=(line,), daemon=True)
         listening.start()
         for number in range(BEFORE):
@@ -94,14 +96,11 @@ def _swallow(line: socket.socket) -> None:
 
 def _port_of(controller: int) -> int:
     """The process at its join port, which it started."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
-            words = (path.parent / "cmdline").read_bytes().split(b"\0")
-        except (OSError, ValueError, IndexError):
-            continue
-        if parent == controller and b"framegate_controller.joinport.process" in words:
-            return int(path.parent.name)
+    for child in children_of(controller):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+            if b"framegate_controller.joinport.process" in words:
+                return child
     raise PlantError("a process at the join port: none")
 
 
@@ -148,10 +147,3 @@ def _watching(look: Callable[[], object]) -> Iterator[None]:
     finally:
         ended.set()
         watcher.join()
-
-
-def _resident_kb(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    return 0

@@ -10,7 +10,6 @@ process of its own; its share of the two is said beside it.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -46,6 +45,7 @@ from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 from framegate_simulators.machine.tpm import TpmMaker
+from framegate_simulators.process_readings import processor_s
 
 CLIENTS: Final = 8
 SECONDS: Final = 12.0
@@ -231,12 +231,12 @@ def _measured(machines: list[_Machine], fleet: bytes, controller: int) -> dict[s
             faults.append(error)
 
     threads = [threading.Thread(target=run, args=(m,)) for m in machines]
-    before, own = _cpu_s(controller), time.process_time()
+    before, own = processor_s(controller), time.process_time()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    spent, own = _cpu_s(controller) - before, time.process_time() - own
+    spent, own = processor_s(controller) - before, time.process_time() - own
     if faults:
         raise faults[0]
     done = [(b, e) for m in machines for b, e in m.took if b >= start + WARM_S]
@@ -250,11 +250,6 @@ def _measured(machines: list[_Machine], fleet: bytes, controller: int) -> dict[s
         "rpc_p50_ms": round(median(ms), 1),
         "rpc_p99_ms": round(ms[int(0.99 * len(ms))], 1),
     }
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _pem(der: bytes) -> bytes:

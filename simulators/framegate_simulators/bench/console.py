@@ -38,6 +38,7 @@ from framegate_controller.store.ports import Store
 from framegate_simulators.fixtures.access import camera_of, signed_in
 from framegate_simulators.fixtures.controller import found_controller
 from framegate_simulators.plant.orderly_end import run_to_its_end
+from framegate_simulators.process_readings import processor_s, status_kib
 
 CAMERAS: Final = 1_000
 STREAMS: Final = 50
@@ -87,8 +88,8 @@ def bench_console(say: Callable[[str], None]) -> dict[str, Any]:
                 figures["interactive"] = _interactive(served)
                 say(f"interactive: {figures['interactive']}")
                 figures |= asyncio.run(_watched(served, store, say))
-                figures["rss_mib"] = _status_kib(served.pid, "VmRSS") / 1024
-                figures["rss_most_mib"] = _status_kib(served.pid, "VmHWM") / 1024
+                figures["rss_mib"] = status_kib(served.pid, "VmRSS") / 1024
+                figures["rss_most_mib"] = status_kib(served.pid, "VmHWM") / 1024
         finally:
             store.close()
     return figures
@@ -313,17 +314,7 @@ def _hold(store: Store, device: str) -> None:
 
 def _cpu(served: Served) -> tuple[float, float]:
     """Seconds of a core that console and controller took so far."""
-    return _spent(served.pid), _spent(served.controller)
-
-
-def _spent(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _status_kib(pid: int, name: str) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition(f"{name}:")[2].split()[0])
+    return processor_s(served.pid), processor_s(served.controller)
 
 
 def main() -> None:

@@ -44,6 +44,7 @@ from framegate_simulators.fixtures.camera import SoftwareCamera
 from framegate_simulators.fixtures.frames import captured
 from framegate_simulators.fixtures.gateway import CAMERA, warranted
 from framegate_simulators.plant.processes import wait_for
+from framegate_simulators.process_readings import children_of, processor_s
 
 FRAMES: Final = 30
 ROUNDS: Final = 40
@@ -73,18 +74,12 @@ class Spent(NamedTuple):
     @classmethod
     def by(cls, gateway: int) -> Spent:
         """By now, of this process and of the gateway with this process id."""
-        children = Path(f"/proc/{gateway}/task/{gateway}/children").read_text().split()
-        return cls(time.process_time(), _seconds_of(gateway), _seconds_of(int(children[0])))
+        child = children_of(gateway)[0]
+        return cls(time.process_time(), processor_s(gateway), processor_s(child))
 
     def since(self, before: Spent) -> Spent:
         """What was spent in between."""
         return Spent(*(b - a for a, b in zip(before, self, strict=True)))
-
-
-def _seconds_of(process: int) -> float:
-    """User and system time (proc_pid_stat(5), fields 14 and 15), in clock ticks."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Round(NamedTuple):

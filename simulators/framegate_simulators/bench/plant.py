@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import random
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import cv2
@@ -23,6 +21,7 @@ from framegate_simulators.boards.boards import draw_board
 from framegate_simulators.fixtures.gateway import HOST
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import wait_for
+from framegate_simulators.process_readings import processor_s, resident_kib
 
 QUARANTINES: Final = 100
 
@@ -122,21 +121,9 @@ def _quarantines(plant: Plant, say: Callable[[str], None]) -> dict[str, Any]:
 
 def _usage(pid: int, seconds: float) -> dict[str, float]:
     """Resident MiB and per cent of a core of one process."""
-
-    def ticks() -> int:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return int(fields[11]) + int(fields[12])
-
-    before = ticks()
+    before_s = processor_s(pid)
     time.sleep(seconds)
-    resident = next(
-        line
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-        if line.startswith("VmRSS")
-    )
     return {
-        "rss_mib": round(int(resident.split()[1]) / 1024, 1),
-        "cpu_percent_of_a_core": round(
-            100 * (ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds, 2
-        ),
+        "rss_mib": round(resident_kib(pid) / 1024, 1),
+        "cpu_percent_of_a_core": round(100 * (processor_s(pid) - before_s) / seconds, 2),
     }

@@ -43,6 +43,7 @@ from framegate_simulators.fixtures.controller import without_quota
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.machine.tpm import TpmMaker
+from framegate_simulators.process_readings import children_of
 
 ENTRIES: Final = 100_000
 KILLS: Final = 200
@@ -145,7 +146,7 @@ class Chaos:
     def kill(self, turn: int) -> None:
         """The forwarder with what it started, the sink's process alone, or the sink."""
         if turn % 3 == 1:
-            for child in self._children():
+            for child in children_of(self.running["forwarder"].pid):
                 _end(child)
             return
         name = "forwarder" if turn % 3 == 0 else "collector"
@@ -158,11 +159,6 @@ class Chaos:
         for process in self.running.values():
             process.kill()
             process.wait()
-
-    def _children(self) -> list[int]:
-        pid = self.running["forwarder"].pid
-        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [int(child) for child in listed]
 
 
 def _end(pid: int) -> None:

@@ -31,6 +31,7 @@ from framegate_simulators.plant.line_plant import LINE, LinePlant
 from framegate_simulators.plant.orderly_end import run_to_its_end
 from framegate_simulators.plant.plant import Plant
 from framegate_simulators.plant.processes import PlantError
+from framegate_simulators.process_readings import children_of, resident_kib
 
 RATE: Final = 12.0
 """Parts a second: what two cores inspect while they run everything else of the plant, too."""
@@ -124,31 +125,13 @@ class Room:
         return self.kept >= LEAST_RECEIPTS and self.each > RECEIPT_BYTES
 
 
-def resident_kib(pid: int) -> int:
-    """Resident memory of a process in KiB; 0 where it is gone."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    line = next((row for row in status.splitlines() if row.startswith("VmRSS:")), "VmRSS: 0 kB")
-    return int(line.split()[1])
-
-
 def processes(plant: Plant) -> Iterator[tuple[str, int]]:
     """(name, pid) of every process of the plant, and of their children by what they are."""
     for name in sorted(plant.running):
         pid = plant.process(name).pid
         yield name, pid
-        for child in _children(pid):
+        for child in children_of(pid):
             yield f"{name}, {_what(child)}", child
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return []
-    return [int(child) for child in text.split()]
 
 
 def _what(pid: int) -> str:

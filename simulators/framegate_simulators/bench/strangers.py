@@ -45,6 +45,7 @@ from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware, profile_toml
 from framegate_simulators.machine.ima import allowlist_of
 from framegate_simulators.machine.tpm import TpmMaker
+from framegate_simulators.process_readings import children_of, resident_kib
 
 LOADS: Final = ("begin", "ek", "big", "mute", "idle", "heavy")
 HEAVY_CODE: Final = b"heavy machine..."
@@ -158,16 +159,16 @@ def measure(scene: Scene, loads: tuple[str, ...] = LOADS, seconds: float = SECON
     """What these loads do, all at once."""
     seen = Seen()
     with scene.running() as ports:
-        processes = _with_children(ports["pid"])
+        processes = (ports["pid"], *children_of(ports["pid"]))
         _rejoin(scene.keys, scene.camera.forge, ports["join"])  # warm
         follower = threading.Thread(target=_follow, args=(scene, ports["fleet"], seconds, seen))
-        before = {pid: _rss_kib(pid) for pid in processes}
+        before = {pid: resident_kib(pid) for pid in processes}
         started = [_load(scene.folder, kind, seconds) for kind in loads]
         follower.start()
         until, most = time.monotonic() + seconds, dict(before)
         while time.monotonic() < until:
             _rejoined(scene, ports["join"], seen)
-            most = {pid: max(most[pid], _rss_kib(pid)) for pid in processes}
+            most = {pid: max(most[pid], resident_kib(pid)) for pid in processes}
             time.sleep(REJOIN_EVERY_S)
         follower.join()
         for process in started:
@@ -252,13 +253,3 @@ def _invitation(kind: Kind, name: str, code: bytes, ek: bytes | None) -> Invitat
         code=code,
         life_s=3600,
     )
-
-
-def _with_children(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task").glob("*/children")
-    return [pid, *(int(n) for each in children for n in each.read_text().split())]
-
-
-def _rss_kib(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmRSS")))

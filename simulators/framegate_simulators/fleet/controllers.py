@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import sqlite3
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from framegate_simulators.fleet.processor_share import (
 from framegate_simulators.fleet.turn_watch import TurnWatch
 from framegate_simulators.fleet.versions import Forms, environment
 from framegate_simulators.plant.processes import PlantError, free_port, wait_for
+from framegate_simulators.process_readings import children_of, processor_s, resident_kib
 
 START_S: Final = 120.0
 """A controller starts in a second or two; on a machine that does much else it takes its turn."""
@@ -67,22 +67,14 @@ class Usage:
 
     @classmethod
     def of(cls, pid: int) -> Usage:
-        """Of the process `pid` and its children, by /proc; of children that ended the CPU too. A
-        child stands with the thread that began it: the join port's is not the first one.
-        """
-        family = [pid]
-        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        """Of the process `pid` and its children, by /proc; of children that ended the CPU too."""
+        took_s, kib = dict[int, float](), 0
+        for one in (pid, *children_of(pid)):
             with contextlib.suppress(OSError):
-                family += [int(child) for child in children.read_text().split()]
-        ticks, kib = dict[int, int](), 0
-        for one in family:
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
-                ticks[one] = sum(int(field) for field in fields[11:15])
-                kib += int(fields[21]) * os.sysconf("SC_PAGE_SIZE") // 1024
-        whole, own = sum(ticks.values()), ticks.get(pid, 0)
-        each_s = 1 / os.sysconf("SC_CLK_TCK")
-        return cls(whole * each_s, kib, (whole - own) * each_s)
+                took_s[one] = processor_s(one, ended_children=True)
+                kib += resident_kib(one)
+        whole_s = sum(took_s.values())
+        return cls(whole_s, kib, whole_s - took_s.get(pid, 0.0))
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

@@ -1,9 +1,6 @@
 """What a soak calls growing, and what it does not."""
 
-import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 
 import pytest
@@ -15,7 +12,6 @@ from framegate_simulators.bench.soak import (
     Memory,
     Room,
     far,
-    resident_kib,
 )
 
 
@@ -37,13 +33,6 @@ def test_growth_after_the_warm_up_is_told(series, grows):
 def test_a_picture_is_a_line_of_bars():
     picture = Memory.of([50_000 + 420 * n for n in range(100)], 40).picture
     assert 40 <= len(picture) <= 50 and picture[-1] == "█" and picture[0] < picture[-1]
-
-
-def test_a_process_that_is_gone_has_no_memory():
-    assert resident_kib(os.getpid()) > 1_000
-    with subprocess.Popen([sys.executable, "-c", "pass"]) as child:
-        child.wait()
-    assert resident_kib(child.pid) == 0
 
 
 def leaves_of(path, counts, size=1):
