@@ -199,7 +199,7 @@ class Controller:
             traces=traces_to(settings.traces, "controller"),
         )
         self._health = HealthService(lambda: self.metrics.checks.look().ready, {JOIN: self._joins})
-        self._shown = contextlib.AsyncExitStack()
+        self._shown, self._threads = contextlib.AsyncExitStack(), contextlib.ExitStack()
         self.sign_in = SignIn(
             self.store,
             self.fleet,
@@ -260,6 +260,7 @@ class Controller:
         desk = Desk(self.store, self.fleet, self.people, self.bus)
         machines = FleetService(self.verifier, self.policies, self.bus, self.reports)
         self._shown.push_async_callback(machines.stop)
+        self._threads.callback(machines.close)
         rpc.add_FleetServicer_to_server(machines, waited_together(fleet, *OFTEN))
         operators = Operators(desk, self.bus.publish, RecordGrowth(self._tail.size))
         rpc.add_OperatorServicer_to_server(operators.service(TABLE), waited_together(fleet))
@@ -308,7 +309,8 @@ class Controller:
             ends.append(self._server.stop(grace_s))
         await ended_within(STOP_S, *ends)
         peers, traces = self._sharing.peers.stop, self.metrics.traces.close
-        ends = [asyncio.to_thread(peers), asyncio.to_thread(traces), self.bus.stop()]
+        blocking = [asyncio.to_thread(end) for end in (peers, traces, self._threads.close)]
+        ends = [*blocking, self.bus.stop()]
         if self.front is not None:
             ends.append(self.front.stop())
         await ended_within(THROUGH_S, *ends)
@@ -323,6 +325,7 @@ class Controller:
         bus = BusElsewhere(self.bus, asyncio.get_running_loop())
         join = JoinService(self.verifier, bus)
         people = SignInService(self.sign_in, self.fleet, bus)
+        self._threads.callback(people.close)
         oidc = self.sign_in.oidc
 
         def setup() -> PortSetup:

@@ -254,6 +254,10 @@ class InMemoryBus:
         self._followers.append(follower)
         self._missed.append(missed)
 
+    def close(self) -> None:
+        """End its thread, when what that reads is read. Nothing more is told. Blocks."""
+        self._thread.shutdown()
+
     @property
     def listening(self) -> Listening:
         """See `Bus`. Asked from any thread."""

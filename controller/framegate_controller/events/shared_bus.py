@@ -49,10 +49,11 @@ class SharedBus:
         return Ears(self._from_thread, lambda: self._from_thread(None))
 
     async def stop(self) -> None:
-        """Read nothing more."""
+        """Read nothing more, and tell nobody."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.to_thread(self._here.close)
 
     async def publish(self, notices: tuple[Notice, ...]) -> None:
         """See `Bus`."""

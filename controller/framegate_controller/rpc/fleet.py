@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
-from functools import partial
 from operator import attrgetter
 from typing import Final, TypeVar
 
@@ -41,7 +39,6 @@ from framegate_controller.fleet.callers import (
 from framegate_controller.fleet.together import Answered, AskedChallenge, Together
 from framegate_controller.inspection.parts import golden_image
 from framegate_controller.joinport.uploads import (
-    UploadRoom,
     as_promised,
     promise_of,
     read_evidence,
@@ -59,6 +56,7 @@ from framegate_controller.rpc.in_batches import InBatches
 from framegate_controller.rpc.peer import address_of, verify_peer
 from framegate_controller.rpc.recheck import Recheck, WatchedMachine
 from framegate_controller.rpc.trust import to_trust_update, to_watch_event
+from framegate_controller.rpc.whole_lists import WholeLists
 from framegate_controller.rpc.wire import Context, guarded, guarded_stream, to_the_end
 from framegate_controller.store.ports import Store, Transaction
 from framegate_controller.store.shared.policies import PolicyCache
@@ -69,10 +67,6 @@ from framegate_proto.v1 import framegate_pb2_grpc as rpc
 from framegate_proto.whole_numbers import whole_numbers
 
 R = TypeVar("R")
-WORKERS: Final = 2
-"""Threads that verify evidence which comes after its offer, whole lists and boot logs: what they
-wait for is mostly a core.
-"""
 DRAIN_S: Final = 1.0
 """For those that asked before the program ends."""
 MOST_TOGETHER: Final = 32
@@ -97,13 +91,16 @@ class FleetService(rpc.FleetServicer):
         self._fleet: Fleet = verifier.fleet
         answer = Together(verifier).answer
         self._together = InBatches("attest", answer, MOST_TOGETHER, attrgetter("key_sha256"))
-        self._verifiers, self._room = ThreadPoolExecutor(WORKERS, "whole-lists"), UploadRoom()
-        self._behind = ToldBehind(bus)
+        self._whole_lists, self._behind = WholeLists(verifier), ToldBehind(bus)
 
     async def stop(self) -> None:
         """Tell what waits to be told."""
         await asyncio.to_thread(self._together.stop, DRAIN_S)
         await self._behind.stop()
+
+    def close(self) -> None:
+        """See `WholeLists.close`."""
+        self._whole_lists.close()
 
     @guarded
     async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.ChallengeReply:
@@ -133,20 +130,11 @@ class FleetService(rpc.FleetServicer):
         if offer.evidence:
             offered = OfferedEvidence(key, offer.state, offer.evidence)
             return await to_the_end(self._answer(self._together.ask(offered)))
-        device = await self._verifying(self._offered, key, offer.state, promise.size)
-        async with self._room.room(promise.size):
+        device = await self._whole_lists.offered(key, offer.state, promise.size)
+        async with self._whole_lists.room(promise.size):
             evidence = await read_evidence(context, promise)
-            completing = self._verifying(self._completed, device, offer.state, evidence)
+            completing = self._whole_lists.completed(device, offer.state, evidence)
             return await to_the_end(self._answer(completing))
-
-    def _offered(self, key: bytes, state: bytes, size: int) -> Device:
-        with self._store.reading() as tx:
-            device = standing_device(tx, key)
-        self._verifier.offer_attest(state, size, device.id)
-        return device
-
-    def _completed(self, device: Device, state: bytes, evidence: bytes) -> Answered:
-        return Answered(device, self._verifier.complete_attest(state, evidence, device.id))
 
     async def _answer(self, work: Awaitable[Answered]) -> pb.AttestationReply:
         """What `work` says of a machine as it was, told before it is answered; where it was trusted
@@ -313,11 +301,6 @@ class FleetService(rpc.FleetServicer):
 
     async def _stage(self, zone: str) -> bytes:
         return await self._read(lambda tx: stage_word(tx, self._fleet, self._policies, zone))
-
-    async def _verifying(self, work: Callable[..., R], *arguments: object) -> R:
-        """What takes a core, in threads of its own: nothing else waits for a machine's evidence."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._verifiers, partial(work, *arguments))
 
     async def _device(self, context: Context) -> Device:
         return await asyncio.to_thread(self._standing, context)

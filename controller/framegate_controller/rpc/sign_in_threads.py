@@ -49,6 +49,12 @@ class SignInThreads:
         done.add_done_callback(lambda _: self._ended(address))
         return await asyncio.shield(done)
 
+    def close(self) -> None:
+        """End its threads, when what is under way in them has ended; what waits is called off.
+        Blocks.
+        """
+        self._pool.shutdown(cancel_futures=True)
+
     def _ended(self, address: str) -> None:
         self._calls[address] -= 1
         if not self._calls[address]:

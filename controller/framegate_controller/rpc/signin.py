@@ -49,6 +49,11 @@ class SignInService:
         self._passwords = SignInThreads(PASSWORDS)
         self._here, self._provider = SignInThreads(HERE), SignInThreads(PROVIDER)
 
+    def close(self) -> None:
+        """End the threads of all lanes. Blocks until what is under way in them has ended."""
+        for lane in (self._here, self._passwords, self._provider):
+            lane.close()
+
     @guarded
     async def Password(self, request: pb.PasswordRequest, context: Context) -> pb.SignedIn:
         """See `SignIn.password` and `SignIn.break_glass`."""
