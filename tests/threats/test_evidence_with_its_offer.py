@@ -260,7 +260,8 @@ async def test_n225_evidence_that_was_refused_is_in_no_cycle(machine):
             answer = await machine.complete(*parts)
             assert not answer.certificate, "bytes behind evidence make it none"
             del parts, answer
-        assert tracemalloc.get_traced_memory()[0] < LARGE
+        # the last answer comes before the thread that gave it has let go
+        await until(lambda: tracemalloc.get_traced_memory()[0] < LARGE)
     finally:
         tracemalloc.stop()
         gc.enable()
