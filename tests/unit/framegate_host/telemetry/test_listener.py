@@ -87,11 +87,21 @@ async def test_what_is_not_asked_here_is_refused(request_, status):
         assert (await raw(at.port, request_)).split()[1] == status
 
 
+async def answered(port, request) -> bytes:
+    """What is said before the end. Whoever's request is not all read by then is told of a reset."""
+    try:
+        return await asyncio.wait_for(raw(port, request), 30)
+    except ConnectionError:
+        return b""
+
+
 async def test_a_head_without_an_end_is_cut_off(monkeypatch):
-    monkeypatch.setattr(module, "HEAD_S", 0.05)
     async with listening(watched()) as at:
-        assert await asyncio.wait_for(raw(at.port, b"GET /metrics"), 30) == b""
-        assert await raw(at.port, b"x" * 100_000) == b""
+        with monkeypatch.context() as hurried:
+            hurried.setattr(module, "HEAD_S", 0.05)
+            assert await answered(at.port, b"GET /metrics") == b""
+        assert await answered(at.port, b"x" * 100_000) == b""
+        # with all the time that there is: a busy machine may take more than the above to ask
         assert (await get(at.port, "/livez"))[0] == 200
 
 
