@@ -28,6 +28,7 @@ def hanging(store):
 async def waiting(receipts_desk, monkeypatch):
     """Frames that wait for their receipts, as many as there is room for."""
     monkeypatch.setattr(store_module, "MAX_WAITING", ROOM)
+    monkeypatch.setattr(store_module, "MAX_GROUP", 1)  # its thread takes the first one alone
     store = receipts_desk.store
     frames = [asyncio.create_task(receipts_desk.frame(0, answer=False))]
     await until(lambda: store._owed and not store._queue.qsize())  # its thread took it, and hangs
