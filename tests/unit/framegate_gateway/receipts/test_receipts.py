@@ -21,6 +21,7 @@ from framegate.signed.statement import verify_verdict
 from framegate.wire import sha256
 from framegate_agent.camera.heads import sign_owed
 from framegate_gateway.inference.inspection import Inspection
+from framegate_gateway.receipts import store as store_module
 from framegate_gateway.receipts.batch_rows import stored_batches
 from framegate_gateway.receipts.batches import sign_lapsed_again, sign_one
 from framegate_gateway.receipts.read import find
@@ -239,8 +240,9 @@ async def test_receipts_that_are_not_there(receipts_desk, identifier):
     assert caught.value.reason == Reason.NOT_FOUND
 
 
-async def test_n106_a_store_goes_on_by_itself_once_its_disk_does(receipts_desk):
+async def test_n106_a_store_goes_on_by_itself_once_its_disk_does(receipts_desk, monkeypatch):
     """No number is given twice, none is missing, and nothing that waited is written late."""
+    monkeypatch.setattr(store_module, "AGAIN_S", 3_600.0)  # the moment is over when this says so
     store = receipts_desk.store
     store._connection.execute("ALTER TABLE coming RENAME TO away")
     for number in (20, 21):
