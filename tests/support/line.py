@@ -27,6 +27,21 @@ CAM1, CAM2 = "camera.line-1.cam1", "camera.line-1.cam2"
 RULES = Rules("press-7", "line-1", (CAM1, CAM2), deadline_ms=1000, stop_after=3, hold_ms=500)
 
 
+FAR_S = 3_600.0
+
+
+class UnhurriedAdapter(Adapter):
+    """Under the rules above no deadline falls due but by the bench's clock, which stands: a machine
+    that is busy for a second takes no part's time from it. Under a test's own one does by itself.
+    """
+
+    def _arm(self, part) -> None:
+        if self.rules is RULES:
+            self._later(FAR_S, part)
+        else:
+            super()._arm(part)
+
+
 class RecordingOutput:
     """An output that remembers, and can be made to fail."""
 
@@ -73,7 +88,7 @@ class LineBench:
 
     def open(self) -> None:
         self.ledger = Ledger(self.folder / "ledger.db", "press-7")
-        self.adapter = Adapter(
+        self.adapter = UnhurriedAdapter(
             RULES,
             self.ledger,
             load_credentials(self.folder, "press-7"),
