@@ -57,9 +57,14 @@ class ModbusPlc:
         return good
 
     def close(self) -> None:
-        """See `Diverter`."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        """See `Diverter`: whoever is connected hears of it, and nobody can connect any more."""
+        self._loop.call_soon_threadsafe(self._hang_up)
+        self._thread.join(10)
+        self._loop.close()
+
+    def _hang_up(self) -> None:
+        self._server.close()
+        self._loop.call_soon(self._loop.stop)  # behind the ends of its connections
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)

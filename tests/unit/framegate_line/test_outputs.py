@@ -1,16 +1,26 @@
 """Outputs to a diverter and to a file."""
 
 import json
+import socket
 from dataclasses import replace
 
 import pytest
 
 from framegate.errors import Unavailable
 from framegate.signed.decision import Decision, Notice
+from framegate_line import outputs
 from framegate_line.outputs import FileOutput, ModbusOutput
 from framegate_simulators.plant.diverter import Part
 from framegate_simulators.plant.modbus_plc import ModbusPlc
 from support.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """The PLC is a thread of this process: both may stand still for as long as a busy machine has
+    them wait.
+    """
+    monkeypatch.setattr(outputs, "MODBUS_TIMEOUT_S", 30.0)
 
 
 async def test_modbus_opens_for_one_part_once(bench_line):
@@ -37,6 +47,15 @@ async def test_modbus_opens_for_one_part_once(bench_line):
         await output.decide(decision, b"")
 
 
+async def test_a_plc_that_takes_a_connection_and_says_nothing_is_unavailable(monkeypatch):
+    monkeypatch.setattr(outputs, "MODBUS_TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        output = ModbusOutput("127.0.0.1", silent.getsockname()[1])
+        with pytest.raises(Unavailable):
+            await output.beat(1, b"")
+        await output.close()
+
+
 async def test_n128_a_permit_ends_with_its_decision_and_when_its_number_comes_again():
     plc, output = ModbusPlc(), None
     try:
@@ -48,7 +67,7 @@ async def test_n128_a_permit_ends_with_its_decision_and_when_its_number_comes_ag
         await output.expect(5 + 16 * 4096)
         assert not plc.coils[5], "another part entered under a number of that slot"
         await output.decide(replace(decision, valid_until_ms=2), b"")
-        await until(lambda: not plc.coils[5], 5)
+        await until(lambda: not plc.coils[5])
         assert plc.registers[16 + 4 * 5 + 2] == 1, "the register still says PASS: the coil decides"
     finally:
         if output is not None:
