@@ -27,6 +27,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as collector
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as collector_rpc
 
 from framegate.identity.pem import private_pem
+from framegate_simulators.plant.processes import free_port
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
@@ -51,12 +52,6 @@ def self_signed(folder: Path) -> None:
     folder.mkdir(exist_ok=True, parents=True)
     (folder / "ca.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
     (folder / "key.pem").write_bytes(private_pem(key))
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from framegate_host.broker_tls import broker_context
 from framegate_operator.broker import mosquitto_acl
 from framegate_operator.broker_config import BrokerFiles, mosquitto_conf
 from framegate_simulators.fixtures.access import certificate_request
+from framegate_simulators.plant.processes import free_port
 
 NAME = "broker.plant.framegate"
 CAMERA, GATEWAY, LINE = "camera.line-1.cam1", "gateway.line-1.gw1", "press-7"
@@ -37,9 +38,7 @@ class Mosquitto:
     process: subprocess.Popen | None = None
 
     def __post_init__(self) -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            self.port = taken.getsockname()[1]
+        self.port = free_port()
         self.certify(datetime.now(UTC))
         (self.folder / "clients.pem").write_bytes(
             self.keys.generations_pem("gateway-ca", "broker-ca", "operator-ca") + self.keys.root.pem

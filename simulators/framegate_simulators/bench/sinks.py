@@ -43,6 +43,7 @@ from framegate_simulators.fixtures.controller import without_quota
 from framegate_simulators.forge.forge import Forge
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.machine.tpm import TpmMaker
+from framegate_simulators.plant.processes import free_port
 from framegate_simulators.process_readings import children_of
 
 ENTRIES: Final = 100_000
@@ -113,12 +114,6 @@ def _has_confirmed(store: Database, size: int) -> bool:
     return _confirmed(store) >= size
 
 
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 @dataclass
 class Chaos:
     """A forwarder and a collector, each a program; `kill` ends one of three things."""
@@ -173,7 +168,7 @@ def kills(state: Path, entries: int, times: int, seed: int = 7) -> dict[str, Any
     """
     store, chance = open_registry(state / "registry.db"), random.Random(seed)
     fill(store, entries)
-    chaos = Chaos(state, _free_port())
+    chaos = Chaos(state, free_port())
     _add(store, SinkKind.ELASTIC, f"http://127.0.0.1:{chaos.port}")
     step, begun = entries / (times + 1), time.monotonic()
     done = 0
@@ -208,7 +203,7 @@ def forwarded(state: Path, entries: int) -> dict[str, Any]:
     """
     store = open_registry(state / "registry.db")
     fill(store, entries)
-    chaos = Chaos(state, _free_port())
+    chaos = Chaos(state, free_port())
     _add(store, SinkKind.ELASTIC, f"http://127.0.0.1:{chaos.port}")
     try:
         chaos.start()
@@ -239,7 +234,7 @@ def _wait(condition: Callable[[], bool]) -> None:
 def latency(state: Path) -> dict[str, Any]:
     """From the entry's time to its coming, ms, while entries are recorded at a steady pace."""
     store = open_registry(state / "registry.db")
-    chaos = Chaos(state, _free_port())
+    chaos = Chaos(state, free_port())
     _add(store, SinkKind.ELASTIC, f"http://127.0.0.1:{chaos.port}")
     at: dict[str, int] = {}
     try:
