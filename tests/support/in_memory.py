@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -63,21 +64,25 @@ def put_files_of_this_run_into(folder: Path) -> None:
 def _forget_runs_that_ended() -> None:
     """Files of a run that failed stay to be looked at until the next one."""
     for left in MEMORY.glob(f"{PREFIX}*"):
-        of = left.lstat()
-        if of.st_uid == os.getuid() and time.time() - of.st_ctime > NEW_S and _ended(left):
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):  # its run has ended just now, and took it away itself
+            of = left.lstat()
+            if of.st_uid == os.getuid() and time.time() - of.st_ctime > NEW_S:
+                _take_away(left)
 
 
-def _ended(folder: Path) -> bool:
-    """Whether nobody holds the folder: its run is over."""
+def _take_away(left: Path) -> None:
+    """Unless somebody holds the folder, whose run is not over. It is held meanwhile, and looked at
+    once more: of two runs that begin at once, one takes away and makes anew under the same name.
+    """
     try:
-        seen = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        seen = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
-        return False
+        return
     try:
         fcntl.flock(seen, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(seen), left.lstat()):
+            shutil.rmtree(left, ignore_errors=True)
     except BlockingIOError:
-        return False
+        pass
     finally:
         os.close(seen)
-    return True

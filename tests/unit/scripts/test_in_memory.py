@@ -72,6 +72,31 @@ def test_a_run_that_is_about_to_hold_its_folder_keeps_it(memory, monkeypatch):
     assert not new.exists()
 
 
+def test_a_run_that_has_just_ended_took_its_own_away(memory, monkeypatch):
+    class Listed(type(memory)):
+        def glob(self, _pattern):
+            return [self / "fg.gone"]
+
+    monkeypatch.setattr(in_memory, "MEMORY", Listed(memory))
+    in_memory._forget_runs_that_ended()
+
+
+def test_of_two_runs_that_begin_at_once_none_takes_away_what_the_other_made_anew(
+    memory, monkeypatch
+):
+    left, lock = memory / "fg.0", in_memory.fcntl.flock
+    left.mkdir()
+
+    def meanwhile(descriptor, how):
+        left.rename(memory / "taken away")
+        left.mkdir()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(in_memory.fcntl, "flock", meanwhile)
+    in_memory._forget_runs_that_ended()
+    assert left.exists()
+
+
 def test_a_link_there_leads_to_nothing_that_is_taken_away(memory, tmp_path_factory):
     kept = tmp_path_factory.mktemp("kept")
     (memory / "fg.link").symlink_to(kept)
