@@ -9,8 +9,6 @@ from framegate_segment.enforcement.enforcer import Enforcer, Standing
 from framegate_segment.server import Server
 from support.segments import CAM1, GW1, FakeKernel, planned_segment
 
-FAR = time.monotonic() + 3_600
-
 
 class Told:
     """What the loop says, in order."""
@@ -54,7 +52,8 @@ async def test_a_cut_wakes_the_loop_and_the_switch_hears_after_the_file_says_so(
     loop = asyncio.create_task(server._keep())
     try:
         await until(lambda: (tmp_path / "switch.json").exists())
-        server.enforcer.update({d: Standing("trusted", FAR) for d in (CAM1, GW1)})
+        far = time.monotonic() + 3_600
+        server.enforcer.update({d: Standing("trusted", far) for d in (CAM1, GW1)})
         server._woken.set()
         await until(lambda: told.asked == [CAM1])
         assert CAM1 in told.states[0], "who gets more asks again once the file has them"
