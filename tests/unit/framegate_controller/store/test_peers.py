@@ -1,5 +1,6 @@
 """Controllers that share a PostgreSQL database: what one tells another, duties, shared limits."""
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -47,12 +48,23 @@ class Peer:
         return self.heard.get(timeout=30)
 
 
+LEASE_S = 1.5
+"""Of a controller that will be gone. All others keep their duties, however slow the machine is."""
+
+
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(postgres_peers, "BEAT_S", 0.1)
-    monkeypatch.setattr(postgres_peers, "LEASE_S", 1.5)
+    monkeypatch.setattr(postgres_peers, "LEASE_S", 60.0)
     monkeypatch.setattr(postgres_peers, "EARLY_S", 0.3)
-    monkeypatch.setattr(postgres_peers, "NAME_S", 0.5)
+
+
+@contextlib.contextmanager
+def refused_soon(monkeypatch):
+    """Where a start waits in vain; elsewhere what it waits for comes, some time."""
+    with monkeypatch.context() as soon:
+        soon.setattr(postgres_peers, "NAME_S", 0.5)
+        yield
 
 
 @pytest.fixture
@@ -83,10 +95,14 @@ async def test_duties_are_one_controllers_and_the_others_once_it_gives_them_back
     assert one.peers.lease("sinks") is None
 
 
-async def test_a_controller_that_is_gone_is_missed_and_its_duties_are_taken_over(pair, postgres):
+async def test_a_controller_that_is_gone_is_missed_and_its_duties_are_taken_over(
+    pair, postgres, monkeypatch
+):
     one, other = (p.start() for p in pair)
     await until(lambda: len(other.peers._present) == 2)
     held = one.peers.lease("rollouts")
+    monkeypatch.setattr(postgres_peers, "LEASE_S", LEASE_S)
+    await until(lambda: one.peers._held.until_s < time.monotonic() + LEASE_S)
     one.peers._ending.set()  # its thread ends without giving anything back, as a killed one does
     one.peers.owner = "nobody"
     one.peers._thread.join(30)
@@ -155,11 +171,11 @@ def test_with_one_controller_every_duty_is_its_own_and_nothing_is_fenced(bench):
         tx.settings.put("who", "one")
 
 
-def test_two_controllers_have_two_names(pair):
+def test_two_controllers_have_two_names(pair, monkeypatch):
     one, other = pair
     other.peers._name = one.peers._name
     one.start()
-    with pytest.raises(Refused) as refused:
+    with refused_soon(monkeypatch), pytest.raises(Refused) as refused:
         other.start()
     assert refused.value.reason == Reason.CONFLICT
     assert "--name" in refused.value.failures[0].hint
@@ -167,10 +183,12 @@ def test_two_controllers_have_two_names(pair):
     other.start()  # and the name of one that is gone is free at once
 
 
-def test_a_registry_is_not_restored_under_a_running_controller_nor_run_while_it_is(pair, tmp_path):
+def test_a_registry_is_not_restored_under_a_running_controller_nor_run_while_it_is(
+    pair, tmp_path, monkeypatch
+):
     one, _ = pair
     at = StoreAt(tmp_path, one.store.engines.at.address)
-    with stopped(at), pytest.raises(Refused, match="being restored"):
+    with refused_soon(monkeypatch), stopped(at), pytest.raises(Refused, match="being restored"):
         one.start()
     one.start()
     with pytest.raises(Refused, match="no controller that runs"), stopped(at):
