@@ -172,12 +172,12 @@ def test_no_python_and_an_unknown_level(checkout: Checkout):
 def test_a_log_is_told_how_far_it_is(checkout: Checkout):
     """Where standard error is no terminal, minutes without a word look like a hang."""
     told = checkout.folder / "told"
-    awaited = "until grep -q '{} after' told; do sleep 0.1; done"
+    awaited = "until grep -q '1 of {} after' told; do sleep 0.1; done"
     installing = (
-        f'echo "Collecting numpy==2"; {awaited.format("fetched")};'
+        f'echo "Collecting numpy==2"; {awaited.format("at most 2 packages fetched")};'
         ' echo "Installing collected packages: numpy";'
         " mkdir -p .venv/lib/python3/site-packages/numpy.dist-info;"
-        f" {awaited.format('installed')} ;;"
+        f" {awaited.format('1 packages installed')} ;;"
     )
     slow = PYTHON.replace(">> calls ;;", f">> calls; {installing}", 1)
     assert slow != PYTHON
