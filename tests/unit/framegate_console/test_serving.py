@@ -104,7 +104,8 @@ async def test_what_it_needs_no_more_is_given_back_beside_the_loop(monkeypatch):
     heap, collected = [], []
     monkeypatch.setattr(server, "SETTLE_S", 0.0)
     monkeypatch.setattr(server, "let_go_of_heap", lambda: heap.append(threading.get_ident()))
-    monkeypatch.setattr(server.gc, "collect", lambda: collected.append(threading.get_ident()))
+    collect = SimpleNamespace(collect=lambda: collected.append(threading.get_ident()))
+    monkeypatch.setattr(server, "gc", collect)
     monkeypatch.setattr(server, "LibraryText", lambda: SimpleNamespace(let_go=lambda: None))
     settling = asyncio.create_task(server._settle())
     await until(lambda: len(heap) > 2)

@@ -145,12 +145,13 @@ def looks(monkeypatch):
     """What a gateway says from look to look, and a clock that each look moves on."""
     answers, now = [], [0.0]
     monkeypatch.setattr(part_types, "ask_types", lambda *_: answers.pop(0))
-    monkeypatch.setattr(part_types.time, "monotonic", lambda: now[0])
 
     def sleep(seconds):
         now[0] += seconds
 
-    monkeypatch.setattr(part_types.time, "sleep", sleep)
+    # the module's clock alone: whatever thread there is sleeps by time's
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr(part_types, "time", clock)
     return answers
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_a_run_that_is_about_to_hold_its_folder_keeps_it(memory, monkeypatch):
     in_memory._forget_runs_that_ended()
     assert new.exists()
     now = time.time()
-    monkeypatch.setattr(in_memory.time, "time", lambda: now + 3600)
+    monkeypatch.setattr(in_memory, "time", SimpleNamespace(time=lambda: now + 3600))
     in_memory._forget_runs_that_ended()
     assert not new.exists()
 
