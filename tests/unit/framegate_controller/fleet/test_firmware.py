@@ -4,11 +4,12 @@ remembered.
 
 import contextlib
 import dataclasses
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from framegate.errors import Reason, Refused
+from framegate.identity.certificates import from_ms
 from framegate.machines.lifecycle import State
 from framegate.machines.rollout import Plan, RolloutState, Seen
 from framegate.profile.model import PROFILE_TYPE
@@ -137,11 +138,8 @@ def test_a_revoked_signer_counts_no_more_at_once(bench, rules):
 
 def test_a_signer_whose_certificate_ends_counts_no_more(bench, rules):
     read(bench, rules)
-    life = (
-        bench.keys.signing["profile"].certificate.not_valid_after_utc
-        - datetime.now(UTC)
-        + timedelta(seconds=5)
-    )
+    ends = bench.keys.signing["profile"].certificate.not_valid_after_utc
+    life = ends - from_ms(bench.clock()) + timedelta(seconds=1)
     bench.clock.pass_s(life.total_seconds())
     with pytest.raises(Refused) as refused:
         read(bench, rules)
