@@ -167,6 +167,8 @@ class SinkTask:
             )
             if batch is None:
                 return True
+            if self._ending.is_set():
+                return False
             answer = settled(self._sink, batch, await self._delivered(batch))
             self._away = bool(answer.failed) and not answer.wholly
             if answer.failed and self._ending.is_set():
@@ -188,6 +190,9 @@ class SinkTask:
                 await asyncio.to_thread(private_folder, Path(self._setup.folder))
                 self.process = await SinkProcess.spawn(self._setup)
                 self._renew_s = time.monotonic() + RENEW_S
+                if self._ending.is_set():  # meanwhile: who was removed gets nothing more
+                    self._end_process()
+                    return Answer(confirmed=batch.first, failed="ended")
             answer = await self.process.deliver(batch)
         except (OSError, EOFError, TimeoutError, FramegateError) as error:
             self._end_process()

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from framegate.registry.sink import SinkKind
+from framegate_controller.forwarding import forwarder as forwarder_module
 from framegate_controller.forwarding.forwarder import Forwarder
+from framegate_controller.forwarding.sink_process import SinkProcess
 from framegate_controller.sinks.messages import BATCH_ENTRIES
 from support.sinks import Elastic, add_sink, entries_of, fill, serving, sink_of
 from support.waiting import until
@@ -131,6 +133,42 @@ async def test_a_sink_that_was_removed_gets_nothing_more_and_its_process_ends(be
         add_sink(bench.store, SinkKind.FILE, name="other")
         await until(lambda: confirmed(bench, "other") == len(entries_of(bench.store)))
         assert len(lines(tmp_path)) == before
+
+
+@pytest.mark.parametrize("at", ["a batch is read", "its process starts"])
+async def test_a_sink_that_is_removed_before_anything_was_sent_gets_nothing(
+    bench, tmp_path, monkeypatch, at
+):
+    fill(bench.store, 1)
+    begun, go_on, read = asyncio.Event(), asyncio.Event(), forwarder_module.next_batch
+    loop, spawn, started = asyncio.get_running_loop(), SinkProcess.spawn, []
+
+    def reads(*given):
+        batch = read(*given)
+        if at == "a batch is read":
+            loop.call_soon_threadsafe(begun.set)
+            asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(30)
+        return batch
+
+    async def starts(setup):
+        started.append(await spawn(setup))
+        begun.set()
+        await go_on.wait()
+        return started[-1]
+
+    monkeypatch.setattr(forwarder_module, "next_batch", reads)
+    monkeypatch.setattr(SinkProcess, "spawn", starts)
+    add_sink(bench.store, SinkKind.FILE)
+    async with forwarding(bench, tmp_path) as forwarder:
+        await asyncio.wait_for(begun.wait(), 60)
+        with bench.store.writing() as tx:
+            tx.sinks.remove("siem")
+        await until(lambda: not forwarder.sinks)
+        go_on.set()
+        await until(lambda: not forwarder._leaving)
+    assert not (tmp_path / "sinks" / "siem" / "events.jsonl").exists()
+    assert len(started) == (at == "its process starts")
+    assert not [one for one in started if Path(f"/proc/{one.pid}").exists()]
 
 
 async def test_a_sink_that_came_again_under_its_name_begins_anew(bench, tmp_path):
