@@ -34,7 +34,11 @@ class SinkProcess:
         """Start one. Raises OSError."""
         stdout = None if setup.kind == SinkKind.STDOUT else subprocess.DEVNULL
         started = cls(await start_module(_MODULE, stdout=stdout))
-        await started._send(setup.marshal())
+        try:
+            await started._send(setup.marshal())
+        except BaseException:  # cancelled, or it is gone already: nobody else knows it yet
+            started.end()
+            raise
         return started
 
     @property

@@ -171,6 +171,22 @@ async def test_a_sink_that_is_removed_before_anything_was_sent_gets_nothing(
     assert not [one for one in started if Path(f"/proc/{one.pid}").exists()]
 
 
+@pytest.mark.parametrize("fault", [BrokenPipeError(), asyncio.CancelledError()], ids=repr)
+async def test_a_process_that_is_not_told_its_setup_is_ended(bench, tmp_path, monkeypatch, fault):
+    told = []
+
+    async def fails(self, _message):
+        told.append(self)
+        raise fault
+
+    monkeypatch.setattr(SinkProcess, "_send", fails)
+    sink = add_sink(bench.store, SinkKind.FILE)
+    setup = forwarder_module.setup_of(sink, "plant", tmp_path, unconfined=False)
+    with pytest.raises(type(fault)):
+        await SinkProcess.spawn(setup)
+    assert not Path(f"/proc/{told[0].pid}").exists()
+
+
 async def test_a_sink_that_came_again_under_its_name_begins_anew(bench, tmp_path):
     fill(bench.store, 1)
     add_sink(bench.store, SinkKind.FILE)
