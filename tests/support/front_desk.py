@@ -8,7 +8,7 @@ from argon2 import PasswordHasher
 
 from framegate.identity.certificates import spki_of
 from framegate.wire import sha256
-from framegate_controller.people import factors
+from framegate_controller.people import factors, signin
 from framegate_controller.people.signin import SignIn
 from framegate_controller.store.ports import EntryQuery
 from framegate_controller.store.shared.ceremonies import MAX_CEREMONIES, InMemoryWaiting
@@ -17,6 +17,19 @@ from framegate_simulators.fixtures import access
 from framegate_simulators.fixtures.access import PASSWORD, add_person, certificate_request
 
 HERE, ELSEWHERE = "ipv4:10.0.0.1:5000", "ipv4:10.0.0.2:5000"
+MADE_UP = frozenset({"123456", "999999", *(f"{number:06d}" for number in range(20))})
+"""Codes that tests show as wrong ones: of some secrets, for a while, they are right."""
+STEPS = range(-125, 126)
+"""Of 30 s, from when a secret is drawn: an hour before and after it."""
+
+
+def drawn_secret(now_ms: int) -> str:
+    """A TOTP secret of which no code around `now_ms` is made up, or that of another time."""
+    while True:
+        totp = pyotp.TOTP(pyotp.random_base32())
+        codes = {totp.at(now_ms // 1000 + 30 * step) for step in STEPS}
+        if len(codes) == len(STEPS) and codes.isdisjoint(MADE_UP):
+            return totp.secret
 
 
 class FrontDesk:
@@ -82,7 +95,14 @@ class FrontDesk:
 
 
 @pytest.fixture
-def front_desk(bench, monkeypatch):
+def drawn_secrets(bench, monkeypatch):
+    """Secrets with which what tests call a wrong code is one."""
+    for module in (access, signin):
+        monkeypatch.setattr(module, "new_totp", lambda: drawn_secret(bench.clock()))
+
+
+@pytest.fixture
+def front_desk(bench, monkeypatch, drawn_secrets):
     """Sign-in with passwords hashed cheaply: what these tests are about is what becomes of
     them, not what guessing costs.
     """

@@ -78,7 +78,7 @@ class Counter:
 
 
 @pytest.fixture
-def counter(bench):
+def counter(bench, drawn_secrets):
     return Counter(bench)
 
 
