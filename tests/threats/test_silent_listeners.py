@@ -20,6 +20,8 @@ from support.scrape import get, listening, watched
 from support.waiting import until
 
 MOST = 4
+PATIENCE_S = 60.0
+"""For a request of somebody who means it, on a machine that stands still for a moment."""
 
 
 async def silent(port: int, count: int, first: bytes = b""):
@@ -78,8 +80,13 @@ class Slow:
         await send({"type": "http.response.body", "body": b"done"})
 
 
+def waits(monkeypatch, seconds: float) -> None:
+    """So long for a request, from now on; also on a connection that is there already."""
+    monkeypatch.setattr(door, "HEAD_S", seconds)
+
+
 @contextlib.asynccontextmanager
-async def console(app, monkeypatch, tls=None, head_s=60.0):
+async def console(app, monkeypatch, tls=None):
     """A console's server around `app`; its port, and who is connected."""
     crowds = []
 
@@ -89,7 +96,7 @@ async def console(app, monkeypatch, tls=None, head_s=60.0):
             crowds.append(self)
 
     monkeypatch.setattr("framegate_console.server.Crowd", Counted)
-    monkeypatch.setattr(door, "HEAD_S", head_s)
+    waits(monkeypatch, PATIENCE_S)
     monkeypatch.setattr(door, "LOOK_S", 0.02)
     config = uvicorn.Config(
         app, port=0, log_level="critical", ws="none", lifespan="off", http=behind_doors(tls)
@@ -151,25 +158,28 @@ async def test_n190_silent_connections_shut_nobody_out(tmp_path, monkeypatch, se
 )
 async def test_n190_what_does_not_come_is_not_waited_for(tmp_path, monkeypatch, secured, first):
     server, browser = certificate(tmp_path) if secured else (None, None)
-    async with console(Slow(), monkeypatch, server, head_s=0.1) as (port, crowd):
+    async with console(Slow(), monkeypatch, server) as (port, crowd):
         hears, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=browser, server_hostname="metrics" if secured else None
         )
         writer.write(first)
+        waits(monkeypatch, 0.1)
         with contextlib.suppress(OSError):
             await asyncio.wait_for(hears.read(), 30)
         await until(lambda: not len(crowd))
+        waits(monkeypatch, PATIENCE_S)
         assert (await asked(port, "/", browser)).startswith(b"HTTP/1.1 200")
         writer.close()
 
 
 async def test_n190_a_second_request_that_trickles_is_not_waited_for_either(monkeypatch):
-    async with console(Slow(), monkeypatch, head_s=0.3) as (port, crowd):
+    async with console(Slow(), monkeypatch) as (port, crowd):
         hears, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await asyncio.wait_for(hears.readuntil(b"0\r\n\r\n"), 30)).startswith(
             b"HTTP/1.1 200"
         )
+        waits(monkeypatch, 0.3)
         trickle = iter(b"GET / HTTP/1.1\r\nX: " + b"x" * 10_000)
         with contextlib.suppress(OSError):
             while len(crowd):
@@ -182,9 +192,10 @@ async def test_n190_a_second_request_that_trickles_is_not_waited_for_either(monk
 
 async def test_n190_whoever_is_being_answered_gives_way_to_nobody(monkeypatch):
     app = Slow()
-    async with console(app, monkeypatch, head_s=0.1) as (port, crowd):
+    async with console(app, monkeypatch) as (port, crowd):
         opened = await silent(port, MOST, b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
         await until(lambda: app.streams == MOST)
+        waits(monkeypatch, 0.1)
         more = await silent(port, MOST)
         for hears, writer in more:
             with contextlib.suppress(OSError):
