@@ -309,10 +309,9 @@ async def test_n130_heartbeats_wait_for_neither_store_nor_verification(
         monkeypatch.setattr(running.store, "writing", never)
         publishing = asyncio.create_task(service_bus.publish(()))
         for _ in range(5):
-            begun_s = asyncio.get_running_loop().time()
             assert await feed.next(0.1) is None
             assert feed.heartbeat().now_ms
-            assert asyncio.get_running_loop().time() - begun_s < 1
+        assert not publishing.done(), "the store is waited for, by whoever publishes alone"
         stuck.set()
         with pytest.raises(OSError, match="let go"):
             await publishing
