@@ -106,7 +106,7 @@ async def test_gateways_hear_of_a_sign_in_and_of_its_end_at_once(walk):
     async def sessions() -> int:
         """What the next news of people says; others, of models or parts, may come before it."""
         async with asyncio.timeout(30):
-            while (update := await feed.next(5)).access is None:
+            while (update := await feed.next(30)) is None or update.access is None:
                 pass
         return sum(len(o.sessions) for o in update.access.operators if o.name == "nina")
 
