@@ -16,6 +16,7 @@ from framegate_controller.fleet.lifecycle_changes import quarantine, retire
 from framegate_controller.rpc.fleet import heartbeat_s
 from framegate_controller.server import Controller
 from framegate_controller.settings import ControllerSettings
+from framegate_controller.timing import Timing
 from framegate_proto.edge import answered
 from framegate_proto.v1 import framegate_pb2 as pb
 from framegate_proto.v1 import framegate_pb2_grpc as rpc
@@ -48,11 +49,13 @@ def test_a_heartbeat_is_as_often_as_was_asked_within_what_is_served(asked_ms, wa
 
 
 @pytest.fixture
-async def connected(tmp_path, maker):
-    """A controller of short intervals, and a camera's connection to it."""
+async def connected(tmp_path, maker, monkeypatch):
+    """A controller that looks each second whether who watches still stands, and the connection of
+    a camera, which is not stale before the test is over.
+    """
+    monkeypatch.setattr(Timing, "standing_s", 1.0)
     fleet = found_controller(tmp_path)
-    settings = ControllerSettings(state=tmp_path, join_port=0, fleet_port=0, attest_interval=4)
-    running = Controller(settings)
+    running = Controller(ControllerSettings(state=tmp_path, join_port=0, fleet_port=0))
     await running.start()
     forge = await asyncio.to_thread(invited, running, maker, Kind.CAMERA, "cam1", "z")
     answer = await asyncio.to_thread(joined, running, forge, b"c" * 16)
