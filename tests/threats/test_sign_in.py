@@ -29,6 +29,7 @@ from framegate_simulators.fixtures.access import PASSWORD, certificate_request
 from support.front_desk import HERE
 from support.refusals import refused
 from support.security_key import SoftSecurityKey
+from support.waiting import until
 
 
 def registered(front_desk, **how) -> SoftSecurityKey:
@@ -289,6 +290,7 @@ async def test_n130_two_hundred_who_sign_in_at_once_leave_evidence_its_core(
     mac, evidence = forge.answer(front_desk.bench.fleet.digest, hello, begun.challenge)
     passed = PassedEvidence(state=begun.state, mac=mac, evidence=evidence)
     assert (await join.Complete(passed, Call("ipv4:10.1.0.2"))).state == "trusted"
+    await until(lambda: hashing)
     waiting = [c for c in calls if not c.done()]
     assert len(waiting) == PASSWORDS.calls and len(hashing) == PASSWORDS.threads == 1
     gate.set()
