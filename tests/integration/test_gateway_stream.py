@@ -78,7 +78,7 @@ async def test_n107_trust_that_ends_while_the_frame_is_in_the_model(gate):
         session = await gate.opened(call)
         gate.engine.go.clear()
         await call.write(pb.CameraMessage(frame=session.seal(head(1), b"image %d" % 1)))
-        await asyncio.sleep(0.2)
+        await until(lambda: gate.engine.taken == 1)
         gate.trust("quarantined")
         gate.engine.go.set()
         verdict = gate.verdict(await call.read())

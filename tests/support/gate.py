@@ -44,10 +44,11 @@ class SlowModels(Models):
 
     def __init__(self) -> None:
         super().__init__(load_bundle(DEFAULT_BUNDLE), GoldenImages(()))
-        self.go = asyncio.Event()
+        self.go, self.taken = asyncio.Event(), 0
         self.go.set()
 
     async def inspect(self, digest, frame) -> Inspection:
+        self.taken += 1
         await self.go.wait()
         if frame.part_type == "faulty":
             raise ZeroDivisionError("a fault of the gateway's own")
