@@ -25,6 +25,8 @@ from framegate_simulators.plant.processes import free_port
 NAME = "broker.plant.framegate"
 CAMERA, GATEWAY, LINE = "camera.line-1.cam1", "gateway.line-1.gw1", "press-7"
 PEM = Encoding.PEM
+START_S = 30.0
+"""A broker is there in a moment, on a busy machine later."""
 PROGRAM = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
@@ -69,7 +71,7 @@ class Mosquitto:
         self.process = subprocess.Popen(
             [PROGRAM, "-c", str(self.folder / "mosquitto.conf")], stdout=log, stderr=log
         )
-        end = time.monotonic() + 10
+        end = time.monotonic() + START_S
         while time.monotonic() < end:
             assert self.process.poll() is None, (self.folder / "log").read_text()
             with socket.socket() as probe:
