@@ -1,11 +1,9 @@
 """The fleet simulator: its plan, its machines, and what it calls wrong."""
 
-import os
 import random
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections import Counter
 
 import pytest
@@ -24,6 +22,7 @@ from framegate_simulators.fleet.report import lines
 from framegate_simulators.fleet.run import wrong
 from framegate_simulators.machine.boot import Firmware
 from framegate_simulators.machine.tpm import TpmMaker
+from framegate_simulators.process_readings import resident_kib
 
 
 def test_shares_are_drawn_as_they_were_told():
@@ -214,31 +213,37 @@ async def test_a_machine_that_nobody_answers_says_so_in_the_end(device):
     assert alone.asked == [0], "one that is away is an error of the run"
 
 
+HELD_KIB = 64 * 1024
+GROWN = f"held = b'x' * {HELD_KIB * 1024}; print('up', flush=True); input()"
+BY_A_THREAD = f"""
+import subprocess, sys, threading
+from subprocess import PIPE
+
+def begin():
+    argv = [sys.executable, "-c", {GROWN!r}]
+    with subprocess.Popen(argv, stdin=PIPE, stdout=PIPE) as child:
+        print(child.stdout.readline().decode(), end="", flush=True)
+        input()  # a child goes over to another thread where its own has ended
+        child.communicate(b"\\n")
+
+thread = threading.Thread(target=begin)
+thread.start()
+thread.join()
+"""
+
+
 def test_what_a_process_uses_is_that_of_children_of_all_its_threads():
-    """As the join port's, which a thread of the controller begins."""
-    kib, ours = 64 * 1024, os.getpid()
-    grown = f"held = b'x' * {kib * 1024}; print('up', flush=True); input()"
-    before, children = Usage.of(ours), []
-
-    def begin():
-        argv = [sys.executable, "-c", grown]
-        child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        children.append(child)
-        assert child.stdout.readline() == b"up\n"
-        measured.set()
-        done.wait()  # a child goes over to another thread where its own has ended
-
-    measured, done = threading.Event(), threading.Event()
-    thread = threading.Thread(target=begin)
-    thread.start()
+    """As the join port's, which a thread of the controller begins. Of a process that nobody else
+    has children of: those of other tests end when they like.
+    """
+    argv = [sys.executable, "-c", BY_A_THREAD]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        assert measured.wait(60)
-        assert Usage.of(ours).resident_kib - before.resident_kib > kib
+        assert process.stdout.readline() == b"up\n"
+        used = Usage.of(process.pid).resident_kib
+        assert used - resident_kib(process.pid) > HELD_KIB
     finally:
-        done.set()
-        thread.join()
-        for child in children:
-            child.communicate(b"\n")
+        process.communicate(b"\n")
 
 
 def test_a_process_that_is_gone_has_used_nothing():
