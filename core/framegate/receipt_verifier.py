@@ -742,7 +742,10 @@ def _record(data: bytes, label: bytes, fields: Sequence[tuple[str, str]]) -> dic
 
 
 def _raw(text: str) -> bytes:
-    return base64.b64decode(text.encode(), validate=True)
+    raw = base64.b64decode(text.encode(), validate=True)
+    if base64.b64encode(raw).decode() != text:  # RFC 4648 section 3.5: bits that stand for nothing
+        raise ValueError("another base64 of the same bytes")
+    return raw
 
 
 def _json(data: bytes) -> Any:

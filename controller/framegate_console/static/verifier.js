@@ -69,7 +69,9 @@ function unhex(text) {
 function raw(text) {
   const whole = typeof text === "string" && text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
   if (!whole) throw new Error("no base64");
-  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const bytes = atob(text);
+  if (btoa(bytes) !== text) throw new Error("another base64 of the same bytes"); // RFC 4648 section 3.5
+  return Uint8Array.from(bytes, (letter) => letter.charCodeAt(0));
 }
 
 const STRINGS = /"(?:[^"\\]|\\.)*"(\s*:)?/g; // of a text that is JSON; with a colon it names a member

@@ -15,6 +15,7 @@ from support.receipts import proved, series_receipt
 
 pytestmark = pytest.mark.slow
 
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 MUTATIONS = 80
 ALL = (
     "format",
@@ -63,11 +64,15 @@ def members(value, at=()):
         yield at
 
 
+def held(receipt, at):
+    for key in at:
+        receipt = receipt[key]
+    return receipt
+
+
 def altered(receipt, at, how):
     changed = copy.deepcopy(receipt)
-    holder = changed
-    for key in at[:-1]:
-        holder = holder[key]
+    holder = held(changed, at[:-1])
     holder[at[-1]] = how(holder[at[-1]])
     return changed
 
@@ -108,6 +113,25 @@ async def test_no_bit_of_a_receipt_is_another_and_the_page_says_it_holds(receipt
         assert said.state == word, (at, said, word)
         # an authority that signed nothing of this receipt is not read
         assert word == "refused" or at[0] == "authorities", (at, said)
+
+
+def written_otherwise(text):
+    """Another base64 of the same bytes: its last letter has bits that stand for nothing."""
+    letters = text.rstrip("=")
+    other = ALPHABET[ALPHABET.index(letters[-1]) ^ 1]
+    return letters[:-1] + other + "=" * (len(text) - len(letters))
+
+
+async def test_no_part_of_a_receipt_has_two_spellings(receipts_desk):
+    receipt, root = (await proved(receipts_desk))[3], receipts_desk.fleet.root.pem
+    padded = [at for at in members(receipt) if str(held(receipt, at)).endswith("=")]
+    changed = [altered(receipt, at, written_otherwise) for at in padded]
+    for at, one in zip(padded, changed, strict=True):
+        same = [base64.b64decode(held(r, at), validate=True) for r in (receipt, one)]
+        assert same[0] == same[1] and one != receipt
+    assert {at[0] for at in padded} >= {"batch", "log", "camera"}
+    words = compared([(one, root) for one in changed])
+    assert {word for word, _ in words} == {"refused"}, dict(zip(padded, words, strict=True))
 
 
 async def test_each_way_past_is_refused_by_the_same_check_as_on_the_command_line(
