@@ -3,6 +3,7 @@
 import pytest
 
 from framegate.errors import Unavailable
+from framegate_controller.store.shared.quotas import ATTESTATIONS
 from framegate_simulators.fixtures.postgres import programs
 from framegate_simulators.fleet.plan import Act, Plan, Shares
 from framegate_simulators.fleet.processor_share import processor_share
@@ -125,3 +126,18 @@ def test_controllers_with_half_a_processor_each_use_no_more_of_it():
     done = result["attestations"]
     assert done["done"] >= 8 and 0 < done["controller_cores"] < 1.1
     assert result["turns"]["held"] > 0
+
+
+def test_machines_that_press_ask_for_more_than_the_share_of_one():
+    plan = Plan(
+        devices=2,
+        interval_s=30.0,
+        seconds=10.0,
+        workers=1,
+        seed=9,
+        keep=True,
+        shares=Shares(0, 0, 0, 0),
+        pressing=True,
+    )
+    result = run_fleet(plan, lambda _: None)
+    assert wrong(result) == [] and result["attestations"]["done"] > plan.devices * ATTESTATIONS

@@ -20,7 +20,7 @@ from framegate.machines.lifecycle import State
 from framegate_controller.ca.keys import FleetKeys
 from framegate_controller.record.check import check_record
 from framegate_controller.registry_address import StoreAt
-from framegate_controller.settings import FLEET_CONNECTIONS
+from framegate_controller.settings import FLEET_CONNECTIONS, MAX_ATTEST_LIMIT
 from framegate_controller.store.database import open_store
 from framegate_controller.store.ports import EntryQuery
 from framegate_controller.store.ports.controllers import READS
@@ -262,6 +262,8 @@ class Controllers:
         argv = ["run", "--state", str(folder), "--name", self._name(number)]
         argv += ["--join-port", str(join), "--fleet-port", str(fleet), "--ready-file", str(ready)]
         argv += ["--attest-interval", str(self._plan.interval_s)]
+        if self._plan.pressing:  # a few machines ask for what many would, past one's share
+            argv += ["--attest-limit", str(MAX_ATTEST_LIMIT)]
         argv += ["--store", self.at.address] if self.at.address else []
         if (connections := self._plan.devices + BESIDE) > FLEET_CONNECTIONS and self._plan.keep:
             argv += ["--fleet-connections", str(connections)]
