@@ -57,9 +57,9 @@ async def test_what_waits_at_the_end_is_told_then_and_what_comes_later_at_once()
     behind = ToldBehind(bus, NEVER_S)
     behind.tell(A)
     await behind.stop()
+    await heard(bus)
     assert bus.told == [(A,)]
     behind.tell(B)
-    await asyncio.sleep(0)
     await heard(bus)
     assert bus.told == [(A,), (B,)]
     await behind.stop()
