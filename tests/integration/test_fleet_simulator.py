@@ -1,5 +1,7 @@
 """The fleet simulator against a controller that is run: what machines did is in its registry."""
 
+from dataclasses import replace
+
 import pytest
 
 from framegate.errors import Unavailable
@@ -11,6 +13,16 @@ from framegate_simulators.fleet.run import run_fleet, wrong
 from support.before import source_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.plants]
+PRESSING = Plan(
+    devices=2,
+    interval_s=30.0,
+    seconds=10.0,
+    workers=1,
+    seed=9,
+    keep=True,
+    shares=Shares(0, 0, 0, 0),
+    pressing=True,
+)
 
 
 def test_a_small_fleet_lives_and_who_was_tampered_with_is_not_trusted():
@@ -108,19 +120,8 @@ def _may_share_processors() -> bool:
 )
 @pytest.mark.skipif(not _may_share_processors(), reason="control groups are not this user's")
 def test_controllers_with_half_a_processor_each_use_no_more_of_it():
-    plan = Plan(
-        devices=8,
-        interval_s=30.0,
-        seconds=5.0,
-        workers=1,
-        seed=9,
-        keep=True,
-        shares=Shares(0, 0, 0, 0),
-        controllers=2,
-        database=True,
-        share=50.0,
-        pressing=True,
-    )
+    shared = replace(PRESSING, devices=8, seconds=5.0, controllers=2, database=True)
+    plan = replace(shared, share=50.0)
     result = run_fleet(plan, lambda _: None)
     assert wrong(result) == [] and result["states"] == {"trusted": 8}
     done = result["attestations"]
@@ -129,15 +130,5 @@ def test_controllers_with_half_a_processor_each_use_no_more_of_it():
 
 
 def test_machines_that_press_ask_for_more_than_the_share_of_one():
-    plan = Plan(
-        devices=2,
-        interval_s=30.0,
-        seconds=10.0,
-        workers=1,
-        seed=9,
-        keep=True,
-        shares=Shares(0, 0, 0, 0),
-        pressing=True,
-    )
-    result = run_fleet(plan, lambda _: None)
-    assert wrong(result) == [] and result["attestations"]["done"] > plan.devices * ATTESTATIONS
+    result = run_fleet(PRESSING, lambda _: None)
+    assert wrong(result) == [] and result["attestations"]["done"] > PRESSING.devices * ATTESTATIONS
